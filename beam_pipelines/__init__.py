@@ -1,0 +1,1 @@
+"""What runs: pipelines, and the command line that joins one with a runner."""

@@ -1,0 +1,1 @@
+"""What data means: contract, pipeline, plan, types and errors. Knows no Beam."""

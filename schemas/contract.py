@@ -1,0 +1,142 @@
+"""The data contract as frozen values: what a row must look like, and what is personal in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pyarrow as pa
+
+
+class Protection(StrEnum):
+    """What happens to a column's values right after validation."""
+
+    KEEP = "keep"
+    PSEUDONYMIZE = "pseudonymize"
+    MASK = "mask"
+    GENERALIZE = "generalize"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One check of a column's non-null values.
+
+    Attributes:
+        kind: `enum`, `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum`,
+            `multiple_of`, `pattern`, `format` (uuid, email, ipv4, ipv6, uri, hostname),
+            `min_length`, `max_length` (characters), `min_items`, `max_items`, `unique_items`.
+        value: The rule's argument, a JSON value (a tuple for `enum`).
+        refuse: Whether a row that breaks the rule is refused; otherwise it is only counted.
+    """
+
+    kind: str
+    value: object
+    refuse: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One property of the contract.
+
+    Attributes:
+        name: Name in the data and in the tables.
+        path: Dotted path from the record's root (`properties.email`).
+        type: Arrow type in the lake; an open object is `pa.string()` and holds JSON text.
+        logical: The standard's logicalType: string, integer, number, boolean, date, timestamp,
+            time, object, array.
+        open: Whether this is a semi-structured object; then `children` are the declared keys, which
+            travel beside it as *path columns* named by their dotted path and never land.
+        formats: For timestamps, dates and times: how text is read. `()` is ISO 8601;
+            otherwise strptime-like forms in the order tried.
+        timezone: Zone of timestamps whose text names none.
+        transform: SQL expression over the record's own columns (the standard's transformLogic);
+            such a column is not read from the record.
+        warn: Whether broken rules of this column warn only (see Rule.refuse).
+    """
+
+    name: str
+    path: str
+    type: pa.DataType
+    logical: str
+    required: bool = False
+    unique: bool = False
+    primary_key: int | None = None
+    classification: str | None = None
+    protect: Protection = Protection.KEEP
+    protect_reason: str | None = None
+    protect_options: tuple[tuple[str, object], ...] = ()
+    rules: tuple[Rule, ...] = ()
+    open: bool = False
+    children: tuple[Column, ...] = ()
+    items: Column | None = None
+    formats: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    transform: str | None = None
+    description: str = ""
+
+    @property
+    def read(self) -> bool:
+        """Whether decode reads it from the record."""
+        return self.transform is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """A checked data contract; build with `schemas.contract_file.load_contract`.
+
+    Attributes:
+        columns: Top-level columns in file order.
+        event_time: Dotted path of the event time, or None (`_arrived` is used).
+        primary_key: Column names in key order; empty if the contract names none.
+        hash: SHA-256 (hex) over the meaning of the contract.
+    """
+
+    id: str
+    name: str
+    version: str
+    file: Path
+    columns: tuple[Column, ...]
+    event_time: str | None
+    primary_key: tuple[str, ...]
+    hash: str
+    description: str = ""
+
+    @property
+    def event_time_column(self) -> str:
+        """Top-level batch column that holds the event time after decode."""
+        if self.event_time is None:
+            return "_arrived"
+        return self.event_time if "." not in self.event_time else "_event_time"
+
+    @property
+    def classified(self) -> bool:
+        """Whether any column is personal: then refused and raw records are encrypted."""
+        return any(c.classification or c.protect is not Protection.KEEP for c in self.leaves())
+
+    def leaves(self) -> tuple[Column, ...]:
+        """All columns, nested ones too, depth first, parents before children."""
+
+        def walk(columns: tuple[Column, ...]) -> list[Column]:
+            out: list[Column] = []
+            for c in columns:
+                out += [c, *walk(c.children), *(walk((c.items,)) if c.items else [])]
+            return out
+
+        return tuple(walk(self.columns))
+
+    def path_columns(self) -> tuple[Column, ...]:
+        """Declared leaf keys of open objects, in order; batches carry each as a column `path`."""
+
+        def walk(columns: tuple[Column, ...]) -> list[Column]:
+            out: list[Column] = []
+            for c in columns:
+                out += walk(c.children) if c.children else [c]
+            return out
+
+        return tuple(leaf for c in self.columns if c.open for leaf in walk(c.children))
+
+    def arrow_schema(self) -> pa.Schema:
+        """Top-level columns as they land (before `drop` protection)."""
+        return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in self.columns])

@@ -1,0 +1,172 @@
+"""The plan: what contract, pipeline file and flags become; one immutable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from schemas.contract import Contract
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource:
+    """Batch face of the source.
+
+    Attributes:
+        path: Local path, glob or URL of any pyarrow/fsspec filesystem; relative paths are from
+            the pipeline folder.
+        format: json (one record a line), csv, parquet or avro.
+        rewritten: `fail` or `append`: what happens when a landed file was rewritten.
+        nulls: CSV: unquoted texts that mean null.
+        delimiter: CSV.
+        compression: `auto` (by name and magic), `none`, `gzip`, `zstd` or `zip`.
+    """
+
+    path: str
+    format: str = "json"
+    rewritten: str = "fail"
+    nulls: tuple[str, ...] = ("",)
+    delimiter: str = ","
+    compression: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of the middle, in order.
+
+    Attributes:
+        id: The step's `name`, else kind and ordinal of that kind (`derive-1`); the Beam label.
+        kind: deduplicate, derive, filter, enrich or python.
+        parameters: Kind-specific, JSON-like:
+            deduplicate: {"by": [path, ...], "horizon_us": int}
+            derive: {"columns": {name: sql, ...}}
+            filter: {"keep": sql}
+            enrich: {"table": str, "from": FileSource, "on": {row column: lookup column},
+                     "add": {new name: {"column": lookup column, "type": logicalType}}}
+            python: {"call": "module:function", "columns": {name: logicalType} | None}
+        input: Arrow schema of contract, derived and path columns before this step.
+        output: The same after it.
+        taint: Names of output columns that hold clear personal data.
+    """
+
+    id: str
+    kind: str
+    parameters: dict[str, Any]
+    input: pa.Schema
+    output: pa.Schema
+    taint: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """`type` fixed, sliding, sessions or global; all durations in microseconds.
+
+    `trigger` is the pipeline file's JSON form, used in streams only.
+    """
+
+    type: str
+    size_us: int = 0
+    period_us: int = 0
+    gap_us: int = 0
+    offset_us: int = 0
+    allowed_lateness_us: int = 0
+    trigger: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One aggregate function over one row expression.
+
+    Attributes:
+        function: count, sum, min, max, avg, stddev, approx_count_distinct, first, last.
+        argument: SQL row expression, or None for count(*).
+        argument_type: Its Arrow type.
+        type: Arrow type of the result.
+    """
+
+    name: str
+    function: str
+    argument: str | None
+    argument_type: pa.DataType | None
+    type: pa.DataType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregate:
+    """A windowed aggregate over the rows that leave the last step.
+
+    `group_by` are column names or paths; `input` the columns and paths that groups and measures
+    read, with their types; `event_time` the batch column that windows are taken of;
+    `hash_key` keys approx_count_distinct (fixed by the plan).
+    """
+
+    name: str
+    window: Window
+    group_by: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    input: pa.Schema
+    event_time: str
+    hash_key: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of the lake.
+
+    `schema` is the Arrow schema as it lands (position columns included; `_source` as string);
+    `partition_by` are Iceberg transforms as text (`day(event_time)`, `bucket(16, user_id)`, `c`).
+    """
+
+    name: str
+    schema: pa.Schema
+    partition_by: tuple[str, ...] = ()
+    sort_by: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything downstream reads this; nothing parses or checks twice.
+
+    Attributes:
+        name: The pipeline's name, an identifier.
+        folder: The pipeline folder.
+        out: Where a local run leaves everything.
+        sinks: name -> options, e.g. {"lake": {}, "warehouse": {}}.
+        tables: Lake tables by full name (`processed_data.flights`).
+        hash_partitions: Partitions of every shuffle by hash.
+        hash: SHA-256 (hex) over what decides the rows: contract, steps, aggregates, references.
+        parts: Hash of `contract`, of `steps`, and of each `aggregate:<name>`, to say what changed.
+        secret: Reference of the pseudonym key (`file:...`, `env:...`), never its value.
+    """
+
+    name: str
+    contract: Contract
+    folder: Path
+    out: Path
+    source: FileSource
+    steps: tuple[Step, ...]
+    aggregates: tuple[Aggregate, ...]
+    sinks: dict[str, dict[str, Any]]
+    tables: dict[str, Table]
+    runner: str = "direct"
+    mode: str = "batch"
+    cloud: str = "local"
+    hash_partitions: int = 8
+    hash: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+    secret: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def processed(self) -> str:
+        """Full name of the table of kept rows."""
+        return f"processed_data.{self.name}"
+
+    def operations(self, name: str) -> str:
+        """Full name of one of this pipeline's operations tables (`refused`, `ledger` ...)."""
+        return f"operations.{self.name}_{name}"

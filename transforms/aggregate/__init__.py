@@ -1,0 +1,1 @@
+"""Windowed measures that do not depend on the order of rows."""

@@ -1,0 +1,1 @@
+"""The lake, changed by one committer: ask, intent, carry out, done."""

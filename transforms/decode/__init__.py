@@ -1,0 +1,1 @@
+"""Bytes to typed record batches; what cannot be decoded is refused by record."""

@@ -1,0 +1,1 @@
+"""Where rows come from: files (later Kafka, CDC, HTTP)."""
