@@ -77,33 +77,39 @@ _BOUNDS = {
     "exclusive_minimum": (pc.greater, "more than"),
     "exclusive_maximum": (pc.less, "less than"),
 }
+_LOWER = ("minimum", "exclusive_minimum")
 
 
 def _bound(kind: pa.DataType, rule: Rule) -> tuple[str, Test]:
     compare, words = _BOUNDS[rule.kind]
-    limit = _limit(kind, rule)
-    return f"{words} {rule.value}", lambda column: compare(column, limit)
+    expected = f"{words} {rule.value}"
+    if pa.types.is_integer(kind):
+        whole = _whole_bound(rule)
+        if not -(2**63) <= whole < 2**63:
+            keeps = (whole < 0) is (rule.kind in _LOWER)
+            return expected, lambda column: None if keeps else pa.repeat(keeps, len(column))
+        limit = pa.scalar(whole, pa.int64())
+    elif pa.types.is_temporal(kind):
+        limit = pa.scalar(_literal(kind, rule.value), kind)
+    elif pa.types.is_decimal(kind):
+        limit = pa.scalar(Decimal(str(_number(rule.value))))
+    elif pa.types.is_floating(kind):
+        limit = pa.scalar(float(_number(rule.value)))
+    else:
+        raise TypeError
+    return expected, lambda column: compare(column, limit)
 
 
-def _limit(kind: pa.DataType, rule: Rule) -> pa.Scalar:
-    """Bound as a scalar that compares exactly with the column, whatever the bound's own type."""
-    value = rule.value
-    if pa.types.is_temporal(kind):
-        return pa.scalar(_literal(kind, value), kind)
+def _whole_bound(rule: Rule) -> int:
+    # Arrow would compare a 64-bit integer with a fraction as doubles, which rounds it.
+    value = _number(rule.value)
+    return math.ceil(value) if rule.kind in ("minimum", "exclusive_maximum") else math.floor(value)
+
+
+def _number(value: object) -> int | float | Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise TypeError
-    if pa.types.is_integer(kind):
-        # Arrow would compare a 64-bit integer with a fraction as doubles, which rounds it.
-        low = rule.kind in ("minimum", "exclusive_maximum")
-        whole = math.ceil(value) if low else math.floor(value)
-        if not -(2**63) <= whole < 2**63:
-            return pa.scalar(float(whole))
-        return pa.scalar(whole, pa.int64())
-    if pa.types.is_decimal(kind):
-        return pa.scalar(Decimal(str(value)))
-    if pa.types.is_floating(kind):
-        return pa.scalar(float(value))
-    raise TypeError
+    return value
 
 
 def _literal(kind: pa.DataType, value: object) -> object:
