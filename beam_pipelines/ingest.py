@@ -24,6 +24,7 @@ from transforms.commit.committer import Committed, Committer
 from transforms.commit.follow import commits_after
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
+from transforms.commit.near import RowsNear
 from transforms.deduplicate import Deduplicate, Held
 from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
 from transforms.lookups import load_lookup
@@ -298,7 +299,7 @@ def _run(
     )
     engine = Engine(open_pipeline=open_pipeline, threads=threads, spill=spill, progress=progress)
     try:
-        held = None if rebuild else lake.held(plan)
+        held = None if rebuild else _rows_near(lake, plan)
         with open_pipeline() as root:
             build(root, plan, engine, lake, found.slices, commit, held)
         found.verify()
@@ -330,22 +331,30 @@ def _check_lookups(plan: Plan) -> None:
 
 def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """Say which tables hold rows of another logic, and which aggregates must be computed anew."""
-    landed = lake.deployed_parts()
-    if not landed:
+    deployed = lake.deployed_plan()
+    if deployed is None:
         return "", ()
     aggregates = tuple(
         a.name
         for a in plan.aggregates
-        if landed.get(f"aggregate:{a.name}") != plan.parts[f"aggregate:{a.name}"]
+        if deployed.held.get(f"aggregate:{a.name}") != {plan.parts[f"aggregate:{a.name}"]}
     )
-    changed = [p for p in ("contract", "steps") if landed.get(p) != plan.parts[p]]
+    changed = [p for p in ("contract", "steps") if deployed.held.get(p) != {plan.parts[p]}]
     if not changed:
         return "", aggregates
     text = (
         f"{' and '.join(changed)} changed since rows landed: {plan.processed} and all tables made "
-        "of it hold rows of the old logic beside new ones; `penstock run --rebuild` builds them anew"
+        "of it hold rows of the old logic; `penstock run --rebuild` builds them anew"
     )
     return text, aggregates
+
+
+def _rows_near(lake: Lake, plan: Plan) -> Held | None:
+    """Rows of the lake that join the dedupe shuffle; None while nothing has landed."""
+    by = [step.parameters["by"] for step in plan.steps if step.kind == "deduplicate"]
+    if not by or plan.processed not in lake.last_done().snapshots:
+        return None
+    return RowsNear(plan, tuple(by[0]))
 
 
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
