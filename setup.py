@@ -54,6 +54,7 @@ EXTRAS = {
         "hypothesis",
         "import-linter",
         "mypy",
+        "pip",  # fetches the flights
         "pre-commit",
         "pytest",
         "pytest-xdist",

@@ -35,6 +35,9 @@ class Outcome(NamedTuple):
     refused: pa.RecordBatch | None = None
 
 
+Texts = str | Sequence[str] | pa.StringArray
+"""One text for all rows, or one for each."""
+
 Kernel = Callable[[pa.RecordBatch], Outcome]
 """The pure function of a step; it pickles."""
 
@@ -49,7 +52,7 @@ def keep(batch: pa.RecordBatch, gone: Rows) -> pa.RecordBatch:
 
 
 def removed(
-    batch: pa.RecordBatch, rows: Rows, destiny: Destiny, step: str, rule: str | Sequence[str]
+    batch: pa.RecordBatch, rows: Rows, destiny: Destiny, step: str, rule: Texts
 ) -> pa.RecordBatch | None:
     """Say of these rows (ascending) where they went; None if there are none.
 
@@ -72,8 +75,8 @@ def refused(
     batch: pa.RecordBatch,
     rows: Rows,
     step: str,
-    rule: str | Sequence[str],
-    reason: str | Sequence[str],
+    rule: Texts,
+    reason: Texts,
     *,
     record: pa.Array | None = None,
     format: str = "",  # noqa: A002 - the name of the column
@@ -98,10 +101,10 @@ def refused(
     return pa.record_batch([*taken.columns, *said, held], schema=REFUSED)
 
 
-def _text(value: str | Sequence[str], size: int) -> pa.Array:
+def _text(value: Texts, size: int) -> pa.Array:
     if isinstance(value, str):
         return pa.repeat(pa.scalar(value, pa.string()), size)
-    return pa.array(value, pa.string())
+    return value if isinstance(value, pa.Array) else pa.array(value, pa.string())
 
 
 def chained(first: Outcome, second: Outcome) -> Outcome:
