@@ -1,0 +1,49 @@
+# The verbs of daily work. Every target makes what it needs; `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
+
+BIN := .venv/bin
+EXTRAS ?=
+ARGS ?=
+export EXTRAS PYTHON
+
+.PHONY: help setup demo test test-stack lint format bench lock clean
+
+help: ## List the targets
+	@printf 'Penstock. Needs Python 3.11; installs everything else beside itself.\n\n'
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nARGS="..." goes to the tool: make test ARGS="-k dedupe".\n'
+
+setup: ## Make .venv from the lock (EXTRAS="gcp aws" or EXTRAS=all for more); < 1 s when in place
+	@infra/local/setup.sh
+
+demo: setup ## Fetch a year of real flights and run them into lake and warehouse
+	@infra/local/demo.sh
+
+test: setup ## Unit and pipeline tests; no servers, under 10 minutes
+	@$(BIN)/python -m pytest -n auto -q -m "not stack" $(ARGS)
+
+test-stack: setup ## Tests that need real servers or take minutes
+	@$(BIN)/python -m pytest -q -m stack $(ARGS)
+
+lint: setup ## ruff, mypy --strict, import contracts: what CI runs
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## Let ruff format and mend what it can
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+bench: setup ## Time Penstock against DuckDB, PySpark, plain Beam and dlt; writes docs/benchmarks.md
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+lock: setup ## Resolve setup.py into requirements.txt and requirements-runtime.txt (UPGRADE=1: newest)
+	@infra/local/lock.sh
+
+clean: ## Remove what make, tests and runs left, but not fetched data and keys
+	@rm -rf .venv .tools build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  .import_linter_cache beam_pipelines/*/out

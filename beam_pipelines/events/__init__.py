@@ -1,0 +1,1 @@
+"""Worked example, and the reference job of the benchmarks: JSON events."""

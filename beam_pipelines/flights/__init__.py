@@ -1,0 +1,1 @@
+"""Worked example: a year of real flights."""

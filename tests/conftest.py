@@ -1,0 +1,25 @@
+"""Fixtures shared by every room's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.test_pipeline import TestPipeline
+
+from runners.direct import Direct
+
+
+def _penstock_direct() -> beam.Pipeline:
+    return Direct().pipeline()
+
+
+def _beam_default() -> beam.Pipeline:
+    return TestPipeline(runner="DirectRunner")
+
+
+@pytest.fixture(params=[_penstock_direct, _beam_default], ids=["direct", "TestPipeline"])
+def open_pipeline(request: pytest.FixtureRequest) -> Callable[[], beam.Pipeline]:
+    """Open a pipeline on each runner at hand; it runs when its with-block ends."""
+    return request.param

@@ -1,0 +1,26 @@
+"""What decode makes of a block: rows that fit the contract's types, and records that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pyarrow as pa
+
+
+class Decoded(NamedTuple):
+    """Each record of a block is in exactly one of `rows` and `refused`.
+
+    Attributes:
+        rows: The contract's top-level columns, the path columns (declared leaf keys of open
+            objects), `_event_time` if the contract's event time is nested, then
+            `names.POSITION_FIELDS`; in source order.
+        refused: `names.REFUSED` with the original record bytes, in source order; None if every
+            record fits.
+        records: Original bytes (pa.binary) of the records that stand at the given positions
+            (pa.int64, values of `_position` of this block), for steps that refuse later.
+    """
+
+    rows: pa.RecordBatch
+    refused: pa.RecordBatch | None
+    records: Callable[[pa.Array], pa.Array]

@@ -1,0 +1,68 @@
+"""Rows between two passes over batch input, as Arrow IPC files of one machine.
+
+Only protected rows are spilled. The files live in one folder of the run, are mapped rather than
+read, and are deleted with the folder; a folder left by a killed run is deleted by the next one.
+Not for clusters: their workers share no disk (there rows travel through the PCollection).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Spill:
+    """A folder of batches.
+
+    Attributes:
+        folder: Made private (0700) by `open_spill`; holds nothing but spilled batches.
+    """
+
+    folder: str
+
+    def write(self, batch: pa.RecordBatch) -> str:
+        """Write one batch; return the name to read it by."""
+        name = os.urandom(12).hex()
+        with (
+            pa.OSFile(f"{self.folder}/{name}", "wb") as file,
+            pa.ipc.new_file(file, batch.schema) as writer,
+        ):
+            writer.write_batch(batch)
+        return name
+
+    def read(self, name: str) -> pa.RecordBatch:
+        """Map one batch; its memory belongs to the page cache."""
+        return pa.ipc.open_file(pa.memory_map(f"{self.folder}/{name}")).get_batch(0)
+
+    def remove(self) -> None:
+        """Delete the folder and what is left in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def open_spill(parent: Path, run_id: str) -> Spill:
+    """Make the run's folder below `parent`, after deleting what dead runs left there."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for old in parent.iterdir():
+        if not _alive(old.name):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = parent / f"{os.getpid()}-{run_id}"
+    folder.mkdir(mode=0o700)
+    return Spill(str(folder))
+
+
+def _alive(name: str) -> bool:
+    pid = name.partition("-")[0]
+    if not pid.isdigit():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
