@@ -36,7 +36,7 @@ def published(name: str) -> dict[str, Any]:
     return loaded
 
 
-def check_structure(problems: Problems, schema: dict[str, Any]) -> None:
+def check_structure(problems: Problems, schema: dict[str, Any]) -> list[NodePath]:
     """Add a problem for each place where the file breaks the schema.
 
     Of `oneOf` and `anyOf` only the branch that fits best is reported. A schema may carry
@@ -46,12 +46,19 @@ def check_structure(problems: Problems, schema: dict[str, Any]) -> None:
     Args:
         problems: Where to add; it holds the file.
         schema: JSON Schema, draft 2019-09.
+
+    Returns:
+        The nodes that are wrong: a value of a wrong form, an unknown key, or the mapping that lacks
+        one.
     """
+    broken: list[NodePath] = []
     for error in Draft201909Validator(schema).iter_errors(problems.located.value):
         for path, message in _explain(error, ()):
             problems.add(path, message)
+            broken.append(path)
         if problems.full:
-            return
+            break
+    return broken
 
 
 def _explain(error: ValidationError, base: NodePath) -> Iterator[tuple[NodePath, str]]:
