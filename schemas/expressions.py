@@ -8,12 +8,12 @@ text survives. An expression is a function of its row alone: the same in any bat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +23,8 @@ from schemas.functions import Functions
 from schemas.sql_engine import BATCH, connect
 from schemas.sql_tree import Node, Refusal, Resolver, alike, parse, render
 from schemas.sql_types import lake_type
+
+_T = TypeVar("_T")
 
 
 class Place(NamedTuple):
@@ -76,6 +78,29 @@ def check(
         raise SpecError([Problem(place.file, place.line, str(refusal))]) from None
 
 
+class Call(NamedTuple):
+    """A function call at the top of an expression: its name, small, and its arguments as SQL."""
+
+    function: str
+    arguments: tuple[str, ...]
+
+
+def call_of(text: str, *, place: Place) -> Call:
+    """Take a measure apart: `sum(a + b)` is `sum` of `(a + b)`.
+
+    Args:
+        text: SQL; `count(*)` has no arguments.
+        place: File and line, for the error.
+
+    Raises:
+        SpecError: The text is anything else than one plain call.
+    """
+    try:
+        return _checker().call(text)
+    except Refusal as refusal:
+        raise SpecError([Problem(place.file, place.line, str(refusal))]) from None
+
+
 @cache
 def _checker() -> _Checker:
     return _Checker()
@@ -91,13 +116,31 @@ class _Checker:
 
     def check(self, text: str, schema: pa.Schema, expect: pa.DataType | None) -> Expression:
         with self._lock:
-            try:
-                return self._check(text, schema, expect)
-            except RecursionError:
-                msg = "expression must be simpler; got one nested too deep; split it into steps"
-                raise Refusal(msg) from None
-            except duckdb.Error as error:
-                raise Refusal(_explain(error)) from None
+            return self._guarded(lambda: self._check(text, schema, expect))
+
+    def _guarded(self, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except RecursionError:
+            msg = "expression must be simpler; got one nested too deep; split it into steps"
+            raise Refusal(msg) from None
+        except duckdb.Error as error:
+            raise Refusal(_explain(error)) from None
+
+    def call(self, text: str) -> Call:
+        with self._lock:
+            node = self._guarded(lambda: parse(self._connection, text))
+            plain = node["class"] == "FUNCTION" and not node["is_operator"] and not node["schema"]
+            if not plain or node["filter"] or node["distinct"] or node["order_bys"]["orders"]:
+                msg = (
+                    f"measure must be one plain function call; got `{text[:60]}`; "
+                    "write for example sum(amount)"
+                )
+                raise Refusal(msg)
+            name = node["function_name"].lower()
+            arguments = [a["expression"] for a in node["arguments"]]
+            written = self._guarded(lambda: [render(self._connection, a) for a in arguments])
+            return Call("count" if name == "count_star" else name, tuple(written))
 
     def _check(self, text: str, schema: pa.Schema, expect: pa.DataType | None) -> Expression:
         resolver = Resolver(schema, self._functions)
