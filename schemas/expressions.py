@@ -22,7 +22,7 @@ from schemas.errors import Problem, SpecError
 from schemas.functions import Functions
 from schemas.sql_engine import BATCH, connect
 from schemas.sql_tree import Node, Refusal, Resolver, alike, parse, render
-from schemas.sql_types import lake_type
+from schemas.sql_types import lake_type, quote
 
 _T = TypeVar("_T")
 
@@ -40,7 +40,8 @@ class Expression:
 
     Attributes:
         text: As a person wrote it.
-        sql: What runs: DuckDB SQL over the columns of a relation, cast to `type`.
+        sql: What runs: DuckDB SQL over the columns of a relation, of type `type`; the quoted name
+            alone where the expression is a column.
         type: Arrow type of the result.
         columns: Names of the batch columns that it reads, in schema order.
     """
@@ -161,7 +162,10 @@ class _Checker:
         if expect is not None and known[0] != expect:
             msg = f"expression must give {expect}; got {known[0]}; compare or CAST it"
             raise Refusal(msg)
-        sql = f"CAST({sql} AS {known[1]})"
+        if str(found) != known[1]:
+            sql = f"CAST({sql} AS {known[1]})"
+        elif tree["class"] == "COLUMN_REF":
+            sql = quote(columns[0])
         if not columns:
             # A constant that cannot be computed would refuse every row.
             self._connection.sql(f"SELECT {sql}").fetchall()

@@ -125,10 +125,13 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
     aggregates: tuple[Aggregate, ...] = ()
     if not noted.broken("steps"):  # else their columns are not known
         aggregates = tuple(
-            plan_aggregate(spec, flow, contract, file.name, noted) for spec in file.aggregates
+            plan_aggregate(spec, flow, contract=contract, pipeline=file.name, problems=noted)
+            for spec in file.aggregates
         )
     lake = {} if noted.broken("sinks") else file.sinks.get("lake", {})
-    tables = plan_tables(file.name, contract, flow.schema, aggregates, lake, noted)
+    tables = plan_tables(
+        file.name, contract, flow.schema, aggregates=aggregates, lake=lake, problems=noted
+    )
     _check_timeseries(file, noted)
     plan = Plan(
         name=file.name,

@@ -34,82 +34,84 @@ _TAKEN: Final = ("window_start", "window_end")
 
 
 def plan_aggregate(
-    spec: AggregateSpec, flow: Flow, contract: Contract, pipeline: str, problems: Noted
+    spec: AggregateSpec, flow: Flow, *, contract: Contract, pipeline: str, problems: Noted
 ) -> Aggregate:
     """Check one aggregate; problems are noted."""
-    read: set[str] = set()
-    seen = set(_TAKEN)
-    for i, name in enumerate(spec.group_by):
-        at = (*spec.at, "group_by", i)
-        _unique(name.replace(".", "_"), seen, at, problems)
-        kind = flow.column(name, at, "a column or a path of an open object")
-        if kind is None:
-            continue
-        read.add(name)
-        if pa.types.is_nested(kind) or pa.types.is_floating(kind) or pa.types.is_binary(kind):
-            must = f"`{dotted(at)}` must be text, integer, decimal, boolean, date or time"
-            hint = f"got {quoted(name)}, {kind}; derive a class of it first"
-            problems.add(at, f"{must}; {hint}")
-    measures = []
-    for name, text in spec.measures.items():
-        at = (*spec.at, "measures", name)
-        _unique(name, seen, at, problems)
-        measure = _measure(name, text, at, flow, problems, read)
-        if measure is not None:
-            measures.append(measure)
+    reader = _Reader(flow, problems)
+    reader.groups(spec)
+    measures = [
+        reader.measure(name, text, (*spec.at, "measures", name))
+        for name, text in spec.measures.items()
+    ]
     return Aggregate(
         name=spec.name,
         window=spec.window,
         group_by=spec.group_by,
-        measures=tuple(measures),
-        input=pa.schema([field for field in flow.schema if field.name in read]),
+        measures=tuple(measure for measure in measures if measure is not None),
+        input=pa.schema([field for field in flow.schema if field.name in reader.read]),
         event_time=contract.event_time_column,
         hash_key=_hash_key(pipeline),
     )
 
 
-def _unique(name: str, seen: set[str], at: NodePath, problems: Noted) -> None:
-    if name.casefold() in seen:
-        must = f"`{dotted(at)}` must make a column of its own; got {quoted(name)}"
-        problems.add(at, f"{must}, which is taken; choose another name")
-    seen.add(name.casefold())
+class _Reader:
+    """Checks the columns of one aggregate; `read` are the names that it reads."""
 
+    def __init__(self, flow: Flow, problems: Noted) -> None:
+        self.read: set[str] = set()
+        self._flow, self._problems = flow, problems
+        self._taken = set(_TAKEN)
 
-def _measure(
-    name: str, text: str, at: NodePath, flow: Flow, problems: Noted, read: set[str]
-) -> Measure | None:
-    place = Place(problems.located.file, problems.located.line(at))
-    try:
-        call = call_of(text, place=place)
-    except SpecError as error:
-        problems.take(at, error)
-        return None
-    must = _wrong_call(call)
-    if must:
-        problems.add(at, f"`{dotted(at)}`: {must}")
-        return None
-    if not call.arguments:
+    def groups(self, spec: AggregateSpec) -> None:
+        for i, name in enumerate(spec.group_by):
+            at = (*spec.at, "group_by", i)
+            self._take(name.replace(".", "_"), at)
+            kind = self._flow.column(name, at, "a column or a path of an open object")
+            if kind is None:
+                continue
+            self.read.add(name)
+            if pa.types.is_nested(kind) or pa.types.is_floating(kind) or pa.types.is_binary(kind):
+                must = f"`{dotted(at)}` must be text, integer, decimal, boolean, date or time"
+                hint = f"got {quoted(name)}, {kind}; derive a class of it first"
+                self._problems.add(at, f"{must}; {hint}")
+
+    def measure(self, name: str, text: str, at: NodePath) -> Measure | None:
+        self._take(name, at)
+        place = Place(self._problems.located.file, self._problems.located.line(at))
+        try:
+            call = call_of(text, place=place)
+        except SpecError as error:
+            self._problems.take(at, error)
+            return None
+        if must := _wrong_call(call):
+            self._problems.add(at, f"`{dotted(at)}`: {must}")
+            return None
+        if not call.arguments:
+            return Measure(
+                name=name, function="count", argument=None, argument_type=None, type=pa.int64()
+            )
+        expression = self._flow.expression(call.arguments[0], at)
+        if expression is None:
+            return None
+        self.read.update(expression.columns)
+        result = _result(call.function, expression.type)
+        if result is None:
+            got = f"measure must have a meaning; got {call.function} of {expression.type}"
+            self._problems.add(at, f"`{dotted(at)}`: {got}; CAST it or choose another")
+            return None
         return Measure(
-            name=name, function="count", argument=None, argument_type=None, type=pa.int64()
+            name=name,
+            function=call.function,
+            argument=expression.sql,
+            argument_type=expression.type,
+            type=result,
         )
-    expression = flow.expression(call.arguments[0], at)
-    if expression is None:
-        return None
-    read.update(expression.columns)
-    result = _result(call.function, expression.type)
-    if result is None:
-        got = f"got {call.function} of {expression.type}"
-        problems.add(
-            at, f"`{dotted(at)}`: measure must have a meaning; {got}; CAST or choose another"
-        )
-        return None
-    return Measure(
-        name=name,
-        function=call.function,
-        argument=expression.sql,
-        argument_type=expression.type,
-        type=result,
-    )
+
+    def _take(self, name: str, at: NodePath) -> None:
+        if name.casefold() in self._taken:
+            must = f"`{dotted(at)}` must make a column of its own; got {quoted(name)}"
+            self._problems.add(at, f"{must}, which is taken; choose another name")
+        self._taken.add(name.casefold())
 
 
 def _wrong_call(call: Call) -> str | None:

@@ -33,6 +33,7 @@ def plan_tables(
     name: str,
     contract: Contract,
     rows: pa.Schema,
+    *,
     aggregates: Sequence[Aggregate],
     lake: Mapping[str, Any],
     problems: Noted,
