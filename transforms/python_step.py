@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import polars as pl
@@ -132,10 +132,10 @@ class PythonKernel:
 
     def _checked(self, batch: pa.RecordBatch, returned: Any, start: int) -> _Piece:
         if not isinstance(returned, pa.RecordBatch):
-            raise self._broken("return a pyarrow.RecordBatch", f"got {type(returned).__name__}")
+            self._fail("return a pyarrow.RecordBatch", f"got {type(returned).__name__}")
         promised = self._promised(batch)
         if extra := set(returned.schema.names) - set(promised.names):
-            raise self._broken("return only declared columns", f"got {sorted(extra)} too")
+            self._fail("return only declared columns", f"got {sorted(extra)} too")
         numbers = self._numbers(batch, returned)
         order = np.argsort(numbers)
         if (order[1:] < order[:-1]).any():
@@ -155,14 +155,14 @@ class PythonKernel:
     def _column(self, returned: pa.RecordBatch, field: pa.Field) -> pa.Array:
         index = returned.schema.get_field_index(field.name)
         if index < 0:
-            raise self._broken(f"return the column {field.name!r} once", "got none, or several")
+            self._fail(f"return the column {field.name!r} once", "got none, or several")
         values = returned.column(index)
         if values.type != field.type:
             if not _widens(values.type, field.type):
-                raise self._broken(f"return {field.name!r} as {field.type}", f"got {values.type}")
+                self._fail(f"return {field.name!r} as {field.type}", f"got {values.type}")
             values = values.cast(field.type)
         if values.null_count and not field.nullable:
-            raise self._broken(f"return {field.name!r} without nulls", "got some")
+            self._fail(f"return {field.name!r} without nulls", "got some")
         return values
 
     def _numbers(self, batch: pa.RecordBatch, returned: pa.RecordBatch) -> NDArray[np.int64]:
@@ -171,24 +171,25 @@ class PythonKernel:
         if found.equals(places):
             return np.arange(batch.num_rows, dtype=np.int64)
         joined = found.join(
-            places.with_row_index("row"), on=_PLACE, how="left", maintain_order="left"
+            places.with_row_index("row"), on=list(_PLACE), how="left", maintain_order="left"
         )["row"]
         if joined.null_count():
             got = f"got {joined.null_count()} at positions that did not come in"
-            raise self._broken("add no rows", got)
+            self._fail("add no rows", got)
         if again := len(joined) - joined.n_unique():
-            raise self._broken("return each row at most once", f"got {again} more than once")
+            self._fail("return each row at most once", f"got {again} more than once")
         return joined.cast(pl.Int64).to_numpy()
 
     def _places(self, batch: pa.RecordBatch) -> pl.DataFrame:
         try:
             columns = {name: batch.column(name).cast(kind) for name, kind in _PLACE.items()}
         except (KeyError, pa.ArrowException) as error:
-            raise self._broken("keep the position columns", "got others") from error
+            self._fail("keep the position columns", "got others", error)
         return pl.DataFrame({name: pl.from_arrow(values) for name, values in columns.items()})
 
-    def _broken(self, must: str, got: str) -> PythonStepError:
-        return PythonStepError(f"{self.step}: {self.call} must {must}; {got}; change the function")
+    def _fail(self, must: str, got: str, cause: Exception | None = None) -> NoReturn:
+        msg = f"{self.step}: {self.call} must {must}; {got}; change the function"
+        raise PythonStepError(msg) from cause
 
 
 def _widens(given: pa.DataType, wanted: pa.DataType) -> bool:

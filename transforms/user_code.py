@@ -51,7 +51,7 @@ def load_function(call: str, folder: Path) -> Function:
         names = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
         msg = (
             f"{call} must name a function of {module.__file__}; "
-            f"got none{did_you_mean(function_name, names)}; correct the call"
+            f"got {function_name!r}; {did_you_mean(function_name, names) or 'write it'}"
         )
         raise UsageError(msg)
     return function
