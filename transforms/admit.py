@@ -7,7 +7,7 @@ exist as transforms of their own, over the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,8 +28,9 @@ from transforms.parallel import ThreadedDoFn
 from transforms.progress import Progress
 from transforms.protect import protect
 from transforms.sealing import seal
-from transforms.sources.blocks import Block
-from transforms.sources.files import Slice, read_blocks
+from transforms.sources.blocks import Block, LongRecord
+from transforms.sources.files import Slice, scan
+from transforms.sources.identity import Footprint
 from transforms.validate import Checked, validate
 
 Read = tuple[str, int, int, int]
@@ -43,6 +44,7 @@ class Admitted(NamedTuple):
     refused: PCollection[pa.RecordBatch]
     removed: PCollection[pa.RecordBatch]
     reads: PCollection[Read]
+    footprints: PCollection[pa.RecordBatch]
 
 
 @dataclass(eq=False)
@@ -65,9 +67,9 @@ class Admit(beam.PTransform[PCollection[Slice], Admitted]):
     @no_annotations
     def expand(self, slices: PCollection[Slice]) -> Admitted:
         sides = slices | "Admit" >> beam.ParDo(_Admit(self)).with_output_types(
-            pa.RecordBatch, refused=pa.RecordBatch, removed=pa.RecordBatch, reads=Read
-        ).with_outputs("refused", "removed", "reads", main="rows")
-        return Admitted(sides.rows, sides.refused, sides.removed, sides.reads)
+            pa.RecordBatch, refused=pa.RecordBatch, removed=pa.RecordBatch, reads=Read, footprints=pa.RecordBatch
+        ).with_outputs("refused", "removed", "reads", "footprints", main="rows")
+        return Admitted(sides.rows, sides.refused, sides.removed, sides.reads, sides.footprints)
 
 
 class _Admit(ThreadedDoFn):
@@ -87,10 +89,18 @@ class _Admit(ThreadedDoFn):
 
     @override
     def process(self, part: Slice) -> Iterator[Any]:
-        for block in read_blocks(part):
+        footprint = yield from self._read(scan(part))
+        yield TaggedOutput("footprints", footprint.to_batch())
+
+    def _read(self, blocks: Generator[Block | LongRecord, None, Footprint]) -> Generator[Any, None, Footprint]:
+        while True:
+            try:
+                block = next(blocks)
+            except StopIteration as end:
+                return end.value
             yield from self.submit(self.kernel, block)
 
-    def kernel(self, block: Block) -> Iterator[Any]:
+    def kernel(self, block: Block | LongRecord) -> Iterator[Any]:
         contract = self.plan.contract
         decoded = self._decoder.decode(block)
         checked = validate(decoded.rows, contract)
