@@ -1,0 +1,156 @@
+"""The private side of pyiceberg, in one place: snapshots staged by hand, data files as manifests.
+
+`Table.append`, `commit_transaction` and `add_files` are not used: their retry lands both of two
+racing appends; with retry off they delete the manifests of a commit that landed but was answered
+by a conflict. `fast_append` never merges manifests.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.manifest import (
+    DataFile,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    write_manifest,
+)
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.snapshots import Operation, Snapshot
+from pyiceberg.table.update import AssertTableUUID, RemoveSnapshotsUpdate
+from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
+
+Stored = list[tuple[str, int]]
+"""Manifests that hold data files: (path, partition spec id)."""
+
+
+class Files(NamedTuple):
+    """Data files to put into a table and to take out of it."""
+
+    add: list[DataFile]
+    remove: list[DataFile]
+
+
+class _MergingOverwrite(_OverwriteFiles, _MergeAppendFiles):
+    """pyiceberg's overwrite never merges manifests and carries delete-only ones along for ever."""
+
+    def _existing_manifests(self) -> list[ManifestFile]:
+        return [
+            m
+            for m in super()._existing_manifests()
+            if m.has_added_files() or m.has_existing_files()
+        ]
+
+
+def send(
+    catalog: Catalog,
+    table: Table,
+    files: Files,
+    summary: dict[str, str],
+    *,
+    keep: int,
+    pinned: Collection[int] = (),
+) -> Snapshot:
+    """Stage one snapshot on `table` as loaded and ask the catalog for it, once.
+
+    What is staged requires that the table's head is still the loaded one. Snapshots older than
+    the newest `keep`, but none in `pinned`, expire in the same request: the whole metadata is
+    copied several times per commit, and grows with them.
+
+    Returns:
+        The snapshot that was asked for.
+
+    Raises:
+        Exception: Any exception means: unknown. Nothing is ever cleaned up.
+    """
+    transaction = Transaction(table)
+    producer: _MergeAppendFiles
+    if files.remove:
+        producer = _MergingOverwrite(
+            operation=Operation.OVERWRITE,
+            transaction=transaction,
+            io=table.io,
+            snapshot_properties=summary,
+        )
+        for file in files.remove:
+            producer.delete_data_file(file)
+    else:
+        producer = transaction.update_snapshot(snapshot_properties=summary).merge_append()
+    for file in files.add:
+        producer.append_data_file(file)
+    producer.commit()
+    staged = transaction.table_metadata.snapshot_by_id(producer.snapshot_id)
+    if staged is None:
+        msg = "a staged snapshot must be in the staged metadata"
+        raise AssertionError(msg)
+    old = [s.snapshot_id for s in table.metadata.snapshots[: -keep + 1] if keep > 1]
+    expired = [i for i in old if i not in pinned]
+    updates = (*transaction._updates, *_expire(expired))  # noqa: SLF001
+    same_table = AssertTableUUID(uuid=table.metadata.table_uuid)
+    catalog.commit_table(table, (*transaction._requirements, same_table), updates)  # noqa: SLF001
+    return staged
+
+
+def _expire(snapshots: list[int]) -> Iterable[RemoveSnapshotsUpdate]:
+    return (RemoveSnapshotsUpdate(snapshot_ids=snapshots),) if snapshots else ()
+
+
+def store(table: Table, where: Table, files: Files) -> Stored:
+    """Write data files as manifests (a public format with typed partitions), one for each spec.
+
+    Args:
+        table: The table they belong to.
+        where: The table in whose metadata folder the manifests are put.
+        files: Each with its `spec_id` set.
+    """
+    out: Stored = []
+    everything = [*files.add, *files.remove]
+    for spec in sorted({f.spec_id for f in everything}):
+        path = where.location_provider().new_metadata_location(f"intent-{uuid.uuid4()}.avro")
+        with write_manifest(
+            format_version=2,
+            spec=table.specs()[spec],
+            schema=table.schema(),
+            output_file=table.io.new_output(path),
+            snapshot_id=0,
+            avro_compression="deflate",
+        ) as writer:
+            for status, some in (
+                (ManifestEntryStatus.ADDED, files.add),
+                (ManifestEntryStatus.DELETED, files.remove),
+            ):
+                for file in (f for f in some if f.spec_id == spec):
+                    writer.add_entry(
+                        ManifestEntry.from_args(
+                            status=status,
+                            snapshot_id=0,
+                            sequence_number=0,
+                            file_sequence_number=0,
+                            data_file=file,
+                        )
+                    )
+        out.append((path, spec))
+    return out
+
+
+def stored(table: Table, manifests: Sequence[tuple[str, int]]) -> Files:
+    """Read back what `store` wrote."""
+    files = Files([], [])
+    for path, spec in manifests:
+        manifest = ManifestFile.from_args(
+            manifest_path=path,
+            manifest_length=0,
+            partition_spec_id=spec,
+            content=ManifestContent.DATA,
+            sequence_number=0,
+            added_snapshot_id=0,
+        )
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False):
+            gone = entry.status == ManifestEntryStatus.DELETED
+            (files.remove if gone else files.add).append(entry.data_file)
+    return files
