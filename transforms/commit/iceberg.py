@@ -7,11 +7,14 @@ by a conflict. `fast_append` never merges manifests.
 
 from __future__ import annotations
 
+import copy
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import pyarrow as pa
 from pyiceberg.catalog import Catalog
+from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
 from pyiceberg.manifest import (
     DataFile,
     ManifestContent,
@@ -20,10 +23,12 @@ from pyiceberg.manifest import (
     ManifestFile,
     write_manifest,
 )
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import Table, Transaction
-from pyiceberg.table.snapshots import Operation, Snapshot
+from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 from pyiceberg.table.update import AssertTableUUID, RemoveSnapshotsUpdate
 from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
+from pyiceberg.typedef import EMPTY_DICT, Record
 
 Stored = list[tuple[str, int]]
 """Manifests that hold data files: (path, partition spec id)."""
@@ -36,7 +41,49 @@ class Files(NamedTuple):
     remove: list[DataFile]
 
 
-class _MergingOverwrite(_OverwriteFiles, _MergeAppendFiles):
+class _Append(_MergeAppendFiles):
+    """Takes files of older partition specs too: a spec may change between intent and landing."""
+
+    _added_data_files: list[DataFile]
+
+    def _manifests(self) -> list[ManifestFile]:
+        everything = self._added_data_files
+        present = self._transaction.table_metadata.default_spec_id
+        older = [f for f in everything if f.spec_id != present]
+        self._added_data_files = [f for f in everything if f.spec_id == present]
+        try:
+            return [*super()._manifests(), *self._written(older)]
+        finally:
+            self._added_data_files = everything
+
+    def _written(self, files: list[DataFile]) -> Iterator[ManifestFile]:
+        for spec in sorted({f.spec_id for f in files}):
+            with self.new_manifest_writer(self.spec(spec)) as writer:
+                for file in (f for f in files if f.spec_id == spec):
+                    entry = ManifestEntry.from_args(
+                        status=ManifestEntryStatus.ADDED,
+                        snapshot_id=self._snapshot_id,
+                        sequence_number=None,
+                        file_sequence_number=None,
+                        data_file=file,
+                    )
+                    writer.add(entry)
+            yield writer.to_manifest_file()
+
+    def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
+        everything = self._added_data_files
+        present = self._transaction.table_metadata.default_spec_id
+        # It would render partitions of older specs by the present one.
+        self._added_data_files = [
+            f if f.spec_id == present else _unpartitioned(f) for f in everything
+        ]
+        try:
+            return super()._summary(snapshot_properties)
+        finally:
+            self._added_data_files = everything
+
+
+class _Overwrite(_OverwriteFiles, _Append):
     """pyiceberg's overwrite never merges manifests and carries delete-only ones along for ever."""
 
     def _existing_manifests(self) -> list[ManifestFile]:
@@ -45,6 +92,12 @@ class _MergingOverwrite(_OverwriteFiles, _MergeAppendFiles):
             for m in super()._existing_manifests()
             if m.has_added_files() or m.has_existing_files()
         ]
+
+
+def _unpartitioned(file: DataFile) -> DataFile:
+    same = copy.copy(file)
+    same.partition = Record()
+    return same
 
 
 def send(
@@ -69,18 +122,14 @@ def send(
         Exception: Any exception means: unknown. Nothing is ever cleaned up.
     """
     transaction = Transaction(table)
-    producer: _MergeAppendFiles
-    if files.remove:
-        producer = _MergingOverwrite(
-            operation=Operation.OVERWRITE,
-            transaction=transaction,
-            io=table.io,
-            snapshot_properties=summary,
-        )
-        for file in files.remove:
-            producer.delete_data_file(file)
-    else:
-        producer = transaction.update_snapshot(snapshot_properties=summary).merge_append()
+    kind, operation = (
+        (_Overwrite, Operation.OVERWRITE) if files.remove else (_Append, Operation.APPEND)
+    )
+    producer = kind(
+        operation=operation, transaction=transaction, io=table.io, snapshot_properties=summary
+    )
+    for file in files.remove:
+        producer.delete_data_file(file)
     for file in files.add:
         producer.append_data_file(file)
     producer.commit()
@@ -154,3 +203,26 @@ def stored(table: Table, manifests: Sequence[tuple[str, int]]) -> Files:
             gone = entry.status == ManifestEntryStatus.DELETED
             (files.remove if gone else files.add).append(entry.data_file)
     return files
+
+
+def change(catalog: Catalog, table: Table, stage: Callable[[Transaction], None]) -> None:
+    """Stage changes of schema, partition spec or sort order on `table` as loaded, and send them.
+
+    Raises:
+        Exception: Any exception means: unknown.
+    """
+    transaction = Transaction(table)
+    stage(transaction)
+    if transaction._updates:  # noqa: SLF001
+        same_table = AssertTableUUID(uuid=table.metadata.table_uuid)
+        requirements = (*transaction._requirements, same_table)  # noqa: SLF001
+        catalog.commit_table(table, requirements, transaction._updates)  # noqa: SLF001
+
+
+def iceberg_schema(schema: pa.Schema) -> Schema:
+    """Return an Arrow schema as an Iceberg one; its field ids mean nothing yet.
+
+    Raises:
+        TypeError: Iceberg has no such type.
+    """
+    return assign_fresh_schema_ids(_pyarrow_to_schema_without_ids(schema))

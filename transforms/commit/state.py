@@ -8,7 +8,9 @@ import pyarrow as pa
 from pyiceberg.table import Table
 
 from transforms.commit.journal import Entry
+from transforms.commit.lake import Lake, read_at
 from transforms.commit.ranges import Ranges, merged
+from transforms.commit.tables import REMOVED, SOURCES
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class State:
     Attributes:
         commits: `_commits` as loaded when asking: an intent is staged on this very snapshot.
         seq: Sequence number of the last commit.
-        done: Positions done, those of removed rows included.
+        done: Positions done.
+        removed: Positions whose rows were erased: they never come back, not by a rebuild either.
         snapshots: Table -> snapshot of the last done commit.
         totals: Table -> rows.
         sources: Rows of `_sources`, one for each source.
@@ -28,13 +31,17 @@ class State:
     commits: Table
     seq: int = 0
     done: Ranges = field(default_factory=dict)
+    removed: Ranges = field(default_factory=dict)
     snapshots: dict[str, int] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
-    sources: pa.Table | None = None
+    sources: pa.Table = field(default_factory=SOURCES.empty_table)
     ended: dict[str, str] = field(default_factory=dict)
 
-    def after(self, commits: Table, rows: list[Entry]) -> State:
-        """Return what is known after these rows: `journal.tail` beyond `seq`, none of them open."""
+    def after(self, lake: Lake, commits: Table, rows: list[Entry]) -> State:
+        """Return what is known after these rows: `journal.tail` beyond `seq`, none of them open.
+
+        `_sources` and `_removed` are read again only if they changed.
+        """
         done = {} if rows and rows[0].state == "base" else self.done
         seq, snapshots, totals, ended = self.seq, self.snapshots, self.totals, dict(self.ended)
         new: list[Ranges] = []
@@ -48,7 +55,7 @@ class State:
                 done, new = {}, []
             if entry.state != "void":
                 new.append(entry.done)
-        return replace(
+        state = replace(
             self,
             commits=commits,
             seq=seq,
@@ -57,3 +64,19 @@ class State:
             totals=totals,
             ended=ended,
         )
+        sources, removed = lake.operations("sources"), lake.operations("removed")
+        if snapshots.get(sources) != self.snapshots.get(sources):
+            rows_ = read_at(lake.load(sources), snapshots.get(sources), SOURCES.names)
+            state = replace(state, sources=rows_)
+        if snapshots.get(removed) != self.snapshots.get(removed):
+            gone = read_at(lake.load(removed), snapshots.get(removed), REMOVED.names)
+            state = replace(state, removed=_ranges(gone))
+        return state
+
+
+def _ranges(rows: pa.Table) -> Ranges:
+    out: Ranges = {}
+    columns = (rows[n].to_pylist() for n in ("_source", "start", "end"))
+    for source, start, end in zip(*columns, strict=True):
+        out.setdefault(source, []).append((start, end))
+    return merged(out)
