@@ -53,7 +53,6 @@ class Column:
         timezone: Zone of timestamps whose text names none.
         transform: SQL expression over the record's own columns (the standard's transformLogic);
             such a column is not read from the record.
-        warn: Whether broken rules of this column warn only (see Rule.refuse).
     """
 
     name: str

@@ -120,7 +120,10 @@ def warehouse_tables(plan: Plan) -> tuple[WarehouseTable, ...]:
     event_time = plan.contract.event_time_column
     tables = [
         WarehouseTable(
-            name=processed, source=processed, columns=columns(processed, positions=True), merge=place
+            name=processed,
+            source=processed,
+            columns=columns(processed, positions=True),
+            merge=place,
         ),
         WarehouseTable(
             name=f"analytics.fact_{plan.name}",

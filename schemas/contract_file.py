@@ -1,0 +1,280 @@
+"""Reads a data contract: a file in the Open Data Contract Standard, v3.0 to v3.2.
+
+`load_contract` checks shape (the published JSON Schema), then meaning, and says everything that is
+wrong at once. Words of the standard that describe (team, servers, tags, examples ...) are left in
+the file; words that demand something of a row are honoured or are a problem. Ours, where the
+standard has none, are custom properties `penstock:...`:
+
+| on | property | value |
+|---|---|---|
+| schema object | `penstock:eventTime` | path of the timestamp that is the event time |
+| property | `penstock:open` | an object whose undeclared keys stay |
+| property | `penstock:protect` | pseudonymize, mask, generalize, drop, keep |
+| property | `penstock:protectOptions` | see `schemas.protection` |
+| property | `penstock:reason` | why; needed to keep what is classified |
+| property, quality check | `penstock:onFailure` | refuse (default) or warn |
+
+What is protected by default: `schemas.contract_columns`. Patterns are searched for in the text, as
+in JSON Schema; anchor them with `^` and `$`.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
+from pydantic import ValidationError
+
+from schemas.contract import Column, Contract, Protection
+from schemas.contract_columns import ColumnReader, struct_type
+from schemas.contract_custom import ours
+from schemas.contract_rules import runs, unsupported
+from schemas.located import Located, NodePath, Problems, did_you_mean, load, quoted
+from schemas.structure import check_structure, published
+
+
+def load_contract(path: Path, *, name: str | None = None) -> Contract:
+    """Read and check a contract.
+
+    Args:
+        path: The file; named in errors as it is given here.
+        name: Which schema object, where the contract has several.
+
+    Returns:
+        The contract. A column that is the event time is `required`.
+
+    Raises:
+        SpecError: With every problem of the file: line, what must hold, what was found.
+    """
+    return read_contract(load(path), name=name)
+
+
+def read_contract(located: Located, *, name: str | None = None) -> Contract:
+    """Check a contract that is already loaded; see `load_contract`."""
+    problems = Problems(located)
+    broken = check_structure(problems, published("contract"))
+    model, stubs = _model(located.value, broken, problems)
+    chosen = _choose(model, name, problems) if model else None
+    if model is None or chosen is None:
+        problems.raise_all()
+        raise AssertionError  # _choose and _model say why
+    schema, node = chosen
+    reader = ColumnReader(problems, stubs)
+    columns = reader.read(schema.properties or (), (*node, "properties"))
+    columns = _keyed(columns, schema, reader, problems)
+    for i, check in enumerate(schema.quality or ()):
+        if runs(check):
+            problems.add((*node, "quality", i), unsupported("a quality check of a schema object"))
+    event_time = ours(schema.customProperties, node, problems).get("eventTime")
+    if event_time is not None:
+        columns = _with_event_time(columns, str(event_time), node, problems)
+    problems.raise_all()
+    contract = Contract(
+        id=model.id or "",
+        name=model.name or schema.name or "",
+        version=model.version or "",
+        file=located.file,
+        columns=columns,
+        event_time=event_time,
+        primary_key=_primary_key(columns),
+        hash="",
+        description=schema.description or (model.description and model.description.purpose) or "",
+    )
+    return replace(contract, hash=meaning(contract))
+
+
+def meaning(contract: Contract) -> str:
+    """Hash what a contract demands: SHA-256 (hex) of its columns, key and event time.
+
+    Names of the contract, versions, descriptions, reasons and whatever else only describes do not
+    count, nor does the order of keys or rules; the order of columns does.
+    """
+
+    def column(c: Column) -> dict[str, Any]:
+        rules = [[rule.kind, rule.value, rule.refuse] for rule in c.rules]
+        return {
+            "name": c.name,
+            "type": str(c.type),
+            "logical": c.logical,
+            "required": c.required,
+            "unique": c.unique,
+            "primary_key": c.primary_key,
+            "classified": c.classification is not None,
+            "protect": [c.protect, sorted(c.protect_options)],
+            "rules": sorted(rules, key=lambda rule: json.dumps(rule, sort_keys=True)),
+            "open": c.open,
+            "children": [column(child) for child in c.children],
+            "items": column(c.items) if c.items else None,
+            "formats": c.formats,
+            "timezone": c.timezone,
+            "transform": c.transform,
+        }
+
+    whole = {
+        "columns": [column(c) for c in contract.columns],
+        "event_time": contract.event_time,
+        "primary_key": contract.primary_key,
+    }
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _model(
+    value: dict[str, Any], broken: list[NodePath], problems: Problems
+) -> tuple[OpenDataContractStandard | None, frozenset[NodePath]]:
+    """Read the file into the standard's model without the nodes whose shape is wrong.
+
+    So the rest can be checked too. Also returned: the properties that were touched.
+    """
+    value, stubs = copy.deepcopy(value), set[NodePath]()
+    for path in sorted(broken, key=len, reverse=True):
+        _prune(value, path)
+        stubs.update(path[:n] for n in range(len(path) + 1) if _is_property(path[:n]))
+    try:
+        return OpenDataContractStandard.model_validate(value), frozenset(stubs)
+    except ValidationError as error:
+        for inner in error.errors(include_url=False, include_input=False):
+            message = (
+                f"the contract must fit the standard; got an error: {inner['msg']}; correct it"
+            )
+            problems.add(inner["loc"], message)
+        return None, frozenset()
+
+
+def _is_property(path: NodePath) -> bool:
+    return len(path) > 3 and (
+        path[-1] == "items" or (isinstance(path[-1], int) and path[-2] == "properties")
+    )
+
+
+def _prune(value: Any, path: NodePath) -> None:
+    """Remove a node; an entry of a list becomes empty instead: the others keep their place."""
+    if not path:
+        return
+    for part in path[:-1]:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return
+    last = path[-1]
+    if isinstance(value, dict):
+        value.pop(last, None)
+    elif isinstance(value, list) and isinstance(last, int) and last < len(value):
+        old = value[last]
+        name = old.get("name") if isinstance(old, dict) else None
+        value[last] = {"name": name} if isinstance(name, str) else {}
+
+
+def _choose(
+    model: OpenDataContractStandard, name: str | None, problems: Problems
+) -> tuple[SchemaObject, NodePath] | None:
+    schemas = model.schema_ or []
+    names = [schema.name or "" for schema in schemas]
+    if name is None and len(schemas) == 1:
+        return schemas[0], ("schema", 0)
+    if name is not None and names.count(name) == 1:
+        index = names.index(name)
+        return schemas[index], ("schema", index)
+    if name is not None:
+        hint = did_you_mean(name, names) or "correct the name"
+        problems.add(("schema",), f"the contract must have one schema {quoted(name)}; {hint}")
+    elif schemas:
+        got = ", ".join(names)
+        problems.add(("schema",), f"the contract must have one schema; got {got}; name one")
+    elif not problems:
+        problems.add(("schema",), "the contract must have a schema; got none; add one")
+    return None
+
+
+def _keyed(
+    columns: tuple[Column, ...], schema: SchemaObject, reader: ColumnReader, problems: Problems
+) -> tuple[Column, ...]:
+    """Number the columns of the primary key: by position where it is given, else in file order."""
+    properties = schema.properties or []
+    given: dict[str, int] = {}
+    keys = [i for i, column in enumerate(columns) if column.primary_key]
+    for i in keys:
+        position = properties[i].primaryKeyPosition
+        if position is not None and position != -1:
+            given[columns[i].name] = position
+    if given and (
+        len(given) < len(keys) or sorted(given.values()) != list(range(1, len(keys) + 1))
+    ):
+        for i in keys:
+            node = (*reader.nodes[columns[i].path], "primaryKeyPosition")
+            got = given.get(columns[i].name, "none")
+            problems.add(
+                node,
+                f"positions of the primary key must be 1 to {len(keys)}, each once; "
+                f"got {got} for `{columns[i].path}`; number them all, or none",
+            )
+        return columns
+    order = {columns[i].name: n for n, i in enumerate(keys, start=1)} | given
+    return tuple(
+        replace(column, primary_key=order[column.name]) if column.primary_key else column
+        for column in columns
+    )
+
+
+def _primary_key(columns: tuple[Column, ...]) -> tuple[str, ...]:
+    keys = [(column.primary_key, column.name) for column in columns if column.primary_key]
+    return tuple(name for _, name in sorted(keys))
+
+
+def _with_event_time(
+    columns: tuple[Column, ...], path: str, node: NodePath, problems: Problems
+) -> tuple[Column, ...]:
+    """Check the event time and make its column required: a row without one has no place in time."""
+    at = (*node, "customProperties")
+    found, outer = _find(columns, path)
+    if found is None:
+        paths = [c.path for c in _leaves(columns) if c.logical == "timestamp"]
+        hint = did_you_mean(path, paths) or "declare a timestamp"
+        must = "penstock:eventTime must be the path of a property"
+        problems.add(at, f"{must}; got {quoted(path)}; {hint}")
+        return columns
+    if found.logical != "timestamp":
+        must = "the event time must be a timestamp"
+        advice = "compute one with transformLogic" if found.logical == "date" else "choose another"
+        problems.add(at, f"{must}; got `{path}`, {found.logical}; {advice}")
+    if any(c.protect is not Protection.KEEP for c in (found, *outer)):
+        must = "the event time must be kept, since windows and keys need it"
+        problems.add(
+            at,
+            f"{must}; got `{path}`, which is protected; set penstock:protect: keep with a reason",
+        )
+    return _required(columns, path)
+
+
+def _find(columns: tuple[Column, ...], path: str) -> tuple[Column | None, list[Column]]:
+    outer: list[Column] = []
+    while True:
+        here = next((c for c in columns if c.path == path or path.startswith(f"{c.path}.")), None)
+        if here is None or here.path == path:
+            return here, outer
+        outer.append(here)
+        columns = here.children
+
+
+def _leaves(columns: tuple[Column, ...]) -> list[Column]:
+    return [leaf for c in columns for leaf in (_leaves(c.children) if c.children else [c])]
+
+
+def _required(columns: tuple[Column, ...], path: str) -> tuple[Column, ...]:
+    """Mark the column of that path as required, in the types of closed objects around it too."""
+    return tuple(_required_in(column, path) for column in columns)
+
+
+def _required_in(column: Column, path: str) -> Column:
+    if column.path == path:
+        return replace(column, required=True)
+    if not path.startswith(f"{column.path}."):
+        return column
+    children = _required(column.children, path)
+    kind = column.type if column.open else struct_type(children)
+    return replace(column, children=children, type=kind)
