@@ -22,7 +22,11 @@ class FileSource:
         rewritten: `fail` or `append`: what happens when a landed file was rewritten.
         nulls: CSV: unquoted texts that mean null.
         delimiter: CSV.
-        compression: `auto` (by name and magic), `none`, `gzip`, `zstd` or `zip`.
+        compression: `auto` (by magic, checked against the name), `none`, `gzip`, `zstd` or `zip`.
+        block_bytes: About how many (decompressed) bytes of whole records are decoded at a time.
+        max_record_bytes: A longer record is refused by pointer and hash, without its bytes.
+        max_expansion: How many times its stored size a compressed file may decompress to before
+            it is taken for a bomb; a file may always decompress to 1 GiB.
     """
 
     path: str
@@ -31,6 +35,9 @@ class FileSource:
     nulls: tuple[str, ...] = ("",)
     delimiter: str = ","
     compression: str = "auto"
+    block_bytes: int = 4 << 20
+    max_record_bytes: int = 64 << 20
+    max_expansion: int = 250
 
 
 @dataclass(frozen=True, kw_only=True)
