@@ -1,7 +1,8 @@
 """The flights loaded by dlt: `python dlt_flights.py FILE OUT`.
 
 A generator of pages of dicts from the CSV file, as dlt's guide to fast loading has it, into
-DuckDB; dlt infers the types. Nothing else is done: no checks, key, protection, enrichment, aggregate or lake.
+DuckDB; dlt infers the types. Nothing else is done: no checks, key, protection, enrichment,
+aggregate or lake.
 """
 
 from __future__ import annotations
