@@ -26,6 +26,7 @@ from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
 from transforms.deduplicate import Deduplicate, Held
+from transforms.keys import DEFAULT_REFERENCE, make_default_key
 from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
 from transforms.middle import Refine, RowSteps
 from transforms.progress import Progress
@@ -250,6 +251,8 @@ def ingest(
     state = committer.ask()
     found = discover(plan.source, plan.folder, {} if rebuild or state.sources is None else remembered(state.sources))
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
+    if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
+        make_default_key(plan.folder)
     RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:

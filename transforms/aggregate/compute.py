@@ -79,7 +79,7 @@ class Aggregator:
         adds = [
             e
             for i, m in enumerate(a.measures)
-            for e in measures.add_rows(i, m, frame.schema.get(measures.argument(i)))
+            for e in measures.add_rows(i, m)
         ]
         return frame.group_by(self._keys).agg(pl.len().cast(pl.Int64).alias(ROWS), *adds)
 

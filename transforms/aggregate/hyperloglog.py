@@ -30,9 +30,8 @@ def packed(values: pl.Series, key: int) -> pl.Series:
         key: Seed of the hash.
     """
     text = values if values.dtype == pl.String else values.cast(pl.String)
-    # The plugin gives a hash for null, too.
     hashed = text.to_frame("v").select(plh.col("v").nchash.xxh3_64(seed=key & 0xFFFFFFFF))["v"]
-    bits = hashed.to_numpy()
+    bits = hashed.fill_null(0).to_numpy()
     register = (bits >> np.uint64(64 - _BITS)).astype(np.uint32)
     # A stop bit below the rest bounds the rank.
     rest = (bits << np.uint64(_BITS)) | np.uint64(1 << (_BITS - 1))

@@ -1,8 +1,8 @@
 """Accumulators of the measures: what a row adds, how two merge, what comes out.
 
 Each measure is two or three Polars expressions over named accumulator columns, so that merging is
-one group-by, in any order and cut. Integers and decimals are summed exactly (128 bits), doubles
-to 1e-9 relative; deviations merge as (n, mean, M2) after Chan, Golub and LeVeque (1983).
+one group-by, in any order and cut. Integers are summed exactly, as two halves of 32 bits (so are
+decimals, by Polars), doubles to 1e-9 relative; deviations merge as (n, mean, M2) after Chan, Golub and LeVeque (1983).
 Null arguments count for nothing; a measure over nulls alone is null (counts are 0).
 """
 
@@ -11,9 +11,12 @@ from __future__ import annotations
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
 
 from schemas.plan import Measure
 from transforms.aggregate.hyperloglog import best
+
+_HALF: Final = 1 << 32
 
 TIME: Final = "~time"
 """Column of row inputs that holds the event time (int64 us)."""
@@ -28,14 +31,24 @@ def _names(i: int) -> tuple[str, str, str]:
     return f"~{i}a", f"~{i}b", f"~{i}c"
 
 
-def add_rows(i: int, measure: Measure, dtype: pl.DataType | None) -> list[pl.Expr]:
+def exact(measure: Measure) -> bool:
+    """Whether the measure is a sum of integers."""
+    kind = measure.argument_type
+    return measure.function == "sum" and kind is not None and pa.types.is_integer(kind)
+
+
+def add_rows(i: int, measure: Measure) -> list[pl.Expr]:
     """Return the accumulators of a group of rows."""
     (a, b, c), x = _names(i), pl.col(argument(i))
     match measure.function:
         case "count":
             return [(pl.len() if measure.argument is None else x.count()).cast(pl.Int64).alias(a)]
+        case "sum" if exact(measure):
+            wide = x.cast(pl.Int64)
+            high, low = (wide // _HALF).sum(), (wide % _HALF).sum()
+            return [high.alias(a), x.count().cast(pl.Int64).alias(b), low.alias(c)]
         case "sum" | "avg":
-            wide = x.cast(pl.Int128) if dtype is not None and dtype.is_integer() else x
+            wide = x.cast(pl.Float64) if measure.function == "avg" else x
             return [wide.sum().alias(a), x.count().cast(pl.Int64).alias(b)]
         case "stddev":
             y = x.cast(pl.Float64)
@@ -59,7 +72,7 @@ def merge(i: int, measure: Measure) -> list[pl.Expr]:
         case "count":
             return [pl.col(a).sum()]
         case "sum" | "avg":
-            return [pl.col(a).sum(), pl.col(b).sum()]
+            return [pl.col(n).sum() for n in _names(i)[: 3 if exact(measure) else 2]]
         case "stddev":
             n, mean = pl.col(a), pl.col(b).fill_null(0.0)
             total = n.sum()
@@ -80,6 +93,9 @@ def result(i: int, measure: Measure) -> pl.Expr:
     """Return the measure's value from its accumulators (approx_count_distinct: the sketch)."""
     a, b, c = (pl.col(n) for n in _names(i))
     match measure.function:
+        case "sum" if exact(measure):
+            total = a.cast(pl.Int128) * _HALF + c.cast(pl.Int128)
+            out = pl.when(b > 0).then(total)
         case "sum":
             out = pl.when(b > 0).then(a)
         case "avg":

@@ -73,12 +73,12 @@ class AggregateWindows(beam.PTransform[PCollection[pa.RecordBatch], PCollection[
 def window_fn(window: Window) -> Any:
     """Return Beam's window function for a window of a plan."""
     if window.type == "fixed":
-        return FixedWindows(_duration(window.size_us), offset=_duration(window.offset_us))
+        return FixedWindows(_duration(window.size_us), offset=Timestamp(micros=window.offset_us))
     if window.type == "sliding":
         return SlidingWindows(
             _duration(window.size_us),
             _duration(window.period_us),
-            offset=_duration(window.offset_us),
+            offset=Timestamp(micros=window.offset_us),
         )
     return GlobalWindows()
 
