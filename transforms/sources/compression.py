@@ -201,7 +201,7 @@ class _Guard:
             OSError,
             ValueError,
             zlib.error,
-            isal_zlib.IsalError,
+            isal_zlib.error,
             zipfile.BadZipFile,
         ) as error:
             raise _damaged(self._file, self._out, error) from error
