@@ -92,8 +92,7 @@ class ColumnarDecoder:
                 texts[column.name] = to_json(values)
                 continue
             columns[column.name], bad = cast_values(values, column)
-            rule = "event_time" if column.path == self.contract.event_time else "type"
-            failures.add(bad, rule, f"{column.name} must be {expected(column)}")
+            failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
         columns |= self._nested.read(texts, failures)
         rows = rows_of(
             self.contract, columns, failures, position_columns(block, positions, sequences)

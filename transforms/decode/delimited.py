@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.contract import Column, Contract
+from schemas.contract import Contract
 from schemas.plan import FileSource
 from transforms.decode.casts import cast_text, expected
 from transforms.decode.csv_text import Framed, Layout, frame, read_texts
@@ -89,12 +89,9 @@ class CsvDecoder:
         for column in self.contract.columns:
             if column.name in texts and not nested(column):
                 columns[column.name], bad = cast_text(texts[column.name], column)
-                failures.add(bad, self._rule(column), f"{column.name} must be {expected(column)}")
+                failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
         columns |= self._nested.read(texts, failures)
         return columns, failures
-
-    def _rule(self, column: Column) -> str:
-        return "event_time" if column.path == self.contract.event_time else "type"
 
 
 def _originals(block: Block, data: Bytes, framed: Framed) -> Callable[[pa.Array], pa.Array]:

@@ -59,21 +59,31 @@ class Completion:
         evaluated = self._evaluator.evaluate(read)
         failures = Failures(read.num_rows)
         for row, name in zip(evaluated.failed.tolist(), evaluated.names, strict=True):
-            reason = f"{name} must be computable; its transformLogic failed"
+            reason = f"`{name}` must be computable; its transformLogic failed"
             failures.first[row] = (EXPRESSION_RULE, reason)
         columns = dict(zip(read.schema.names, read.columns, strict=True)) | evaluated.columns
         if self.contract.event_time is not None:
             times = self._event_times(columns)
-            reason = f"{self.contract.event_time} must be there, since it is the event time"
+            reason = f"`{self.contract.event_time}` must be there and not null"
             failures.add(_nulls(times), EVENT_TIME_RULE, reason)
             if "." in self.contract.event_time:
                 columns[EVENT_TIME] = times
         whole = self._in_order(columns)
+        before = self._relabelled(decoded.refused)
         if not failures.first:
-            return decoded._replace(rows=whole)
-        refused = of_rows(read, failures, decoded)
-        rows = whole.take(pa.array(failures.good()))
-        return decoded._replace(rows=rows, refused=joined(decoded.refused, refused))
+            return decoded._replace(rows=whole, refused=before)
+        refused = joined(before, of_rows(read, failures, decoded))
+        return decoded._replace(rows=whole.take(pa.array(failures.good())), refused=refused)
+
+    def _relabelled(self, refused: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        """Put records whose event time cannot be read under one rule, whatever decoded them."""
+        if refused is None or self.contract.event_time is None:
+            return refused
+        about = pc.starts_with(refused["reason"], f"`{self.contract.event_time}` must")
+        values = pc.is_in(refused["rule"], value_set=pa.array(["required", "type"]))
+        rule = pc.if_else(pc.and_(about, values), EVENT_TIME_RULE, refused["rule"])
+        at = refused.schema.get_field_index("rule")
+        return refused.set_column(at, refused.schema.field(at), rule)
 
     def _event_times(self, columns: dict[str, pa.Array]) -> pa.Array:
         path = str(self.contract.event_time)

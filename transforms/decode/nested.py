@@ -48,7 +48,7 @@ class NestedTexts:
         for name, values in columns.items():
             bad = ~_valid(values)
             if bad.any():
-                failures.add(bad, "json", f"{name} must be JSON text")
+                failures.add(bad, "json", f"`{name}` must be JSON text")
                 columns[name] = pc.if_else(pa.array(~bad), values, None)
         data, starts = _lines(columns)
         decoded = self._decoder.decode(Block("", 0, data, 0))

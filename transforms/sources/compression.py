@@ -196,7 +196,7 @@ class _Guard:
             n = self._stream.readinto(view)
         except SourceError:
             raise
-        except (
+        except (  # type: ignore[misc]  # its stub says it is a value
             EOFError,
             OSError,
             ValueError,
