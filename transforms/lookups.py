@@ -74,7 +74,7 @@ class Lookup:
                 f"got {twice} rows whose key another row has; leave one row of each"
             )
             raise SourceError(msg)
-        hashes = frame.hash_rows(_SEED).to_numpy()
+        hashes = _hashes(frame)
         order = np.argsort(hashes, kind="stable")
         rows = rows.take(pa.array(order))
         added = pa.record_batch({new: rows.column(column) for new, column in add.items()})
@@ -86,7 +86,7 @@ class Lookup:
         keys = [_plain(column) for column in keys]
         if not len(self.hashes):
             return pa.nulls(len(keys[0]), pa.int64())
-        hashes = _frame(keys).hash_rows(_SEED).to_numpy()
+        hashes = _hashes(_frame(keys))
         rows = np.searchsorted(self.hashes, hashes)
         rows[rows == len(self.hashes)] = 0
         # Two keys of one hash stand side by side: step on while the hash is right and the key not.
@@ -111,6 +111,10 @@ class Lookup:
 
 def _plain(column: pa.Array) -> pa.Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _hashes(frame: pl.DataFrame) -> NDArray[np.uint64]:
+    return frame.hash_rows(_SEED).to_numpy()
 
 
 def _frame(columns: Iterable[pa.Array]) -> pl.DataFrame:
