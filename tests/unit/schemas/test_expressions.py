@@ -88,8 +88,8 @@ def test_what_runs_holds_nothing_of_the_text_but_its_meaning() -> None:
         (
             "dep_dely > 15",
             (
-                "expression must name columns of the row; got dep_dely; use one of a, small, s, ok, "
-                "ts, place, tags, price, properties, properties.amount, user"
+                "expression must name columns of the row; got dep_dely; use one of a, small, s, "
+                "ok, ts, place, tags, price, properties, properties.amount, user"
             ),
         ),
         (
