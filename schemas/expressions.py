@@ -192,7 +192,7 @@ class _Checker:
         texts = [node for node in group if is_text(node)]
         others = [node for node in group if not is_text(node)]
         types = list(self._types(others))
-        wanted = next((kind for kind in types if str(kind) not in ("VARCHAR", "NULL")), None)
+        wanted = next((k for k in types if str(k) != "VARCHAR" and k.id != "null"), None)
         if wanted is None or wanted.id in ("list", "struct", "array", "map"):
             return
         if any(str(kind) == "VARCHAR" for kind in types):
