@@ -14,8 +14,8 @@ standard has none, are custom properties `penstock:...`:
 | property | `penstock:reason` | why; needed to keep what is classified |
 | property, quality check | `penstock:onFailure` | refuse (default) or warn |
 
-What is protected by default: `schemas.contract_columns`. Patterns are searched for in the text, as
-in JSON Schema; anchor them with `^` and `$`.
+What is protected by default: `schemas.contract_protection`. Patterns are searched for in the text,
+as in JSON Schema; anchor them with `^` and `$`.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def nodes(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_good_contract_with_a_few_nodes_changed_is_read_or_refused(data: st.DataObject) -> None:
     value = copy.deepcopy(data.draw(st.sampled_from(GOOD)))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -98,7 +98,7 @@ def test_a_good_contract_with_a_few_nodes_changed_is_read_or_refused(data: st.Da
 
 
 @given(VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_values_are_read_or_refused(value: Any) -> None:
     whole = (
         {**GOOD[0], "schema": [{"name": "t", "properties": [{"name": "a", **value}]}]}
@@ -109,6 +109,6 @@ def test_any_values_are_read_or_refused(value: Any) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     judge(data)
