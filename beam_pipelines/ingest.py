@@ -27,11 +27,11 @@ from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
 from transforms.deduplicate import Deduplicate, Held
 from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
-from transforms.lookups import load_lookup
-from transforms.middle import Refine
+from transforms.middle import Refine, RowSteps
 from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
 from transforms.sources.files import Discovery, Slice, discover
+from transforms.sources.identity import remember, remembered
 from transforms.spill import Spill, open_spill
 
 
@@ -42,6 +42,7 @@ class Outputs(NamedTuple):
     refused: PCollection[pa.RecordBatch]
     removed: PCollection[pa.RecordBatch]
     reads: PCollection[Read]
+    footprints: PCollection[pa.RecordBatch]
     panes: dict[str, PCollection[pa.RecordBatch]]
 
 
@@ -94,6 +95,7 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         tuple(refused) | "AllRefused" >> beam.Flatten(),
         tuple(removed) | "AllRemoved" >> beam.Flatten(),
         admitted.reads,
+        admitted.footprints,
         panes,
     )
 
@@ -123,7 +125,7 @@ def build(
         lambda batch: Landed(removed=batch)
     ).with_output_types(Landed)
     landed = (kept_files, refused_files, removed) | "Landed" >> beam.Flatten()
-    _ = landed | CommitOnce(commit, outputs.reads, outputs.panes)
+    _ = landed | CommitOnce(commit, outputs.reads, outputs.footprints, outputs.panes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +135,16 @@ class Commit:
     plan: Plan
     run_id: str
     started: float
-    sources: pa.Table
     recompute: tuple[str, ...]
     rebuild: bool
     result: str
 
     def __call__(
-        self, reads: Reads, landed: Sequence[Landed], panes: dict[str, pa.Table]
+        self,
+        reads: Reads,
+        footprints: Sequence[pa.RecordBatch],
+        landed: Sequence[Landed],
+        panes: dict[str, pa.Table],
     ) -> str:
         """Balance what was read against what became of it, then commit."""
         counts = _destinies(self.plan, reads, landed)
@@ -149,7 +154,7 @@ class Commit:
         ).commit(
             [*landed, Landed(done=reads.done)],
             panes,
-            sources=self.sources,
+            sources=pa.Table.from_batches([remember(footprints)]),
             recompute=self.recompute,
             rebuild=self.rebuild,
         )
@@ -243,9 +248,9 @@ def ingest(
     lake.prepare(plan)
     committer = Committer(lake, plan, run_id=result.run_id, started=started)
     state = committer.ask()
-    found = discover(plan.source, plan.folder, {} if rebuild else state.sources)
+    found = discover(plan.source, plan.folder, {} if rebuild or state.sources is None else remembered(state.sources))
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
-    _check_lookups(plan)
+    RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
         result.warnings.append(old)
@@ -292,7 +297,6 @@ def _run(
         plan=plan,
         run_id=result.run_id,
         started=started,
-        sources=found.sources,
         recompute=recompute,
         rebuild=rebuild,
         result=str(answer),
@@ -302,7 +306,6 @@ def _run(
         held = None if rebuild else _rows_near(lake, plan)
         with open_pipeline() as root:
             build(root, plan, engine, lake, found.slices, commit, held)
-        found.verify()
         return json.loads(answer.read_text(encoding="utf-8"))
     finally:
         spill.remove()
@@ -321,12 +324,6 @@ def _around_deduplicate(
     if not at:
         return (), None, plan.steps
     return plan.steps[: at[0]], plan.steps[at[0]], plan.steps[at[0] + 1 :]
-
-
-def _check_lookups(plan: Plan) -> None:
-    for step in plan.steps:
-        if step.kind == "enrich":
-            load_lookup(step, plan.folder)
 
 
 def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:

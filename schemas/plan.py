@@ -22,7 +22,11 @@ class FileSource:
         rewritten: `fail` or `append`: what happens when a landed file was rewritten.
         nulls: CSV: unquoted texts that mean null.
         delimiter: CSV.
-        compression: `auto` (by name and magic), `none`, `gzip`, `zstd` or `zip`.
+        compression: `auto` (by magic, checked against the name), `none`, `gzip`, `zstd` or `zip`.
+        block_bytes: About how many (decompressed) bytes of whole records are decoded at a time.
+        max_record_bytes: A longer record is refused by pointer and hash, without its bytes.
+        max_expansion: How many times its stored size a compressed file may decompress to before
+            it is taken for a bomb; a file may always decompress to 1 GiB.
     """
 
     path: str
@@ -31,6 +35,9 @@ class FileSource:
     nulls: tuple[str, ...] = ("",)
     delimiter: str = ","
     compression: str = "auto"
+    block_bytes: int = 4 << 20
+    max_record_bytes: int = 64 << 20
+    max_expansion: int = 250
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +49,12 @@ class Step:
         kind: deduplicate, derive, filter, enrich or python.
         parameters: Kind-specific, JSON-like:
             deduplicate: {"by": [path, ...], "horizon_us": int}
-            derive: {"columns": {name: sql, ...}}
-            filter: {"keep": sql}
+            derive: {"columns": {name: schemas.expressions.Expression, ...}}
+            filter: {"keep": schemas.expressions.Expression}
             enrich: {"table": str, "from": FileSource, "on": {row column: lookup column},
                      "add": {new name: {"column": lookup column, "type": logicalType}}}
-            python: {"call": "module:function", "columns": {name: logicalType} | None}
+            python: {"call": "module:function", "columns": {name: logicalType} | None,
+                     "code": SHA-256 of the module's file in the pipeline folder, or None}
         input: Arrow schema of contract, derived and path columns before this step.
         output: The same after it.
         taint: Names of output columns that hold clear personal data.
@@ -110,6 +118,11 @@ class Aggregate:
     input: pa.Schema
     event_time: str
     hash_key: int
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Names of `group_by` in the aggregate's table: a path's dots are no part of a name."""
+        return tuple(name.replace(".", "_") for name in self.group_by)
 
 
 @dataclass(frozen=True, kw_only=True)

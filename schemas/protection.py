@@ -140,6 +140,15 @@ def check(contract: Contract) -> None:
         if column.items is not None and column.items.protect is Protection.DROP:
             msg = f"{column.path}: items of an array must stay; got drop; drop the array instead"
             raise UsageError(msg)
+        if column.path == contract.event_time and column.protect not in (
+            Protection.KEEP,
+            Protection.GENERALIZE,
+        ):
+            msg = (
+                f"{column.path}: protection of the event time must be keep or generalize; "
+                f"got {column.protect}; windows are taken of it"
+            )
+            raise UsageError(msg)
 
 
 def protected_type(column: Column) -> pa.DataType | None:

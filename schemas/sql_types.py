@@ -28,7 +28,7 @@ _PLAIN: Final = {
     "timestamp": (pa.timestamp("us"), "TIMESTAMP"),
     "timestamp_s": (pa.timestamp("us"), "TIMESTAMP"),
     "timestamp_ms": (pa.timestamp("us"), "TIMESTAMP"),
-    "timestamp with time zone": (TIMESTAMP, "TIMESTAMPTZ"),
+    "timestamp with time zone": (TIMESTAMP, "TIMESTAMP WITH TIME ZONE"),
 }
 
 
@@ -42,7 +42,7 @@ def lake_type(sql_type: Any) -> tuple[pa.DataType, str] | None:
         return _PLAIN[sql_type.id]
     if sql_type.id == "decimal":
         precision, scale = (int(value) for _, value in sql_type.children)
-        return pa.decimal128(precision, scale), f"DECIMAL({precision}, {scale})"
+        return pa.decimal128(precision, scale), f"DECIMAL({precision},{scale})"
     if sql_type.id in ("list", "array"):
         items = lake_type(sql_type.children[0][1])
         return None if items is None else (pa.list_(items[0]), f"{items[1]}[]")

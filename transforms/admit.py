@@ -7,7 +7,7 @@ exist as transforms of their own, over the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,14 +18,20 @@ from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
 from schemas.plan import Plan, Step
+from schemas.names import POSITION
+from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
+from transforms.keys import Keyring, resolve
 from transforms.middle import RowSteps
+from transforms.outcome import refused
 from transforms.parallel import ThreadedDoFn
 from transforms.progress import Progress
-from transforms.protect import Protector
-from transforms.sources.blocks import Block
-from transforms.sources.files import Slice, read_blocks
-from transforms.validate import validate
+from transforms.protect import protect
+from transforms.sealing import seal
+from transforms.sources.blocks import Block, LongRecord
+from transforms.sources.files import Slice, scan
+from transforms.sources.identity import Footprint
+from transforms.validate import Checked, validate
 
 Read = tuple[str, int, int, int]
 """Source, first position, end position (not included), records in between."""
@@ -38,6 +44,7 @@ class Admitted(NamedTuple):
     refused: PCollection[pa.RecordBatch]
     removed: PCollection[pa.RecordBatch]
     reads: PCollection[Read]
+    footprints: PCollection[pa.RecordBatch]
 
 
 @dataclass(eq=False)
@@ -60,9 +67,9 @@ class Admit(beam.PTransform[PCollection[Slice], Admitted]):
     @no_annotations
     def expand(self, slices: PCollection[Slice]) -> Admitted:
         sides = slices | "Admit" >> beam.ParDo(_Admit(self)).with_output_types(
-            pa.RecordBatch, refused=pa.RecordBatch, removed=pa.RecordBatch, reads=Read
-        ).with_outputs("refused", "removed", "reads", main="rows")
-        return Admitted(sides.rows, sides.refused, sides.removed, sides.reads)
+            pa.RecordBatch, refused=pa.RecordBatch, removed=pa.RecordBatch, reads=Read, footprints=pa.RecordBatch
+        ).with_outputs("refused", "removed", "reads", "footprints", main="rows")
+        return Admitted(sides.rows, sides.refused, sides.removed, sides.reads, sides.footprints)
 
 
 class _Admit(ThreadedDoFn):
@@ -74,24 +81,36 @@ class _Admit(ThreadedDoFn):
     def setup(self) -> None:
         super().setup()
         self._decoder = make_decoder(self.plan.contract, self.plan.source)
-        self._protector = Protector(self.plan.contract, self.plan.secret, self.plan.folder)
+        self._keyring = (
+            resolve(self.plan.secret, self.plan.folder) if self.plan.contract.classified else None
+        )
         self._steps = RowSteps(self.plan, self.before)
         self._steps.setup()
 
     @override
     def process(self, part: Slice) -> Iterator[Any]:
-        for block in read_blocks(part):
+        footprint = yield from self._read(scan(part))
+        yield TaggedOutput("footprints", footprint.to_batch())
+
+    def _read(self, blocks: Generator[Block | LongRecord, None, Footprint]) -> Generator[Any, None, Footprint]:
+        while True:
+            try:
+                block = next(blocks)
+            except StopIteration as end:
+                return end.value
             yield from self.submit(self.kernel, block)
 
-    def kernel(self, block: Block) -> Iterator[Any]:
+    def kernel(self, block: Block | LongRecord) -> Iterator[Any]:
+        contract = self.plan.contract
         decoded = self._decoder.decode(block)
-        checked = validate(decoded.rows, self.plan.contract, records=decoded.records)
+        checked = validate(decoded.rows, contract)
         records = decoded.rows.num_rows + _size(decoded.refused)
         yield TaggedOutput("reads", (block.source, block.start, block.end, records))
-        for refused in (decoded.refused, checked.refused):
-            if refused is not None and refused.num_rows:
-                yield TaggedOutput("refused", self._protector.seal(refused))
-        outcome = self._steps(self._protector.protect(checked.rows))
+        broken = self._broken(decoded, checked)
+        for dead in (decoded.refused, broken):
+            if dead is not None and dead.num_rows:
+                yield TaggedOutput("refused", sealed(dead, self._keyring))
+        outcome = self._steps(protect(checked.rows, contract, self._keyring))
         for tag in ("removed", "refused"):
             for side in getattr(outcome, tag):
                 yield TaggedOutput(tag, side)
@@ -99,10 +118,33 @@ class _Admit(ThreadedDoFn):
             self.progress.add(
                 bytes=block.end - block.start,
                 read=records,
-                refused=_size(decoded.refused) + _size(checked.refused),
+                refused=_size(decoded.refused) + _size(broken),
             )
         if outcome.rows.num_rows:
             yield outcome.rows
+
+    def _broken(self, decoded: Decoded, checked: Checked) -> pa.RecordBatch | None:
+        """Make dead letters, with their records, of the rows that break the contract."""
+        if not len(checked.numbers):
+            return None
+        positions = decoded.rows[POSITION].take(pa.array(checked.numbers))
+        return refused(
+            decoded.rows,
+            checked.numbers,
+            "validate",
+            checked.rules,
+            checked.reasons,
+            record=decoded.records(positions),
+            format=decoded.format,
+        )
+
+
+def sealed(dead: pa.RecordBatch, keyring: Keyring | None) -> pa.RecordBatch:
+    """Encrypt the records of dead letters; without a keyring nothing in them is personal."""
+    if keyring is None:
+        return dead
+    at = dead.schema.get_field_index("record")
+    return dead.set_column(at, dead.schema.field(at), seal(dead["record"], keyring))
 
 
 def _size(batch: pa.RecordBatch | None) -> int:

@@ -20,6 +20,8 @@ class Block:
             of a source may lack its newline. Columnar formats: the rows.
         arrived_us: `_arrived` of every row, microseconds since the epoch (UTC).
         header: CSV: the header line that names the fields of these records.
+        end: Position where the next record of the source would start; may be left out where
+            positions are byte offsets or row numbers.
     """
 
     source: str
@@ -27,3 +29,30 @@ class Block:
     data: np.ndarray | pa.RecordBatch
     arrived_us: int
     header: bytes = b""
+    end: int = -1
+
+    def __post_init__(self) -> None:
+        """Work out the end."""
+        if self.end < 0:
+            object.__setattr__(self, "end", self.start + len(self.data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongRecord:
+    """A record that is too long to be decoded, in the place of its block: only where it is.
+
+    Attributes:
+        source: As in `Block`.
+        start: Its position.
+        end: Position of the next record.
+        sha256: Of the bytes [start, end), hex.
+        limit: The most bytes that a record may have.
+        arrived_us: As in `Block`.
+    """
+
+    source: str
+    start: int
+    end: int
+    sha256: str
+    limit: int
+    arrived_us: int

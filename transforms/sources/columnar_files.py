@@ -1,0 +1,138 @@
+"""Read Parquet and Avro files as blocks of rows that know their positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+import fastavro
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import SourceError
+from schemas.names import POSITION, SEQUENCE
+from transforms.sources.avro_types import arrow_schema, plain
+from transforms.sources.blocks import Block
+from transforms.sources.compression import file_like
+from transforms.sources.stored import Stored
+
+_BLOCK_BYTES: Final = 4 << 20
+_GROUP_BYTES: Final = 32 << 20
+
+
+def columnar_blocks(file: Stored, form: str, start: int, stop: int | None) -> Iterator[Block]:
+    """Yield the rows of a file from position `start` up to `stop` (None: the end).
+
+    Parquet: positions are row numbers. Avro: the position of a row is the offset of its block,
+    and the rows come with columns `_position` and `_sequence`. Source and arrival are left empty.
+
+    Raises:
+        SourceError: If the file is no whole Parquet or Avro file.
+    """
+    try:
+        if form == "avro":
+            yield from _avro(file)
+        else:
+            yield from _parquet(file, start, stop)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        pa.ArrowException,
+    ) as error:
+        raise _damaged(file, form, error) from error
+
+
+def _damaged(file: Stored, form: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"{form} files must be whole; got damage in {file.path} ({type(error).__name__}: {error}); "
+        "nothing was written: get a whole copy, or set source.batch.files.format"
+    )
+
+
+def _open(file: Stored) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.PythonFile(cast("Any", file_like(file)), mode="r"))
+
+
+def parquet_cuts(file: Stored) -> list[int]:
+    """Return the row numbers at which slices of a Parquet file start: whole row groups, 32 MiB.
+
+    Raises:
+        SourceError: If the file is no whole Parquet file.
+    """
+    try:
+        meta = _open(file).metadata
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _damaged(file, "parquet", error) from error
+    cuts, row, held = [0], 0, 0
+    for i in range(meta.num_row_groups):
+        group = meta.row_group(i)
+        if held and held + group.total_byte_size > _GROUP_BYTES:
+            cuts.append(row)
+            held = 0
+        row += group.num_rows
+        held += group.total_byte_size
+    return cuts
+
+
+def parquet_schema(file: Stored) -> pa.Schema:
+    """Return the Arrow schema of a Parquet file."""
+    return _open(file).schema_arrow
+
+
+def _parquet(file: Stored, start: int, stop: int | None) -> Iterator[Block]:
+    reader = _open(file)
+    meta = reader.metadata
+    groups, size, rows, at = [], 0, 0, 0
+    for i in range(meta.num_row_groups):
+        group = meta.row_group(i)
+        if start <= at and (stop is None or at < stop) and group.num_rows:
+            groups.append(i)
+            size += group.total_byte_size
+            rows += group.num_rows
+        at += group.num_rows
+    if not rows:
+        return
+    names = [n for n in reader.schema_arrow.names if n not in (POSITION, SEQUENCE)]
+    each = max(1024, rows * _BLOCK_BYTES // max(size, 1))
+    for batch in reader.iter_batches(each, row_groups=groups, columns=names, use_threads=False):
+        yield Block("", start, batch, 0)
+        start += batch.num_rows
+
+
+def _avro(file: Stored) -> Iterator[Block]:
+    reader = fastavro.block_reader(cast("Any", file_like(file)))
+    schema = arrow_schema(reader.writer_schema)
+    held: list[dict[str, Any]] = []
+    counts: list[int] = []
+    offsets: list[int] = []
+    start, size = 0, 0
+    for block in reader:
+        if not held:
+            start = block.offset
+        rows = [plain(row) for row in block]
+        held += rows
+        counts.append(len(rows))
+        offsets.append(block.offset)
+        size += block.size
+        if size >= _BLOCK_BYTES:
+            yield _avro_block(schema, held, offsets, counts, block.offset + block.size)
+            held, counts, offsets, size = [], [], [], 0
+    if held:
+        yield _avro_block(schema, held, offsets, counts, file.identity.size)
+
+
+def _avro_block(
+    schema: pa.Schema, rows: list[dict[str, Any]], offsets: list[int], counts: list[int], end: int
+) -> Block:
+    position = np.repeat(np.array(offsets, np.int64), counts)
+    first = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
+    sequence = (np.arange(len(rows)) - first).astype(np.int32)
+    batch = pa.RecordBatch.from_pylist(rows, schema=schema)
+    batch = batch.append_column(POSITION, pa.array(position))
+    batch = batch.append_column(SEQUENCE, pa.array(sequence))
+    return Block("", offsets[0], batch, 0, end=end)

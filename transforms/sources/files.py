@@ -1,0 +1,207 @@
+"""The file source: which files there are, what is new in them, and the slices to read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from schemas.errors import SourceError
+from schemas.plan import FileSource
+from transforms.sources.columnar_files import parquet_cuts
+from transforms.sources.compression import compression_of, member_uri, zip_members
+from transforms.sources.identity import CHUNK, Remembered, hash_of
+from transforms.sources.places import StoredFile, expand, is_url
+from transforms.sources.slices import Slice, read_blocks, scan
+from transforms.sources.stored import Stored, hash_stored
+
+__all__ = ["Discovery", "Slice", "discover", "read_blocks", "scan"]
+
+_GENERATION: Final = re.compile(r"(.*?)(?:@(\d+))?", re.DOTALL)
+_MOST_SLICES: Final = 4096
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a run has to read.
+
+    Attributes:
+        slices: In source order.
+        unchanged: Sources that are as they were when they landed: not read.
+    """
+
+    slices: tuple[Slice, ...]
+    unchanged: tuple[str, ...]
+
+    @property
+    def stored_bytes(self) -> int:
+        """Stored bytes that will be read, about."""
+        sizes = {s.path: s.identity.size - s.stored_start for s in reversed(self.slices)}
+        return sum(sizes.values())
+
+    def verify(self) -> None:
+        """Check once more that every file is the version that was planned.
+
+        Raises:
+            SourceError: If one changed or is gone.
+        """
+        for path, piece in {s.path: s for s in self.slices}.items():
+            with Stored(path, piece.identity):
+                pass
+
+
+def discover(source: FileSource, folder: Path, remembered: Mapping[str, Remembered]) -> Discovery:
+    """Find the files of a source and cut what is new in them into slices.
+
+    A file that landed before is left out if size and ETag (or time) are the same, or its stored
+    bytes are; read from where it ended if it grew (JSON lines and CSV, plain or by whole gzip
+    members or zstd frames) and its last record was terminated; anything else is *rewritten*.
+
+    Args:
+        source: The batch face.
+        folder: Relative paths start here.
+        remembered: What earlier runs landed, by `_source`.
+
+    Raises:
+        SourceError: Nothing is found, a file cannot be read, is not in the format and compression
+            it claims, or was rewritten while `rewritten` is `fail`; names all rewritten files.
+    """
+    slices: list[Slice] = []
+    unchanged: list[str] = []
+    rewritten: list[str] = []
+    latest = _latest(remembered)
+    for file in expand(source.path, folder):
+        for whole in _sources_of(file, source):
+            before = latest.get(whole.source)
+            if before is None:
+                slices += _cut(whole)
+            elif before.is_version(whole.identity) or _same_bytes(whole, before):
+                unchanged.append(before.source)
+            elif grown := _growth(whole, before):
+                slices.append(grown)
+            elif source.rewritten == "append":
+                slices += _cut(replace(whole, source=_next_generation(before.source)))
+            else:
+                rewritten.append(whole.source)
+    if rewritten:
+        msg = (
+            "a file that landed must stay as it was, or grow by whole records; got rewritten: "
+            f"{', '.join(rewritten)}; restore it, or set source.batch.files.rewritten: append to "
+            "read it as a new source"
+        )
+        raise SourceError(msg)
+    return Discovery(tuple(slices), tuple(unchanged))
+
+
+def _latest(remembered: Mapping[str, Remembered]) -> dict[str, Remembered]:
+    """Return the newest generation of each source by its name without `@n`."""
+    latest: dict[str, Remembered] = {}
+    for name in sorted(remembered, key=_generation):
+        latest[_base(name)] = remembered[name]
+    return latest
+
+
+def _generation(source: str) -> int:
+    found = _GENERATION.fullmatch(source)
+    return int(found[2]) if found and found[2] else 1
+
+
+def _base(source: str) -> str:
+    return source if _generation(source) == 1 else source.rpartition("@")[0]
+
+
+def _next_generation(source: str) -> str:
+    return f"{_base(source)}@{_generation(source) + 1}"
+
+
+def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
+    """Yield each source in a file as one slice: the file itself, or the members of an archive."""
+    with Stored(file.path, file.identity) as stored:
+        compression = compression_of(file.path, stored.read(4), source.compression)
+        columnar = source.format in ("parquet", "avro")
+        if columnar and compression != "none":
+            msg = f"{source.format} files compress inside; got {compression} in {file.path}; unpack"
+            raise SourceError(msg + " it, or set source.batch.files.compression: none")
+        stored.seek(0)
+        members = zip_members(stored) if compression == "zip" else [None]
+    for i, member in enumerate(members):
+        yield Slice(
+            source=file.uri if member is None else member_uri(file.uri, member),
+            path=file.path,
+            identity=file.identity,
+            format=source.format,
+            compression=compression,
+            member=member,
+            hashes="own" if not columnar and member is None else "all",
+            delimiter=source.delimiter,
+            block_bytes=source.block_bytes,
+            max_record_bytes=source.max_record_bytes,
+            max_expansion=source.max_expansion,
+        )
+
+
+def _same_bytes(whole: Slice, before: Remembered) -> bool:
+    size = whole.identity.size
+    return size == before.size and _hash(whole, size) == before.hash
+
+
+def _hash(whole: Slice, stop: int) -> str:
+    return hash_of(hash_stored(whole.path, whole.identity, stop))
+
+
+def _growth(whole: Slice, before: Remembered) -> Slice | None:
+    """Return the slice of what was added to a source, None if it did not just grow."""
+    can = whole.format in ("json", "csv") and whole.compression != "zip" and before.terminated
+    if not can or whole.identity.size <= before.size or _hash(whole, before.size) != before.hash:
+        return None
+    return replace(
+        whole,
+        source=before.source,
+        start=before.end,
+        stored_start=before.size,
+        hashes="all",
+    )
+
+
+def _cut(whole: Slice) -> list[Slice]:
+    """Cut a source into slices that can be read side by side."""
+    if whole.format == "parquet":
+        with Stored(whole.path, whole.identity) as file:
+            cuts = parquet_cuts(file)
+    elif whole.compression != "none" or whole.format == "avro" or not _splits(whole):
+        return [whole]
+    else:
+        step = CHUNK * max(1, -(-whole.identity.size // (CHUNK * _MOST_SLICES)))
+        cuts = list(range(0, max(whole.identity.size, 1), step))
+    text = whole.format != "parquet"
+    return [
+        replace(
+            whole,
+            start=start,
+            stop=stop,
+            stored_start=start if text else 0,
+            aligned=start == 0 or not text,
+            hashes="own" if text else ("all" if start == 0 else "none"),
+            quotes=False,
+        )
+        for start, stop in zip(cuts, [*cuts[1:], None], strict=True)
+    ]
+
+
+def _splits(whole: Slice) -> bool:
+    """Return whether each newline ends a record, so that slices can start anywhere.
+
+    A CSV file is looked through for a quote (10 GB/s in memory); with one in it, it is read in one
+    go. A remote file would have to be fetched for that, so it is not split.
+    """
+    if whole.format != "csv":
+        return True
+    if is_url(whole.path) or whole.identity.size <= CHUNK:
+        return False
+    with Stored(whole.path, whole.identity) as file:
+        while piece := file.read(1 << 20):
+            if b'"' in piece:
+                return False
+    return True

@@ -1,0 +1,218 @@
+"""Where files are: local paths, globs and directories, and URLs of any pyarrow or fsspec store."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import stat
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.request import url2pathname
+
+from schemas.errors import SourceError
+from transforms.sources.identity import Identity
+
+_ARROW_SCHEMES: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs"})
+_MAGIC: Final = frozenset("*?[")
+
+
+class Raw(Protocol):
+    """An open file: unbuffered reads from anywhere."""
+
+    def readinto(self, view: memoryview, /) -> int | None:
+        """Fill the view as far as one read goes; 0 at the end."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to an offset."""
+        ...
+
+    def read(self, size: int = -1, /) -> bytes | None:
+        """Return up to `size` bytes."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file that was found.
+
+    Attributes:
+        uri: Its stable name: `file:///...` or the URL; `!`, `@` and `%` of names are escaped,
+            user, password and query are left out.
+        path: What opens it: a local path, or the URL as given.
+        identity: Its version when it was found.
+    """
+
+    uri: str
+    path: str
+    identity: Identity
+
+
+def is_url(path: str) -> bool:
+    """Return whether a path names a store by scheme (`s3://...`)."""
+    return "://" in path
+
+
+def expand(path: str, folder: Path) -> list[StoredFile]:
+    """Return the files that a path, glob, directory or URL names, sorted by URI.
+
+    A directory stands for all files below it but hidden ones (`.x`, `_x`), as in Spark and Arrow.
+    Links are followed, so a file has one URI however it is reached.
+
+    Raises:
+        SourceError: If nothing is there, or it may not be read.
+    """
+    if path.startswith("file://"):
+        path = url2pathname(urlsplit(path).path)
+    try:
+        found = _remote(path) if is_url(path) else _local(folder / path)
+    except PermissionError:
+        raise SourceError(_unreadable(path)) from None
+    except (OSError, ImportError, ValueError) as error:
+        msg = (
+            f"the source must be a readable path, glob, directory or URL; got {path}, where "
+            f"{type(error).__name__}: {error}; set source.batch.files.path"
+        )
+        raise SourceError(msg) from error
+    if not found:
+        msg = f"the source must name at least one file; got none at {path}; set "
+        raise SourceError(msg + "source.batch.files.path, relative to the pipeline folder")
+    by_uri = {file.uri: file for file in found}
+    return [by_uri[uri] for uri in sorted(by_uri)]
+
+
+def _unreadable(path: str) -> str:
+    return f"every file of the source must be readable; got permission denied at {path}; grant it"
+
+
+def identify(path: str) -> Identity:
+    """Return the version of a file as its store has it now.
+
+    Raises:
+        FileNotFoundError: If it is gone.
+    """
+    if not is_url(path):
+        return _identity_of(Path(path).stat())
+    fs, inner = filesystem(path)
+    fs.invalidate_cache()
+    return _identity_in(fs.info(inner))
+
+
+def open_raw(path: str) -> Raw:
+    """Open a file for unbuffered reads."""
+    if not is_url(path):
+        return cast("Raw", io.FileIO(path))
+    fs, inner = filesystem(path)
+    return cast("Raw", fs.open(inner, "rb"))
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Return an fsspec filesystem and the path in it: pyarrow's own where it has one."""
+    import fsspec  # noqa: PLC0415  # not needed for local files
+
+    if urlsplit(url).scheme in _ARROW_SCHEMES:
+        from fsspec.implementations.arrow import ArrowFSWrapper  # noqa: PLC0415
+        from pyarrow import fs  # noqa: PLC0415
+
+        arrow, inner = fs.FileSystem.from_uri(url)
+        return ArrowFSWrapper(arrow), inner
+    found, inner = fsspec.core.url_to_fs(url)
+    return found, inner
+
+
+def _local(path: Path) -> list[StoredFile]:
+    if path.is_dir():
+        walk = (Path(top) / name for top, _, names in os.walk(path) for name in names)
+        paths = [p for p in walk if not _hidden(p.relative_to(path).parts)]
+    elif _MAGIC & set(str(path)) and not path.exists():
+        paths = [Path(p) for p in glob.glob(str(path), recursive=True)]  # noqa: PTH207  # absolute
+        paths = [p for p in paths if not p.is_dir()]
+    else:
+        paths = [path]
+        path.stat()
+    return [_local_file(p.resolve()) for p in paths]
+
+
+def _hidden(parts: tuple[str, ...]) -> bool:
+    return any(part.startswith((".", "_")) for part in parts)
+
+
+def _local_file(path: Path) -> StoredFile:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        msg = f"every file of the source must be a regular file; got {path}"
+        raise SourceError(msg)
+    if not os.access(path, os.R_OK):
+        raise SourceError(_unreadable(str(path)))
+    return StoredFile(uri=path.as_uri(), path=str(path), identity=_identity_of(status))
+
+
+def _identity_of(status: os.stat_result) -> Identity:
+    return Identity(
+        size=status.st_size,
+        modified_us=status.st_mtime_ns // 1000,
+        changed_ns=status.st_ctime_ns,
+    )
+
+
+def _remote(url: str) -> list[StoredFile]:
+    fs, inner = filesystem(url)
+    if _MAGIC & set(inner) and not fs.exists(inner):
+        infos = list(fs.glob(inner, detail=True).values())
+    elif fs.isdir(inner):
+        root = inner.rstrip("/") + "/"
+        found = fs.find(inner, detail=True)
+        infos = [
+            info
+            for name, info in found.items()
+            if not _hidden(tuple(name.removeprefix(root).split("/")))
+        ]
+    else:
+        infos = [fs.info(inner)]
+    infos = [info for info in infos if info["type"] == "file"]
+    return [_remote_file(url, fs, info) for info in infos]
+
+
+def _remote_file(url: str, fs: Any, info: dict[str, Any]) -> StoredFile:
+    scheme, host, *_ = urlsplit(url)
+    name = str(info["name"])
+    if is_url(name):
+        parts = urlsplit(name)
+        path, host = name, parts.netloc
+        key = unquote(parts.path)
+    else:
+        protocol = scheme
+        stripped = name.lstrip("/")
+        path = f"{protocol}://{stripped}" if scheme in _ARROW_SCHEMES else fs.unstrip_protocol(name)
+        host, _, key = stripped.partition("/")
+        if urlsplit(url).query:
+            path += "?" + urlsplit(url).query
+    host = host.rpartition("@")[2]
+    uri = urlunsplit((scheme, host, quote(key if key.startswith("/") else "/" + key), "", ""))
+    return StoredFile(uri=uri, path=path, identity=_identity_in(info))
+
+
+def _identity_in(info: dict[str, Any]) -> Identity:
+    when = next(
+        (info[k] for k in ("mtime", "LastModified", "created", "updated") if info.get(k)), 0
+    )
+    if isinstance(when, str):
+        when = datetime.fromisoformat(when)
+    seconds = when.timestamp() if isinstance(when, datetime) else float(when)
+    tag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
+    if info.get("size") is None:
+        msg = f"a store must tell the size of a file; got none for {info['name']}"
+        raise OSError(msg)
+    return Identity(
+        size=int(info["size"]),
+        modified_us=round(seconds * 1e6),
+        etag=None if tag is None else str(tag).strip('"'),
+    )
