@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -43,7 +44,8 @@ class Aggregator:
         for i, measure in enumerate(aggregate.measures):
             if measure.argument is None:
                 continue
-            expression = check(measure.argument, aggregate.input, place=Place(aggregate.name))
+            place = Place(Path(aggregate.name), 1)
+            expression = check(measure.argument, aggregate.input, place=place)
             if len(expression.columns) == 1 and expression.sql.strip('"') in names:
                 self._plain[i] = expression.columns[0]
             else:

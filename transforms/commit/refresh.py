@@ -24,7 +24,7 @@ from transforms.commit.files import read_batches, read_file, write_files
 from transforms.commit.iceberg import Files
 from transforms.commit.lake import files_at
 from transforms.commit.table_info import TableInfo
-from transforms.commit.windows import WINDOW_START, compute, spans, touched
+from transforms.commit.windows import WINDOW_START, compute, spans, stored_columns, touched
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,7 @@ def _computed(
     starts: np.ndarray | None,
     epoch: int,
 ) -> pa.Table:
-    rows = compute(aggregate, _rows(aggregate, info, files), starts)
-    at = rows.schema.get_field_index("_epoch")
-    same = pa.repeat(pa.scalar(epoch, pa.int64()), rows.num_rows)
-    if at < 0:
-        return rows.append_column("_epoch", same)
-    return rows.set_column(at, "_epoch", same)
+    return compute(aggregate, _rows(aggregate, info, files), starts, epoch=epoch)
 
 
 def _touched(aggregate: Aggregate, kept: Kept) -> np.ndarray:
@@ -168,7 +163,7 @@ def _rows(
     aggregate: Aggregate, info: TableInfo, files: Iterable[DataFile]
 ) -> Iterator[pa.RecordBatch]:
     for file in files:
-        yield from read_batches(info, file, [*aggregate.input.names, aggregate.event_time])
+        yield from read_batches(info, file, stored_columns(aggregate))
 
 
 def _met(
