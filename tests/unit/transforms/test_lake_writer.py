@@ -38,7 +38,9 @@ def rows(start: int, count: int, source: str = "file:///landing/a/very/long/name
             "id": [f"id-{i}" for i in n],
             "at": pa.array(n * 1000, pa.int64()).cast(UTC),
             "kind": ["view" if i % 2 else None for i in n],
-            "price": pa.array([None if i % 7 else Decimal(int(i)) for i in n], pa.decimal128(12, 2)),
+            "price": pa.array(
+                [None if i % 7 else Decimal(int(i)) for i in n], pa.decimal128(12, 2)
+            ),
             "place": [{"city": f"c{i % 3}", "zip": int(i)} if i % 5 else None for i in n],
             "tags": [["x", None] if i % 3 else None for i in n],
             "_source": pa.array([source] * count).dictionary_encode(),
