@@ -13,7 +13,6 @@ from schemas.names import TIMESTAMP
 from schemas.plan import Aggregate
 from transforms.aggregate import windows
 from transforms.aggregate.compute import Aggregator
-from transforms.decode.json_text import extract
 
 WINDOW_START: Final = "window_start"
 
@@ -58,6 +57,8 @@ def _as_input(aggregate: Aggregate, rows: Iterable[pa.RecordBatch]) -> Iterator[
         for f in wanted
         if "." in f.name
     ]
+    if paths:
+        from transforms.decode.json_text import extract  # noqa: PLC0415
     for batch in rows:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         for text in {c.path.partition(".")[0] for c in paths}:
