@@ -18,7 +18,6 @@ RUNTIME = [
     "fsspec",
     "isal",
     "jsonschema",
-    "numpy",
     "open-data-contract-standard>=3.1",
     "orjson",
     "polars>=2.1,<3",
@@ -28,8 +27,11 @@ RUNTIME = [
     "pyiceberg[pyarrow,sql-sqlite]==0.12.0",
     "pyyaml",
     "rich",
+    "ruamel.yaml",
+    "sqlglot",
     "typing-extensions",
     "xxhash",
+    "zstandard",
 ]
 
 EXTRAS = {

@@ -135,7 +135,7 @@ class _Admit(ThreadedDoFn):
             checked.rules,
             checked.reasons,
             record=decoded.records(positions),
-            format=self.plan.source.format,
+            format=decoded.format,
         )
 
 
