@@ -89,7 +89,7 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         removed.append(refined.removed)
         refused.append(refined.refused)
     panes = {
-        a.name: rows | a.name >> AggregateWindows(a, plan.hash_partitions) for a in plan.aggregates
+        a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads) for a in plan.aggregates
     }
     return Outputs(
         rows,
@@ -273,7 +273,7 @@ def ingest(
         result.warnings.append("nothing new: every table is as it was")
     result.tables = {
         name: {"rows": count, "added": added.get(name, 0)}
-        for name, count in lake.row_counts(plan).items()
+        for name, count in lake.row_counts().items()
     }
     if "warehouse" in plan.sinks:
         _follow(lake, plan, result)
@@ -360,7 +360,7 @@ def _rows_near(lake: Lake, plan: Plan) -> Held | None:
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
-        loaded: Loaded = warehouse.load(commits_after(lake, plan, warehouse.seq()))
+        loaded: Loaded = warehouse.load(commits_after(lake, warehouse.seq()))
     except WarehouseBusyError as error:
         result.warnings.append(str(error))
         return
