@@ -103,7 +103,7 @@ def scan(data: np.ndarray, starts: Ints, ends: Ints, *, controls: int = 0) -> Do
 
     Returns:
         The texts, with these faults found: NUL, CONTROL (inside a string), ESCAPE, SURROGATE,
-        UNCLOSED.
+        UNCLOSED, and GRAMMAR where a backslash stands outside of strings.
     """
     fault = np.zeros(len(starts), np.uint8)
     quotes = np.flatnonzero(data == _QUOTE)
@@ -117,6 +117,10 @@ def scan(data: np.ndarray, starts: Ints, ends: Ints, *, controls: int = 0) -> Do
     if np.count_nonzero(low) != controls:
         _controls(data, starts, ends, np.flatnonzero(low), quotes, first, fault)
     count = last - first
+    if len(slashes):
+        owner = np.searchsorted(ends, slashes, "right")
+        bare = ((np.searchsorted(quotes, slashes) - first[owner]) & 1) == 0
+        note(fault, owner[bare], Fault.GRAMMAR)
     note(fault, (count & 1) == 1, Fault.UNCLOSED)
     return Documents(data, starts, ends, fault, quotes, first, count, slashes)
 
