@@ -324,6 +324,8 @@ def unescaped(docs: Documents, starts: Ints, ends: Ints, values: pa.Array) -> pa
     if not len(docs.slashes):
         return values
     has = np.searchsorted(docs.slashes, starts) != np.searchsorted(docs.slashes, ends)
+    if values.null_count:  # what is no string here may have escapes further down
+        has &= values.is_valid().to_numpy(zero_copy_only=False)
     if not has.any():
         return values
     chosen = pa.array(has)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -236,7 +237,7 @@ def blocks(draw: st.DrawFn) -> bytes:
 
 
 SETTINGS = settings(
-    max_examples=250, deadline=None,
+    max_examples=int(os.environ.get("JSON_FUZZ", "60")), deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 
