@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from transforms.decode.json_scan import Documents, Fault, Ints, note
+from transforms.decode.json_scan import Documents, Ints
 from transforms.decode.json_shape import (
-    ABSENT,
     ARRAY,
     FALSE,
     NULL,
@@ -18,7 +16,6 @@ from transforms.decode.json_shape import (
     OBJECT,
     TEXT,
     TRUE,
-    Path,
     Shape,
     Values,
     learn,
@@ -28,6 +25,7 @@ from transforms.decode.json_tokens import (
     OPEN_ARRAY,
     OPEN_OBJECT,
     STRING,
+    Path,
     Tokens,
     key_names,
     tokenize,

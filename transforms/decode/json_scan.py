@@ -55,6 +55,7 @@ REASONS: Final = {
     Fault.DUPLICATE: "keys of an object must be distinct; got one twice",
 }
 
+_GROUP: Final = 16
 _QUOTE, _BACKSLASH, _U = b'"\\u'
 _ESCAPES: Final = np.zeros(256, bool)
 _ESCAPES[list(b'"\\/bfnrtu')] = True
@@ -111,7 +112,7 @@ def scan(data: np.ndarray, starts: Ints, ends: Ints, *, controls: int = 0) -> Do
     slashes = np.flatnonzero(marked) if marked.any() else np.empty(0, np.int64)
     if len(slashes):
         quotes = _without_escaped(data, starts, ends, slashes, quotes, fault)
-    last = np.searchsorted(quotes, ends)
+    last = _counted(quotes, ends)
     first = np.concatenate(([0], last[:-1])) if len(last) else last
     low = data < 0x20
     if np.count_nonzero(low) != controls:
@@ -123,6 +124,22 @@ def scan(data: np.ndarray, starts: Ints, ends: Ints, *, controls: int = 0) -> Do
         note(fault, owner[bare], Fault.GRAMMAR)
     note(fault, (count & 1) == 1, Fault.UNCLOSED)
     return Documents(data, starts, ends, fault, quotes, first, count, slashes)
+
+
+def _counted(quotes: Ints, ends: Ints) -> Ints:
+    """How many quotes stand before each end: np.searchsorted, quick where texts have alike many."""
+    whole = len(ends) // _GROUP * _GROUP
+    if whole < 8 * _GROUP:
+        return np.searchsorted(quotes, ends)
+    known = np.searchsorted(quotes, ends[_GROUP - 1 : whole : _GROUP])
+    before = np.concatenate(([0], known[:-1]))
+    usual = int(np.median(known - before)) // _GROUP
+    guess = (before[:, None] + usual * np.arange(1, _GROUP + 1)).ravel()
+    bounded = np.concatenate(([-1], quotes, [np.iinfo(np.int64).max]))
+    guess = np.minimum(guess, len(quotes))
+    wrong = np.flatnonzero((bounded[guess] >= ends[:whole]) | (bounded[guess + 1] < ends[:whole]))
+    guess[wrong] = np.searchsorted(quotes, ends[wrong])
+    return np.concatenate((guess, np.searchsorted(quotes, ends[whole:])))
 
 
 def note(fault: np.ndarray, rows: np.ndarray, found: Fault) -> None:

@@ -71,7 +71,8 @@ class _Segment(NamedTuple):
 
 class _Place(NamedTuple):
     """Where a value is: from a byte of a segment to a byte of another; SCALAR may be any
-    value without a string or an object."""
+    value without a string or an object.
+    """
 
     kind: int
     first: int
@@ -111,7 +112,9 @@ class Shape:
         if not len(rows):
             return rows, {}
         begins, fits = self._begins(docs, rows)
-        words = np.ndarray((len(docs.data) - _WIDE + 1,), f"V{_WIDE}", docs.data, 0, (1,))
+        words: np.ndarray = np.ndarray(
+            (len(docs.data) - _WIDE + 1,), f"V{_WIDE}", docs.data, 0, (1,)
+        )
         for begin, segment in zip(begins, self.segments, strict=True):
             fits &= _holds(words, begin, segment.text)
         if not fits.all():
@@ -130,11 +133,12 @@ class Shape:
 
     def _begins(self, docs: Documents, rows: Ints) -> tuple[list[Ints], np.ndarray]:
         """Where each segment would begin, and whether they lie in order inside the text."""
-        first, starts, ends = docs.first[rows], docs.starts[rows], docs.ends[rows]
+        starts, ends = docs.starts[rows], docs.ends[rows]
+        quotes = self._quotes(docs, rows)
         begins = [
             ends - len(segment.text)
             if segment.quote < 0
-            else docs.quotes[first + segment.quote] - segment.offset
+            else quotes[:, segment.quote] - segment.offset
             for segment in self.segments
         ]
         fits = begins[0] == starts
@@ -146,6 +150,18 @@ class Shape:
             begins = [np.where(fits, begin, starts) for begin in begins]
         return begins, fits
 
+    def _quotes(self, docs: Documents, rows: Ints) -> Ints:
+        """Positions of the quotes of texts, a text a row of the matrix."""
+        first = docs.first[rows]
+        cuts = np.flatnonzero(np.diff(first) != self.quotes) + 1
+        if len(cuts) * 8 > len(rows):
+            return docs.quotes[first[:, None] + np.arange(self.quotes)]
+        # Texts of this shape come in runs: their quotes can be taken as they lie.
+        low = first[np.concatenate(([0], cuts))].tolist()
+        high = first[np.concatenate((cuts - 1, [len(rows) - 1]))] + self.quotes
+        runs = [docs.quotes[a:b] for a, b in zip(low, high.tolist(), strict=True)]
+        return np.concatenate(runs).reshape(-1, self.quotes)
+
 
 def _holds(words: np.ndarray, begin: Ints, text: bytes) -> np.ndarray:
     """Whether `text` stands at each place."""
@@ -156,6 +172,8 @@ def _holds(words: np.ndarray, begin: Ints, text: bytes) -> np.ndarray:
     pair = words[begin].view(np.uint64).reshape(-1, 2)
     want = np.frombuffer(text.ljust(_WIDE, b"\0"), np.uint64)
     care = np.frombuffer((b"\xff" * len(text)).ljust(_WIDE, b"\0"), np.uint64)
+    if len(text) == _WIDE:
+        return (pair[:, 0] == want[0]) & (pair[:, 1] == want[1])
     found = (pair[:, 0] & care[0]) == want[0]
     if care[1]:
         found &= (pair[:, 1] & care[1]) == want[1]
@@ -207,9 +225,9 @@ def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
     data = docs.data[begin:end].tobytes()
     quotes = docs.quotes[docs.first[doc] :][: docs.count[doc]] - begin
     spans = zip((tokens.start[at] - begin).tolist(), (tokens.end[at] - begin).tolist(), strict=True)
-    kinds, spans = _folded(tokens.kind[at].tolist(), list(spans))
+    kinds, folded = _folded(tokens.kind[at].tolist(), list(spans))
     free = [i for i, kind in enumerate(kinds) if kind in (STRING, SCALAR)]
-    edges = [0, *(x for i in free for x in spans[i]), len(data)]
+    edges = [0, *(x for i in free for x in folded[i]), len(data)]
     if not len(quotes) or sum(edges[1::2]) - sum(edges[0::2]) > LONGEST:
         return None
     segments = []
@@ -221,7 +239,7 @@ def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
         offset = int(quotes[quote]) - low if has else 0
         segments.append(_Segment(data[low:high], quote if has else -1, offset))
     names = key_names(tokens, at[tokens.kind[at] == KEY]).to_pylist()
-    found = _places(kinds, spans, names, edges)
+    found = _places(kinds, folded, names, edges)
     scalars = tuple(n for n, i in enumerate(free) if kinds[i] == SCALAR)
     places = {path: found[path] for path in paths if path in found}
     return Shape(tuple(segments), len(quotes), places, scalars)
