@@ -14,8 +14,8 @@ from schemas.contract import Column
 from schemas.errors import PenstockError
 from transforms.decode.json_find import Finder
 from transforms.decode.json_scan import Documents, Ints
-from transforms.decode.json_shape import ABSENT, TEXT, Path, Values
-from transforms.decode.json_tokens import cut
+from transforms.decode.json_shape import ABSENT, TEXT, Values
+from transforms.decode.json_tokens import Path
 from transforms.decode.json_values import Faults, Reader, Slot, documents
 
 _SPECIAL: Final = np.zeros(256, bool)  # bytes that a JSON string holds escaped only
@@ -145,7 +145,9 @@ def _encoded(values: pa.Array, *, quotes: bool) -> pa.Array:
     """JSON texts of strings, numbers or booleans; strings without the quotes if so asked."""
     if not pa.types.is_string(values.type):
         if pa.types.is_floating(values.type) and pc.all(pc.is_finite(values)).as_py() is False:
-            message = "numbers put into JSON must be finite; got NaN or Infinity; replace them by null"
+            message = (
+                "numbers put into JSON must be finite; got NaN or Infinity; replace them by null"
+            )
             raise JsonTextError(message)
         return values.cast(pa.string())
     data = np.frombuffer(values.buffers()[2] or b"", np.uint8)
