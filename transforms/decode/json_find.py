@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from transforms.decode.json_scan import Documents, Fault, Ints, note
+from transforms.decode.json_scan import Documents, Ints
 from transforms.decode.json_shape import (
-    ABSENT,
     ARRAY,
     FALSE,
     NULL,
@@ -18,7 +16,6 @@ from transforms.decode.json_shape import (
     OBJECT,
     TEXT,
     TRUE,
-    Path,
     Shape,
     Values,
     learn,
@@ -28,14 +25,18 @@ from transforms.decode.json_tokens import (
     OPEN_ARRAY,
     OPEN_OBJECT,
     STRING,
+    Path,
     Tokens,
     key_names,
     tokenize,
 )
 
 MOST_SHAPES: Final = 32
-_FEW: Final = 64  # texts of one shape in a block below which learning it does not pay
-_LONGEST_REST: Final = 1 << 10  # blocks without an attempt to learn, at most
+_MANY: Final = 1024  # texts without a known shape, from which on learning pays
+_SAMPLE: Final = 256  # of which so many are looked at
+_FEW: Final = 8  # of which so many must have a shape to make it worth its cost
+_ATTEMPTS: Final = 4
+_LONGEST_REST: Final = 1 << 10  # blocks without an attempt, after failures
 
 _FIRST_BYTE: Final = np.full(256, NUMBER, np.uint8)
 _FIRST_BYTE[list(b"tfn")] = TRUE, FALSE, NULL
@@ -61,18 +62,18 @@ class Finder:
 
     Attributes:
         paths: Where to look; keys may not stand in arrays.
-        root: What each text must be: OPEN_OBJECT or OPEN_ARRAY.
+        learns: Whether it does.
     """
 
     paths: tuple[Path, ...]
-    root: int = OPEN_OBJECT
+    learns: bool = True
     _shapes: tuple[Shape, ...] = field(default=(), init=False)
     _rest: int = field(default=0, init=False)
     _pause: int = field(default=0, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without what was learned."""
-        return {"paths": self.paths, "root": self.root}
+        return {"paths": self.paths, "learns": self.learns}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin to learn anew."""
@@ -86,38 +87,60 @@ class Finder:
         }
         todo = docs.fault == 0
         for shape in self._shapes:
-            rows = np.flatnonzero(todo & (docs.count == shape.quotes))
-            if len(rows):
-                rows, found = shape.match(docs, rows)
-                todo[rows] = False
-                _put(values, rows, found)
+            _match(shape, docs, todo, values)
+        self._rest -= 1
         rest = np.flatnonzero(todo)
+        if len(rest) >= _MANY and self._may_learn():
+            sample = rest[:: len(rest) // _SAMPLE]
+            learned = self._learn(self._read(docs, sample, values))
+            todo[sample] = False
+            for shape in learned:
+                _match(shape, docs, todo, values)
+            rest = np.flatnonzero(todo)
         if len(rest):
-            tokens = tokenize(docs, rest, self.root)
-            docs.fault[rest] = tokens.fault
-            _put_tokens(values, tokens)
-            self._learn(tokens)
+            self._read(docs, rest, values)
         return Found(docs, values)
 
-    def _learn(self, tokens: Tokens) -> None:
-        if len(tokens.rows) < _FEW or len(self._shapes) >= MOST_SHAPES:
-            return
-        if self._rest > 0:
-            self._rest -= 1
-            return
+    def _may_learn(self) -> bool:
+        return self.learns and self._rest < 0 and len(self._shapes) < MOST_SHAPES
+
+    def _read(self, docs: Documents, rows: Ints, values: dict[Path, Values]) -> Tokens:
+        tokens = tokenize(docs, rows)
+        docs.fault[rows] = tokens.fault
+        _put_tokens(values, tokens)
+        return tokens
+
+    def _learn(self, tokens: Tokens) -> list[Shape]:
+        """Learn the most common shapes of a sample."""
         sound = np.flatnonzero(tokens.fault == 0)
         docs, learned = tokens.docs, []
-        quotes, times = np.unique(docs.count[tokens.rows[sound]], return_counts=True)
-        for count in quotes[np.argsort(-times)][:4]:
-            alike = sound[docs.count[tokens.rows[sound]] == count]
-            if len(alike) < _FEW:
-                break
-            shape = learn(tokens, int(alike[len(alike) // 2]), self.paths)
-            if shape and len(shape.match(docs, tokens.rows[alike])[0]) >= _FEW:
+        number = docs.count[tokens.rows[sound]]
+        quotes, times = np.unique(number, return_counts=True)
+        for count in quotes[np.argsort(-times)][:_ATTEMPTS]:
+            alike = sound[number == count]
+            for _ in range(_ATTEMPTS):
+                if len(alike) < _FEW:
+                    break
+                shape = learn(tokens, int(alike[len(alike) // 2]), self.paths)
+                if shape is None:
+                    break
+                fits = np.isin(tokens.rows[alike], shape.match(docs, tokens.rows[alike])[0])
+                if np.count_nonzero(fits) < _FEW:
+                    break
                 learned.append(shape)
-        self._shapes = (*self._shapes, *learned)
+                alike = alike[~fits]
+        self._shapes = (*self._shapes, *learned)[:MOST_SHAPES]
         self._pause = 0 if learned else min(2 * self._pause + 1, _LONGEST_REST)
         self._rest = self._pause
+        return learned
+
+
+def _match(shape: Shape, docs: Documents, todo: np.ndarray, values: dict[Path, Values]) -> None:
+    rows = np.flatnonzero(todo & (docs.count == shape.quotes))
+    if len(rows):
+        rows, found = shape.match(docs, rows)
+        todo[rows] = False
+        _put(values, rows, found)
 
 
 def _put(values: dict[Path, Values], rows: Ints, found: dict[Path, Values]) -> None:

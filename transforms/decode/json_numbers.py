@@ -37,8 +37,10 @@ def numbers(texts: pa.Array, kind: pa.DataType) -> pa.Array:
         digits = pc.replace_substring_regex(digits, _INTEGER, r"\1")
     values = _filled(pc.cast(digits, pa.int64()), texts, simple, pa.int64())
     bits = kind.bit_width - 1
+    if bits == 63:
+        return values
     inside = pc.and_(pc.less(values, 2**bits), pc.greater_equal(values, -(2**bits)))
-    return values if bits == 63 else pc.cast(pc.if_else(inside, values, None), kind)
+    return pc.cast(pc.if_else(inside, values, None), kind)
 
 
 def _matches(texts: pa.Array, form: str) -> pa.Array:
