@@ -20,8 +20,6 @@ from transforms.sources.csv_records import records
 from transforms.sources.lines import Bytes
 
 _NEWLINE, _RETURN, _NUL = 10, 13, 0
-_QUOTED: Final = re.compile(rb'"(?:[^"]|"")*"')
-_LONE_RETURN: Final = re.compile(rb"\r(?!\n)")
 _BOM: Final = b"\xef\xbb\xbf"
 _PARTS: Final = 16
 
@@ -43,9 +41,18 @@ class Framed:
 
 @cache
 def _strict(delimiter: int) -> re.Pattern[bytes]:
+    """Return the pattern of a record with nothing behind its closing quotes."""
     d = re.escape(bytes([delimiter]))
     one = rb'(?:"(?:[^"]++|"")*+"|(?!")[^%b\n]*+)' % d
     return re.compile(rb"%b(?:%b%b)*\r?\n?" % (one, d, one))
+
+
+@cache
+def _without_returns(delimiter: int) -> re.Pattern[bytes]:
+    """Return the pattern of a record with carriage returns only in quotes and at its end."""
+    d = re.escape(bytes([delimiter]))
+    one = rb'(?:"(?:[^"]++|"")*+"|(?!"))[^%b\r\n]*+' % d
+    return re.compile(rb"%b(?:%b%b)*(?:\r?\n)?" % (one, d, one))
 
 
 def frame(data: Bytes, delimiter: int) -> Framed:
@@ -62,8 +69,11 @@ def frame(data: Bytes, delimiter: int) -> Framed:
     full = ~_empty(data, starts, ends)
     starts, ends = starts[full], ends[full]
     broken: dict[int, str] = {}
-    for check in (_not_text, _lone_returns, _null_bytes):
+    for check in (_not_text, _null_bytes):
         broken.update(check(data, starts, ends))
+    for i in _at(starts, _lone_returns(data)):
+        if not _without_returns(delimiter).fullmatch(data.data, int(starts[i]), int(ends[i])):
+            broken[i] = "record must end in LF or CRLF, and have CR alone only in quotes"
     for at in found.odd:
         i = int(np.searchsorted(starts, at))
         end = int(ends[i]) if i < len(starts) and int(starts[i]) == at else at
@@ -90,14 +100,11 @@ def _null_bytes(data: Bytes, starts: NDArray[np.int64], _: NDArray[np.int64]) ->
         yield i, "record must not have NUL bytes; the file may be UTF-16 or damaged"
 
 
-def _lone_returns(data: Bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Broken:
+def _lone_returns(data: Bytes) -> NDArray[np.int64]:
+    """Return where carriage returns are that no newline follows."""
     returns = np.flatnonzero(data == _RETURN)
     last = len(data) - 1
-    lone = returns[(returns == last) | (data[np.minimum(returns + 1, last)] != _NEWLINE)]
-    for i in _at(starts, lone):
-        record = data[starts[i] : ends[i]].tobytes()
-        if _LONE_RETURN.search(_QUOTED.sub(b"", record)):
-            yield i, "record must end in LF or CRLF, and have CR alone only in quotes"
+    return returns[(returns == last) | (data[np.minimum(returns + 1, last)] != _NEWLINE)]
 
 
 def _not_text(data: Bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Broken:
@@ -127,7 +134,9 @@ def _is_text(data: Bytes, bounds: NDArray[np.int64]) -> bool:
 
 
 def _at(starts: NDArray[np.int64], places: NDArray[np.int64]) -> list[int]:
-    return np.unique(np.searchsorted(starts, places, side="right") - 1).tolist()
+    """Return the records that stand at or before some places in the block."""
+    numbers = np.unique(np.searchsorted(starts, places, side="right") - 1)
+    return numbers[numbers >= 0].tolist()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_any_block_size_gives_the_same_records_at_the_same_positions(
 def test_slices_cut_anywhere_give_each_record_once(data: bytes, at: list[int], block: int) -> None:
     cuts = [0, *sorted({a for a in at if 0 < a < len(data)}), None]
     found = []
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         ahead = 1 if start else 0
         cut = framer(data[start - ahead :], position=start - ahead, stop=stop, block_bytes=block)
         if ahead:
