@@ -15,7 +15,6 @@ from schemas.errors import PenstockError
 from transforms.decode.json_find import Finder
 from transforms.decode.json_scan import Documents, Ints
 from transforms.decode.json_shape import ABSENT, TEXT, Path, Values
-from transforms.decode.json_tokens import cut
 from transforms.decode.json_values import Faults, Reader, Slot, documents
 
 _SPECIAL: Final = np.zeros(256, bool)  # bytes that a JSON string holds escaped only
@@ -45,13 +44,16 @@ class JsonText:
         """Pickle as new."""
         return (JsonText, ())
 
-    def replace(self, texts: pa.Array, path: Path, new: pa.Array) -> pa.Array:
+    def replace(
+        self, texts: pa.Array, path: Path, new: pa.Array, *, json: bool = False
+    ) -> pa.Array:
         """Put new values at a path.
 
         Args:
             texts: JSON objects.
             path: Keys from the root; where a text has no value there it stays as it is.
             new: As many strings, numbers or booleans; null leaves the text as it is.
+            json: Whether `new` holds JSON texts, put in as they are.
 
         Returns:
             The texts (pa.string); all bytes outside of the values are as they were.
@@ -61,11 +63,12 @@ class JsonText:
         given = pc.is_valid(fresh).to_numpy(zero_copy_only=False) & (values.kind != ABSENT)
         start, end = values.start.copy(), values.end.copy()
         # A string keeps its quotes where it can: there is less to copy.
-        quoted = pa.types.is_string(new.type) and bool((values.kind[given] == TEXT).all())
+        texts_only = pa.types.is_string(new.type) and not json
+        quoted = texts_only and bool((values.kind[given] == TEXT).all())
         if not quoted:
             start -= values.kind == TEXT
             end += values.kind == TEXT
-        pieces = _encoded(fresh, quotes=not quoted)
+        pieces = fresh if json else _encoded(fresh, quotes=not quoted)
         return _scattered(_spliced(docs, start, end, pieces, given), there)
 
     def remove(self, texts: pa.Array, path: Path) -> pa.Array:
@@ -145,7 +148,9 @@ def _encoded(values: pa.Array, *, quotes: bool) -> pa.Array:
     """JSON texts of strings, numbers or booleans; strings without the quotes if so asked."""
     if not pa.types.is_string(values.type):
         if pa.types.is_floating(values.type) and pc.all(pc.is_finite(values)).as_py() is False:
-            message = "numbers put into JSON must be finite; got NaN or Infinity; replace them by null"
+            message = (
+                "numbers put into JSON must be finite; got NaN or Infinity; replace them by null"
+            )
             raise JsonTextError(message)
         return values.cast(pa.string())
     data = np.frombuffer(values.buffers()[2] or b"", np.uint8)
