@@ -28,8 +28,8 @@ from schemas.protection import (
 )
 from transforms.decode.json_text import JsonText
 from transforms.generalizing import generalized, masked
-from transforms.json_fragments import json_fragments
 from transforms.keys import DEFAULT_REFERENCE, Key, Keyring, resolve
+from transforms.open_objects import put
 from transforms.pseudonyms import canonical_text, pseudonymize
 from transforms.sealing import seal_records
 
@@ -65,14 +65,15 @@ def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) 
                 columns[column.name] = work.values(column, values)
             continue
         leaves = list(path_leaves(column))
-        known.update(leaf.path for leaf, _ in leaves)
+        clear = {leaf.path: batch.column(leaf.path) for leaf, _ in leaves}
+        known.update(clear)
         if column.protect is not Protection.DROP:
             done = {
-                leaf.path: work.values(leaf, batch.column(leaf.path))
+                leaf.path: work.values(leaf, clear[leaf.path])
                 for leaf, dropped in leaves
                 if not dropped and protected_type(leaf) is not None
             }
-            columns[column.name] = work.texts(column, values, done, _edit(contract))
+            columns[column.name] = work.texts(column, values, clear, done, _edit(contract))
             paths |= done
     fields = list(protected_schema(contract))
     for field in batch.schema:
@@ -222,27 +223,26 @@ class _Walk:
 
     @staticmethod
     def texts(
-        column: Column, texts: pa.StringArray, protected: dict[str, pa.Array], edit: JsonText
+        column: Column,
+        texts: pa.StringArray,
+        clear: dict[str, pa.Array],
+        protected: dict[str, pa.Array],
+        edit: JsonText,
     ) -> pa.StringArray:
         """JSON texts of an open object with its declared keys protected in place.
 
         Args:
             column: The open object.
             texts: Its JSON texts.
-            protected: Its path columns by name, protected already; what is dropped is not in it.
+            clear: Its path columns by name.
+            protected: The same protected; what is dropped is not in it.
             edit: What it learned of earlier texts.
         """
         for keys, leaf in _leaves(column, ()):
-            new = protected.get(leaf.path)
-            if new is None:
+            if leaf.path not in protected:
                 texts = edit.remove(texts, keys)
             elif touches(leaf):
-                if pa.types.is_string(new.type) and not new.null_count:
-                    texts = edit.replace(texts, keys, new)
-                else:
-                    # Where the column has no value the text gets null, never what it held.
-                    new = pc.fill_null(json_fragments(new), "null")
-                    texts = edit.replace(texts, keys, new, json=True)
+                texts = put(texts, keys, clear[leaf.path], protected[leaf.path], edit)
         return texts
 
 
