@@ -92,9 +92,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def check(
-    test: Callable[[list[dict[str, Any]], bool], None],
+    test: Callable[[list[dict[str, Any]], bool], None], schema: pa.Schema | None = None
 ) -> Callable[[list[pa.RecordBatch]], None]:
-    """Give a side to a test: its rows in order of position, and whether a canary is in its bytes."""
+    """Give a test the rows of a side by position, and whether a canary is in its bytes."""
 
     def checked(batches: list[pa.RecordBatch]) -> None:
         rows = [row for each in batches for row in each.to_pylist()]
