@@ -165,7 +165,13 @@ class LookupFiles:
                     f"got {columns[column]} and {kind}; declare the type of the key column"
                 )
                 raise UsageError(msg)
-        slices = discover(source, folder, {}).slices
+        try:
+            slices = discover(source, folder, {}).slices
+        except SourceError as error:
+            # The text is written for the pipeline's source.
+            why = str(error).replace("source.batch.files", "from.files")
+            msg = f"{step.id}: lookup {name}: {why}"
+            raise SourceError(msg) from error
         return LookupFiles(
             name=name, source=source, slices=slices, columns=tuple(columns.items()), on=on, add=add
         )

@@ -23,6 +23,7 @@ from schemas.names import TIMESTAMP
 from schemas.protection import Generalize, Mask, check, landed_schema, problem, protected_schema
 from transforms.batches import BatchCoder
 from transforms.generalizing import generalized, masked
+from transforms.json_fragments import json_fragments
 from transforms.keys import Key, Keyring
 from transforms.protect import Protector, protect
 from transforms.sealing import open_sealed
@@ -376,3 +377,30 @@ def test_a_protector_pickles_without_its_keys(tmp_path: Path) -> None:
     pickled = pickle.dumps(work)
     assert KEY.secret.encode() not in pickled
     assert pickle.loads(pickled).protect(deep_rows()).equals(work.protect(deep_rows()))
+
+
+def test_a_value_that_stands_in_the_text_alone_does_not_stay() -> None:
+    # decode never makes such a row; if anything else does, the text must not be what leaks.
+    rows = deep_rows().slice(0, 1)
+    index = rows.schema.get_field_index("p.email")
+    rows = rows.set_column(index, "p.email", pa.nulls(1, pa.string()))
+    (text,) = protect(rows, DEEP, RING).column("p").to_pylist()
+    assert json.loads(text)["email"] is None
+    assert "canary" not in text
+
+
+@settings(max_examples=60)
+@given(st.lists(st.one_of(st.none(), st.lists(st.one_of(st.none(), st.text(max_size=4))))))
+def test_json_made_of_arrow_values_reads_back(values: list[list[str | None] | None]) -> None:
+    lists = json_fragments(pa.array(values, TEXTS))
+    assert [None if t is None else json.loads(t) for t in lists.to_pylist()] == values
+    kind = pa.struct({"a": TEXTS, 'k"\n': pa.float64()})
+    structs = [None if v is None else {"a": v, 'k"\n': 0.1} for v in values]
+    made = json_fragments(pa.array(structs, kind))
+    assert [None if t is None else json.loads(t) for t in made.to_pylist()] == structs
+
+
+def test_json_of_other_values() -> None:
+    assert json_fragments(pa.array([1.5, float("nan"), None])).to_pylist() == ["1.5", None, None]
+    assert json_fragments(pa.array([[True, None]])).to_pylist() == ["[true,null]"]
+    assert json_fragments(pa.array([0], TIMESTAMP)).to_pylist() == ['"1970-01-01T00:00:00.000000Z"']
