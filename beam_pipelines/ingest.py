@@ -27,8 +27,7 @@ from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
 from transforms.deduplicate import Deduplicate, Held
 from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
-from transforms.lookups import load_lookup
-from transforms.middle import Refine
+from transforms.middle import Refine, RowSteps
 from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
 from transforms.sources.files import Discovery, Slice, discover
@@ -251,7 +250,7 @@ def ingest(
     state = committer.ask()
     found = discover(plan.source, plan.folder, {} if rebuild or state.sources is None else remembered(state.sources))
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
-    _check_lookups(plan)
+    RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
         result.warnings.append(old)
@@ -325,12 +324,6 @@ def _around_deduplicate(
     if not at:
         return (), None, plan.steps
     return plan.steps[: at[0]], plan.steps[at[0]], plan.steps[at[0] + 1 :]
-
-
-def _check_lookups(plan: Plan) -> None:
-    for step in plan.steps:
-        if step.kind == "enrich":
-            load_lookup(step, plan.folder)
 
 
 def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:

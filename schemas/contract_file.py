@@ -34,6 +34,7 @@ from schemas.contract import Column, Contract, Protection
 from schemas.contract_columns import ColumnReader, struct_type
 from schemas.contract_custom import ours
 from schemas.contract_rules import runs, unsupported
+from schemas.contract_transforms import check_transforms
 from schemas.located import Located, NodePath, Problems, did_you_mean, load, quoted
 from schemas.structure import check_structure, published
 
@@ -73,7 +74,6 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
     event_time = ours(schema.customProperties, node, problems).get("eventTime")
     if event_time is not None:
         columns = _with_event_time(columns, str(event_time), node, problems)
-    problems.raise_all()
     contract = Contract(
         id=model.id or "",
         name=model.name or schema.name or "",
@@ -85,6 +85,9 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
         hash="",
         description=schema.description or (model.description and model.description.purpose) or "",
     )
+    if not stubs:  # else types may be missing, and every expression would be wrong
+        check_transforms(contract, reader.nodes, problems)
+    problems.raise_all()
     return replace(contract, hash=meaning(contract))
 
 
@@ -185,7 +188,9 @@ def _choose(
         problems.add(("schema",), f"the contract must have one schema {quoted(name)}; {hint}")
     elif schemas:
         got = ", ".join(names)
-        problems.add(("schema",), f"the contract must have one schema; got {got}; name one")
+        problems.add(
+            ("schema",), f"the contract must have one schema; got {got}; choose one by name"
+        )
     elif not problems:
         problems.add(("schema",), "the contract must have a schema; got none; add one")
     return None

@@ -30,15 +30,3 @@ def rewritten(texts: pa.StringArray, changes: list[tuple[Keys, pa.Array | None]]
     return pa.array(
         [None if t is None else edit(t, i) for i, t in enumerate(texts.to_pylist())], pa.string()
     )
-
-
-def extracted(texts: pa.StringArray, keys: Keys, kind: pa.DataType) -> pa.Array:
-    """Values at some key of JSON objects, as Arrow values of a type; null where there is none."""
-
-    def value(text: str | None) -> Any:
-        at: Any = None if text is None else orjson.loads(text)
-        for key in keys:
-            at = at.get(key) if isinstance(at, dict) else None
-        return at
-
-    return pa.array([value(text) for text in texts.to_pylist()]).cast(kind)

@@ -77,7 +77,6 @@ fi
 export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=${UV_LINK_MODE:-hardlink}
 [[ -t 2 ]] || export UV_NO_PROGRESS=1
 
-rm -f "$stamp" # from here on a broken-off setup is seen as none
 if ! .venv/bin/python -c '' 2>/dev/null; then
   "$uv" venv --quiet --clear --python "$python" .venv
 fi
@@ -104,6 +103,7 @@ PY
     --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o "$lock"
 fi
 
+rm -f "$stamp" # from here on a broken-off setup is seen as none
 say "installing $(grep -c '^[a-z0-9].*==' "$lock") locked packages into .venv"
 "$uv" pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode "$lock"
 # A plain path entry ("compat") instead of an import hook: `penstock --help` starts faster.

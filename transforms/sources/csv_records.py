@@ -41,11 +41,12 @@ class Records:
     Attributes:
         ends: Index after each record that has its newline, ascending.
         open: Whether what follows the last end is a record with an open quote.
-        closed_text: Starts of records in which something follows a closing quote.
+        odd: Starts of records with a quote where RFC 4180 has none, and maybe of some others.
     """
 
     ends: NDArray[np.int64]
     open: bool
+    odd: tuple[int, ...] = ()
 
 
 def records(data: Bytes, delimiter: int = 44) -> Records:
@@ -59,6 +60,7 @@ def records(data: Bytes, delimiter: int = 44) -> Records:
     if not len(quotes):
         return Records(newlines + 1, open=False)
     done: list[NDArray[np.int64]] = []
+    odd: list[int] = []
     start = 0
     for attempt in range(_PATIENCE + 1):
         newlines = newlines[np.searchsorted(newlines, start) :]
@@ -70,18 +72,19 @@ def records(data: Bytes, delimiter: int = 44) -> Records:
             done.append(ends)
             tail = int(ends[-1]) if len(ends) else start
             is_open = bool((len(quotes) - np.searchsorted(quotes, tail)) & 1)
-            return Records(np.concatenate(done), open=is_open)
+            return Records(np.concatenate(done), open=is_open, odd=tuple(odd))
         ends = ends[ends <= wrong]
         done.append(ends)
         start = int(ends[-1]) if len(ends) else start
         if attempt == _PATIENCE:
             break
         end, is_open = _one(data, start, delimiter)
+        odd.append(start)
         if not end:
-            return Records(np.concatenate(done), open=is_open)
+            return Records(np.concatenate(done), open=is_open, odd=tuple(odd))
         done.append(np.array([end]))
         start = end
-    return _one_by_one(data, start, delimiter, done)
+    return _one_by_one(data, start, delimiter, done, odd)
 
 
 def _first_misplaced(data: Bytes, quotes: NDArray[np.int64], start: int, delimiter: int) -> int:
