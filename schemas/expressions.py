@@ -152,7 +152,7 @@ class _Checker:
             self._check_alike(group)
         sql = render(self._connection, tree)
         found = self._type(sql)
-        known = lake_type(found)
+        known = lake_type(found, expect)
         if known is None:
             msg = (
                 f"expression must give a type that a table can hold; got {found}; "

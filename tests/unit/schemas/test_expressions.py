@@ -264,6 +264,16 @@ def test_a_result_of_another_type_than_asked_is_refused() -> None:
     )
 
 
+def test_a_small_type_is_given_where_one_is_expected_and_it_fits() -> None:
+    assert check("small", SCHEMA, place=PLACE).type == pa.int64()
+    assert check("small", SCHEMA, place=PLACE, expect=pa.int32()).type == pa.int32()
+    cast = check("CAST(a AS INTEGER)", SCHEMA, place=PLACE, expect=pa.int32())
+    assert (cast.type, cast.sql) == (pa.int32(), "(CAST(a AS INTEGER))")
+    assert refusal("a", expect=pa.int32()) == (
+        "expression must give int32; got int64; compare or CAST it"
+    )
+
+
 def test_columns_that_differ_by_case_only_cannot_be_told_apart() -> None:
     schema = pa.schema({"Total": pa.int64(), "total": pa.int64()})
     with pytest.raises(SpecError, match="must differ by more than case; got Total and total"):

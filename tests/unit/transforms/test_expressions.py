@@ -98,6 +98,18 @@ def test_an_evaluator_pickles_and_works_on_several_threads() -> None:
     assert found == {0: [1, 2], 100: [101, 102], 200: [201, 202]}
 
 
+def test_batches_of_other_sizes_and_schemas_may_follow_each_other() -> None:
+    maker = evaluator(x="text || '!'", y="CAST(text AS BIGINT)")
+    coded = batch([0, 0, 0], ["1", "2", "1"])
+    coded = coded.set_column(1, "text", coded["text"].dictionary_encode())
+    expected = [(batch([0], ["7"]), ["7!"], [7]), (coded, ["1!", "2!", "1!"], [1, 2, 1])]
+    for rows, text, number in [*expected, *reversed(expected)] * 2:
+        found = maker.evaluate(rows)
+        assert found.columns["x"].to_pylist() == text
+        assert found.columns["y"].to_pylist() == number
+        assert maker.evaluate(batch([0, 0], ["x", "5"])).failed.tolist() == [0]
+
+
 def test_an_error_of_the_whole_batch_names_the_expression_and_no_value() -> None:
     # `check` refuses error(): it fails outside TRY, with the value in its text.
     leaking = Expression(text="", sql="error(text)", type=pa.string(), columns=("text",))

@@ -45,6 +45,21 @@ def test_protection_decides_which_columns_the_first_step_has(folder: Folder) -> 
     assert first.field("extra.weight").type == pa.float64()
 
 
+def test_what_is_made_of_clear_personal_data_is_tainted(folder: Folder) -> None:
+    kept = '{property: "penstock:protect", value: keep}, {property: "penstock:reason", value: x}'
+    where = folder("class: CASE WHEN", "length: length(phone)\n      class: CASE WHEN")
+    contract = where / "contract.odcs.yaml"
+    mask = '{property: "penstock:protect", value: mask}'
+    contract.write_text(contract.read_text().replace(mask, kept))
+    plan = load_plan(where)
+    assert [set(step.taint) for step in plan.steps] == [
+        {"phone"},
+        *[{"phone", "length"}] * 3,
+        {"phone", "length", "score"},
+    ]
+    assert not load_plan(folder()).steps[-1].taint
+
+
 def test_the_lake_gets_columns_but_no_paths(folder: Folder) -> None:
     plan = load_plan(folder())
     processed = plan.tables["processed_data.orders"]
