@@ -92,9 +92,9 @@ def finish(hand: Hand, intent: Entry, *, found: bool) -> None:
 
 def _finish(hand: Hand, intent: Entry, *, found: bool) -> None:
     lake = hand.lake
-    tables = {name: lake.load(name) for name in intent.parts}
-    parts = {name: stored(tables[name], intent.parts[name]) for name in intent.parts}
-    lost = found and _lost(lake.commits().io, list(parts.values()))
+    io = lake.commits().io
+    parts = {name: stored(io, manifests) for name, manifests in intent.parts.items()}
+    lost = found and _lost(io, list(parts.values()))
     snapshots, totals = dict(intent.snapshots), dict(intent.totals)
     for name, files in parts.items():
         landed = _land(hand, name, intent, Files([], []) if lost else files, lost=lost)

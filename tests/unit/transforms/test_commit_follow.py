@@ -109,7 +109,7 @@ def test_a_voided_commit_is_passed_over(world):
     entry = tail(world.lake.commits())[-1]
     from transforms.commit.iceberg import stored
 
-    files = stored(world.lake.load(world.plan.processed), entry.parts[world.plan.processed])
+    files = stored(world.lake.commits().io, entry.parts[world.plan.processed])
     Path(files.add[0].file_path.removeprefix("file://")).unlink()
     world.commit(("b", 0, 10))
     assert [d.seq for d in commits_after(world.lake, 0)] == [1, 3]

@@ -11,8 +11,8 @@ from schemas.names import POSITION_FIELDS
 from schemas.plan import Table
 from transforms.commit.bounds import bounds, one_source
 from transforms.commit.evolve import create_or_fit
-from transforms.commit.lake import files_at, local_catalog, read_at
 from transforms.commit.iceberg import Files, send
+from transforms.commit.lake import files_at, local_catalog, read_at
 from transforms.commit.table_info import TableInfo
 from transforms.sinks.lake import FileWriter
 
