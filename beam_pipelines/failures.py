@@ -32,7 +32,11 @@ def told() -> Iterator[None]:
         where = _WHERE.search(str(error))
         if isinstance(error, PenstockError) and where is None:
             raise
-        known = _plain(error, where) if where and isinstance(error, PenstockError) else carried(str(error))
+        known = (
+            _plain(error, where)
+            if where and isinstance(error, PenstockError)
+            else carried(str(error))
+        )
         if known is None:
             raise
         raise known from None

@@ -89,7 +89,8 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         removed.append(refined.removed)
         refused.append(refined.refused)
     panes = {
-        a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads) for a in plan.aggregates
+        a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads)
+        for a in plan.aggregates
     }
     return Outputs(
         rows,
@@ -150,9 +151,7 @@ class Commit:
         """Balance what was read against what became of it, then commit."""
         counts = _destinies(self.plan, reads, landed)
         lake = open_lake(self.plan)
-        committed = Committer(
-            lake, self.plan, run_id=self.run_id, started=self.started
-        ).commit(
+        committed = Committer(lake, self.plan, run_id=self.run_id, started=self.started).commit(
             [*landed, Landed(done=reads.done)],
             panes,
             sources=pa.Table.from_batches([remember(footprints)]),
@@ -249,7 +248,11 @@ def ingest(
     lake.prepare(plan)
     committer = Committer(lake, plan, run_id=result.run_id, started=started)
     state = committer.ask()
-    found = discover(plan.source, plan.folder, {} if rebuild or state.sources is None else remembered(state.sources))
+    found = discover(
+        plan.source,
+        plan.folder,
+        {} if rebuild or state.sources is None else remembered(state.sources),
+    )
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
     if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
         make_default_key(plan.folder)
@@ -262,7 +265,9 @@ def ingest(
     rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
     added: dict[str, int] = {}
     if found.slices or rebuild:
-        outcome = _run(plan, open_pipeline, lake, found, result, threads, progress, started, rebuild, recompute)
+        outcome = _run(
+            plan, open_pipeline, lake, found, result, threads, progress, started, rebuild, recompute
+        )
         rows, committed = outcome["rows"], outcome["committed"]
         added = committed["added"] if committed else {}
     elif recompute:

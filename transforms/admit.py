@@ -17,8 +17,8 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
-from schemas.plan import Plan, Step
 from schemas.names import POSITION
+from schemas.plan import Plan, Step
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.keys import Keyring, resolve
@@ -67,7 +67,11 @@ class Admit(beam.PTransform[PCollection[Slice], Admitted]):
     @no_annotations
     def expand(self, slices: PCollection[Slice]) -> Admitted:
         sides = slices | "Admit" >> beam.ParDo(_Admit(self)).with_output_types(
-            pa.RecordBatch, refused=pa.RecordBatch, removed=pa.RecordBatch, reads=Read, footprints=pa.RecordBatch
+            pa.RecordBatch,
+            refused=pa.RecordBatch,
+            removed=pa.RecordBatch,
+            reads=Read,
+            footprints=pa.RecordBatch,
         ).with_outputs("refused", "removed", "reads", "footprints", main="rows")
         return Admitted(sides.rows, sides.refused, sides.removed, sides.reads, sides.footprints)
 
@@ -92,7 +96,9 @@ class _Admit(ThreadedDoFn):
         footprint = yield from self._read(scan(part))
         yield TaggedOutput("footprints", footprint.to_batch())
 
-    def _read(self, blocks: Generator[Block | LongRecord, None, Footprint]) -> Generator[Any, None, Footprint]:
+    def _read(
+        self, blocks: Generator[Block | LongRecord, None, Footprint]
+    ) -> Generator[Any, None, Footprint]:
         while True:
             try:
                 block = next(blocks)

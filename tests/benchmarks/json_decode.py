@@ -76,7 +76,7 @@ def duck(path: Path) -> None:
         "properties:'JSON'}"
     )
     con.sql(
-        f"select *, properties->>'$.email' email, (properties->>'$.amount')::double amount "  # noqa: S608
+        f"select *, properties->>'$.email' email, (properties->>'$.amount')::double amount "
         f"from read_json('{path}', format='newline_delimited', ignore_errors=true, "
         f"columns={columns}) where event_id is not null and event_time is not null"
     ).to_arrow_table()
