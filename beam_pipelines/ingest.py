@@ -26,6 +26,7 @@ from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
 from transforms.deduplicate import Deduplicate, Held
+from transforms.keys import DEFAULT_REFERENCE, make_default_key
 from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
 from transforms.middle import Refine, RowSteps
 from transforms.progress import Progress
@@ -88,7 +89,7 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         removed.append(refined.removed)
         refused.append(refined.refused)
     panes = {
-        a.name: rows | a.name >> AggregateWindows(a, plan.hash_partitions) for a in plan.aggregates
+        a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads) for a in plan.aggregates
     }
     return Outputs(
         rows,
@@ -250,6 +251,8 @@ def ingest(
     state = committer.ask()
     found = discover(plan.source, plan.folder, {} if rebuild or state.sources is None else remembered(state.sources))
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
+    if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
+        make_default_key(plan.folder)
     RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
@@ -270,7 +273,7 @@ def ingest(
         result.warnings.append("nothing new: every table is as it was")
     result.tables = {
         name: {"rows": count, "added": added.get(name, 0)}
-        for name, count in lake.row_counts(plan).items()
+        for name, count in lake.row_counts().items()
     }
     if "warehouse" in plan.sinks:
         _follow(lake, plan, result)
@@ -357,7 +360,7 @@ def _rows_near(lake: Lake, plan: Plan) -> Held | None:
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
-        loaded: Loaded = warehouse.load(commits_after(lake, plan, warehouse.seq()))
+        loaded: Loaded = warehouse.load(commits_after(lake, warehouse.seq()))
     except WarehouseBusyError as error:
         result.warnings.append(str(error))
         return

@@ -80,6 +80,10 @@ class Flow:
         must = f"`{dotted(at)}` must name {what}; got {quoted(name)}"
         if self.protection.get(name) is Protection.DROP:
             self._problems.add(at, f"{must}, which the contract drops; name another")
+        elif (first := name.partition(".")[0]) != name and first in self.schema.names:
+            self._problems.add(
+                at, f"{must}, a part of {quoted(first)}; derive a column of it first"
+            )
         else:
             self._problems.add(at, f"{must}; {did_you_mean(name, self.schema.names)}")
         return None

@@ -26,6 +26,8 @@ from schemas.names import TIMESTAMP
 from transforms.decode.text_times import dates, times, timestamps
 
 _PARTS: Final = 16
+_FIRST_DAY: Final = -719_162  # 1 January 1
+_LAST_DAY: Final = 2_932_896  # 31 December 9999
 _FAILURES: Final = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
 
 
@@ -107,6 +109,12 @@ def finite(numbers: Cast) -> Cast:
     return _also(infinite, Cast(values, numbers.bad))
 
 
+def known(times: Cast) -> Cast:
+    """Set aside the dates and timestamps that are not in years 1 to 9999, as text cannot be."""
+    values, unknown = _set_aside(times.values, in_calendar(times.values))
+    return _also(unknown, Cast(values, times.bad))
+
+
 def in_zone(local: pa.Array, timezone: str) -> pa.Array:
     """Return the instants of local times: the first of two where clocks go back.
 
@@ -115,6 +123,21 @@ def in_zone(local: pa.Array, timezone: str) -> pa.Array:
     """
     zoned = pc.assume_timezone(local, timezone, ambiguous="earliest", nonexistent="raise")
     return zoned.cast(TIMESTAMP)
+
+
+def in_calendar(times: pa.Array) -> pa.Array:
+    """Return which timestamps or dates are in years 1 to 9999 (bool), null for nulls."""
+    kind = times.type
+    day = {"date32": 1, "date64": 86_400_000}.get(str(kind).partition("[")[0])
+    if day is None:
+        day = 86_400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+    counts = (
+        times.cast(pa.int32()).cast(pa.int64())
+        if pa.types.is_date32(kind)
+        else times.cast(pa.int64())
+    )
+    first, last = max(_FIRST_DAY * day, -(2**63)), min((_LAST_DAY + 1) * day, 2**63) - 1
+    return pc.and_(pc.greater_equal(counts, first), pc.less_equal(counts, last))
 
 
 def _unless_null(texts: pa.Array, values: pa.Array) -> Cast:

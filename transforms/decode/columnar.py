@@ -13,13 +13,11 @@ fit refuses its row (rule `type`). What becomes what:
 | date, time, timestamp | the same, in any unit, if no digits are lost; text as in CSV |
 | object, array | struct, map, list; JSON text |
 
-A timestamp without a zone is local time in the column's time zone.
+A timestamp without a zone is local time in the column's time zone. Years are 1 to 9999.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -32,9 +30,10 @@ from numpy.typing import NDArray
 from schemas.contract import Column, Contract
 from schemas.errors import SourceError
 from schemas.names import POSITION, SEQUENCE
-from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate
+from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate, known
 from transforms.decode.decoded import Decoded
 from transforms.decode.headers import find_columns
+from transforms.decode.json_texts import json_texts
 from transforms.decode.nested import NestedTexts, to_json
 from transforms.decode.refusals import refusals
 from transforms.decode.typed import Failures, nested, position_columns, rows_of
@@ -144,17 +143,22 @@ def cast_values(values: pa.Array, column: Column) -> Cast:
     kind, target = values.type, column.type
     if _T.is_dictionary(kind):
         return cast_values(values.cast(kind.value_type), column)
-    if kind == target:
-        return finite(Cast(values, None)) if _T.is_floating(target) else Cast(values, None)
     if _is_text(kind) and not _T.is_string(target):
         return cast_text(values.cast(pa.string()), column)
-    if _T.is_timestamp(target) and _T.is_timestamp(kind) and kind.tz is None:
-        local = pa.timestamp("us")
-        return isolate(lambda part: in_zone(part.cast(local), column.timezone), values, target)
+    if _T.is_timestamp(target) or _T.is_date(target):
+        return known(_times(values, column))
     if _T.is_floating(target):
-        return finite(
-            isolate(lambda part: part.cast(target, safe=_T.is_integer(kind)), values, target)
-        )
+        safe = bool(_T.is_integer(kind))
+        return finite(isolate(lambda part: part.cast(target, safe=safe), values, target))
+    if _T.is_decimal(target) and _T.is_integer(kind):  # Arrow asks for digits of all such integers
+        values = values.cast(pa.string())
+    return isolate(lambda part: part.cast(target), values, target)
+
+
+def _times(values: pa.Array, column: Column) -> Cast:
+    target, naive = column.type, pa.timestamp("us")
+    if _T.is_timestamp(target) and values.type.tz is None:
+        return isolate(lambda part: in_zone(part.cast(naive), column.timezone), values, target)
     return isolate(lambda part: part.cast(target), values, target)
 
 
@@ -181,10 +185,5 @@ def _find(data: pa.RecordBatch, positions: NDArray[np.int64], wanted: pa.Array) 
 
 
 def _records(data: pa.RecordBatch, rows: NDArray[np.int64]) -> pa.Array:
-    found = data.take(pa.array(rows)).to_pylist()
-    texts = [json.dumps(row, default=_text, ensure_ascii=False) for row in found]
-    return pa.array([text.encode(errors="replace") for text in texts], pa.binary())
-
-
-def _text(value: Any) -> str:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+    found = data.take(pa.array(rows)).to_struct_array()
+    return json_texts(found, any_number=True).cast(pa.binary())

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from transforms.decode.json_scan import Documents, Fault, Ints, note
+from transforms.decode.json_scan import Documents, Ints
 from transforms.decode.json_shape import (
-    ABSENT,
     ARRAY,
     FALSE,
     NULL,
@@ -18,7 +16,6 @@ from transforms.decode.json_shape import (
     OBJECT,
     TEXT,
     TRUE,
-    Path,
     Shape,
     Values,
     learn,
@@ -28,6 +25,7 @@ from transforms.decode.json_tokens import (
     OPEN_ARRAY,
     OPEN_OBJECT,
     STRING,
+    Path,
     Tokens,
     key_names,
     tokenize,
@@ -64,18 +62,18 @@ class Finder:
 
     Attributes:
         paths: Where to look; keys may not stand in arrays.
-        root: What each text must be: OPEN_OBJECT or OPEN_ARRAY.
+        learns: Whether it does.
     """
 
     paths: tuple[Path, ...]
-    root: int = OPEN_OBJECT
+    learns: bool = True
     _shapes: tuple[Shape, ...] = field(default=(), init=False)
     _rest: int = field(default=0, init=False)
     _pause: int = field(default=0, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without what was learned."""
-        return {"paths": self.paths, "root": self.root}
+        return {"paths": self.paths, "learns": self.learns}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin to learn anew."""
@@ -92,7 +90,7 @@ class Finder:
             _match(shape, docs, todo, values)
         self._rest -= 1
         rest = np.flatnonzero(todo)
-        if len(rest) >= _MANY and self._rest < 0 and len(self._shapes) < MOST_SHAPES:
+        if len(rest) >= _MANY and self._may_learn():
             sample = rest[:: len(rest) // _SAMPLE]
             learned = self._learn(self._read(docs, sample, values))
             todo[sample] = False
@@ -103,8 +101,11 @@ class Finder:
             self._read(docs, rest, values)
         return Found(docs, values)
 
+    def _may_learn(self) -> bool:
+        return self.learns and self._rest < 0 and len(self._shapes) < MOST_SHAPES
+
     def _read(self, docs: Documents, rows: Ints, values: dict[Path, Values]) -> Tokens:
-        tokens = tokenize(docs, rows, self.root)
+        tokens = tokenize(docs, rows)
         docs.fault[rows] = tokens.fault
         _put_tokens(values, tokens)
         return tokens

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.contract import Contract
-from schemas.names import ARRIVED, EVENT_TIME, POSITION_FIELDS, REFUSED, TIMESTAMP
+from schemas.names import EVENT_TIME, POSITION_FIELDS, REFUSED, TIMESTAMP
 from transforms.decode.decoded import Decoded
 from transforms.decode.json_find import Finder
 from transforms.decode.json_scan import REASONS, Fault, Ints, note, scan, utf8_faults
@@ -24,7 +24,7 @@ LONGEST_RECORD: Final = 64 << 20
 STEP: Final = "decode"
 
 _BOM: Final = b"\xef\xbb\xbf"
-_NEWLINE, _RETURN = b"\n\r"
+_NEWLINE, _RETURN, _BRACE = b"\n\r{"
 _BLANK: Final = np.zeros(256, bool)
 _BLANK[list(b" \t\r")] = True
 _RULES: Final = {Fault.DUPLICATE: "duplicate_key"}
@@ -142,17 +142,27 @@ def _lines(block: Block) -> _Lines:
         if returns.any():
             ends = ends - returns
             controls += int(np.count_nonzero(returns))
-    # A record begins with a brace: only lines that begin otherwise may be blank.
-    look = np.flatnonzero((ends <= starts) | _BLANK[data[np.minimum(starts, len(data) - 1)]])
-    if len(look):
-        size = ends[look] - starts[look]
-        at = expand(starts[look], size)
-        written = np.concatenate(([0], np.cumsum(~_BLANK[data[at]])))
-        upto = np.cumsum(size)
-        blank = look[written[upto] == written[upto - size]]
-        controls += int(np.count_nonzero(data[expand(starts[blank], (ends - starts)[blank])] < 0x20))
+    blank = _blank(data, starts, ends)
+    if len(blank):
+        inner = expand(starts[blank], (ends - starts)[blank])
+        controls += int(np.count_nonzero(data[inner] < 0x20))
         starts, ends, position = (np.delete(x, blank) for x in (starts, ends, position))
     return _Lines(data, starts, ends, position, controls)
+
+
+def _blank(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:
+    """Rows that hold white space alone."""
+    # A record begins with a brace: only lines that begin otherwise are worth a look.
+    rows = np.flatnonzero(data[np.minimum(starts, len(data) - 1)] != _BRACE)
+    rows = rows[
+        (ends[rows] <= starts[rows]) | _BLANK[data[np.minimum(starts[rows], len(data) - 1)]]
+    ]
+    filled = rows[ends[rows] > starts[rows]]
+    if len(filled):
+        edges = np.stack((starts[filled], ends[filled]), axis=1).ravel()
+        written = np.append(~_BLANK[data], False)
+        rows = np.setdiff1d(rows, filled[np.logical_or.reduceat(written, edges)[0::2]])
+    return rows
 
 
 def _position_columns(block: Block, position: Ints) -> list[pa.Array]:

@@ -55,6 +55,7 @@ REASONS: Final = {
     Fault.DUPLICATE: "keys of an object must be distinct; got one twice",
 }
 
+_GROUP: Final = 16
 _QUOTE, _BACKSLASH, _U = b'"\\u'
 _ESCAPES: Final = np.zeros(256, bool)
 _ESCAPES[list(b'"\\/bfnrtu')] = True
@@ -103,7 +104,7 @@ def scan(data: np.ndarray, starts: Ints, ends: Ints, *, controls: int = 0) -> Do
 
     Returns:
         The texts, with these faults found: NUL, CONTROL (inside a string), ESCAPE, SURROGATE,
-        UNCLOSED.
+        UNCLOSED, and GRAMMAR where a backslash stands outside of strings.
     """
     fault = np.zeros(len(starts), np.uint8)
     quotes = np.flatnonzero(data == _QUOTE)
@@ -111,14 +112,34 @@ def scan(data: np.ndarray, starts: Ints, ends: Ints, *, controls: int = 0) -> Do
     slashes = np.flatnonzero(marked) if marked.any() else np.empty(0, np.int64)
     if len(slashes):
         quotes = _without_escaped(data, starts, ends, slashes, quotes, fault)
-    last = np.searchsorted(quotes, ends)
+    last = _counted(quotes, ends)
     first = np.concatenate(([0], last[:-1])) if len(last) else last
     low = data < 0x20
     if np.count_nonzero(low) != controls:
         _controls(data, starts, ends, np.flatnonzero(low), quotes, first, fault)
     count = last - first
+    if len(slashes):
+        owner = np.searchsorted(ends, slashes, "right")
+        bare = ((np.searchsorted(quotes, slashes) - first[owner]) & 1) == 0
+        note(fault, owner[bare], Fault.GRAMMAR)
     note(fault, (count & 1) == 1, Fault.UNCLOSED)
     return Documents(data, starts, ends, fault, quotes, first, count, slashes)
+
+
+def _counted(quotes: Ints, ends: Ints) -> Ints:
+    """How many quotes stand before each end: np.searchsorted, quick where texts have alike many."""
+    whole = len(ends) // _GROUP * _GROUP
+    if whole < 8 * _GROUP:
+        return np.searchsorted(quotes, ends)
+    known = np.searchsorted(quotes, ends[_GROUP - 1 : whole : _GROUP])
+    before = np.concatenate(([0], known[:-1]))
+    usual = int(np.median(known - before)) // _GROUP
+    guess = (before[:, None] + usual * np.arange(1, _GROUP + 1)).ravel()
+    bounded = np.concatenate(([-1], quotes, [np.iinfo(np.int64).max]))
+    guess = np.minimum(guess, len(quotes))
+    wrong = np.flatnonzero((bounded[guess] >= ends[:whole]) | (bounded[guess + 1] < ends[:whole]))
+    guess[wrong] = np.searchsorted(quotes, ends[wrong])
+    return np.concatenate((guess, np.searchsorted(quotes, ends[whole:])))
 
 
 def note(fault: np.ndarray, rows: np.ndarray, found: Fault) -> None:

@@ -3,7 +3,7 @@
 Records of one producer have the same keys in the same order. A text has a shape if all of its
 bytes outside of values are those of the text that the shape was learned from, so its grammar, its
 keys and their distinctness need no second look. What remains free is: what stands inside a string
-that is a value, and which number or word a scalar is.
+that is a value, and which number, word, or array of those a value is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from transforms.decode.json_scan import Documents, Ints
 from transforms.decode.json_tokens import (
+    ARRAY_COMMA,
     CLOSE_ARRAY,
     CLOSE_OBJECT,
     KEY,
@@ -42,6 +43,9 @@ LONGEST: Final = 4096
 
 _WORDS: Final = {b"true": TRUE, b"false": FALSE, b"null": NULL}
 _NUMBER: Final = f"^{NUMBER_FORM}$"
+# Arrays of numbers and words; exponents and long numbers might not fit a double.
+_ELEMENT: Final = r"(?:-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?|true|false|null)"
+_FLAT: Final = rf"^\[[ \t]*(?:{_ELEMENT}(?:[ \t]*,[ \t]*{_ELEMENT})*[ \t]*)?\]$"
 _WIDE: Final = 16
 
 
@@ -66,7 +70,9 @@ class _Segment(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a value is: from a byte of a segment to a byte of another; `kind` SCALAR is free."""
+    """Where a value is: from a byte of a segment to a byte of another; SCALAR may be any
+    value without a string or an object.
+    """
 
     kind: int
     first: int
@@ -83,7 +89,7 @@ class Shape:
         segments: In order; between two of them lies one value.
         quotes: How many quotes such a text has.
         places: Of the values at the paths that were asked for.
-        scalars: Segments that a number or word follows.
+        scalars: Segments that a value without quotes follows.
     """
 
     segments: tuple[_Segment, ...]
@@ -106,7 +112,9 @@ class Shape:
         if not len(rows):
             return rows, {}
         begins, fits = self._begins(docs, rows)
-        words = np.ndarray((len(docs.data) - _WIDE + 1,), f"V{_WIDE}", docs.data, 0, (1,))
+        words: np.ndarray = np.ndarray(
+            (len(docs.data) - _WIDE + 1,), f"V{_WIDE}", docs.data, 0, (1,)
+        )
         for begin, segment in zip(begins, self.segments, strict=True):
             fits &= _holds(words, begin, segment.text)
         if not fits.all():
@@ -125,11 +133,12 @@ class Shape:
 
     def _begins(self, docs: Documents, rows: Ints) -> tuple[list[Ints], np.ndarray]:
         """Where each segment would begin, and whether they lie in order inside the text."""
-        first, starts, ends = docs.first[rows], docs.starts[rows], docs.ends[rows]
+        starts, ends = docs.starts[rows], docs.ends[rows]
+        quotes = self._quotes(docs, rows)
         begins = [
             ends - len(segment.text)
             if segment.quote < 0
-            else docs.quotes[first + segment.quote] - segment.offset
+            else quotes[:, segment.quote] - segment.offset
             for segment in self.segments
         ]
         fits = begins[0] == starts
@@ -141,6 +150,18 @@ class Shape:
             begins = [np.where(fits, begin, starts) for begin in begins]
         return begins, fits
 
+    def _quotes(self, docs: Documents, rows: Ints) -> Ints:
+        """Positions of the quotes of texts, a text a row of the matrix."""
+        first = docs.first[rows]
+        cuts = np.flatnonzero(np.diff(first) != self.quotes) + 1
+        if len(cuts) * 8 > len(rows):
+            return docs.quotes[first[:, None] + np.arange(self.quotes)]
+        # Texts of this shape come in runs: their quotes can be taken as they lie.
+        low = first[np.concatenate(([0], cuts))].tolist()
+        high = first[np.concatenate((cuts - 1, [len(rows) - 1]))] + self.quotes
+        runs = [docs.quotes[a:b] for a, b in zip(low, high.tolist(), strict=True)]
+        return np.concatenate(runs).reshape(-1, self.quotes)
+
 
 def _holds(words: np.ndarray, begin: Ints, text: bytes) -> np.ndarray:
     """Whether `text` stands at each place."""
@@ -151,6 +172,8 @@ def _holds(words: np.ndarray, begin: Ints, text: bytes) -> np.ndarray:
     pair = words[begin].view(np.uint64).reshape(-1, 2)
     want = np.frombuffer(text.ljust(_WIDE, b"\0"), np.uint64)
     care = np.frombuffer((b"\xff" * len(text)).ljust(_WIDE, b"\0"), np.uint64)
+    if len(text) == _WIDE:
+        return (pair[:, 0] == want[0]) & (pair[:, 1] == want[1])
     found = (pair[:, 0] & care[0]) == want[0]
     if care[1]:
         found &= (pair[:, 1] & care[1]) == want[1]
@@ -158,7 +181,7 @@ def _holds(words: np.ndarray, begin: Ints, text: bytes) -> np.ndarray:
 
 
 def _scalar_kinds(data: np.ndarray, starts: Ints, ends: Ints) -> np.ndarray:
-    """Kinds of slices that should be a number or word; ABSENT if it is neither."""
+    """Kinds of slices that hold no string; ABSENT if it is no scalar and no array of scalars."""
     texts = cut(data, starts, ends)
     kinds = np.zeros(len(texts), np.uint8)
     number = mask(pc.match_substring_regex(texts, _NUMBER))
@@ -168,6 +191,7 @@ def _scalar_kinds(data: np.ndarray, starts: Ints, ends: Ints) -> np.ndarray:
         number[number] = finite(texts.filter(pa.array(number)))
         for word, kind in _WORDS.items():
             kinds[mask(pc.equal(texts, pa.scalar(word, pa.binary())))] = kind
+        kinds[mask(pc.match_substring_regex(texts, _FLAT))] = ARRAY
     kinds[number] = NUMBER
     return kinds
 
@@ -190,8 +214,8 @@ def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
         paths: Whose values the shape shall find; those that the text lacks are absent from it.
 
     Returns:
-        The shape; None if no quote stands between two scalars (in an array of numbers), or if the
-        text has no string or more than `LONGEST` bytes outside of values.
+        The shape; None if no quote stands between two scalars (in nested arrays of numbers), or if
+        the text has no string or more than `LONGEST` bytes outside of values.
     """
     count = int(tokens.count[row])
     first = int(tokens.count[:row].sum())
@@ -200,12 +224,10 @@ def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
     begin, end = int(docs.starts[doc]), int(docs.ends[doc])
     data = docs.data[begin:end].tobytes()
     quotes = docs.quotes[docs.first[doc] :][: docs.count[doc]] - begin
-    kinds = tokens.kind[at].tolist()
-    spans = list(
-        zip((tokens.start[at] - begin).tolist(), (tokens.end[at] - begin).tolist(), strict=True)
-    )
+    spans = zip((tokens.start[at] - begin).tolist(), (tokens.end[at] - begin).tolist(), strict=True)
+    kinds, folded = _folded(tokens.kind[at].tolist(), list(spans))
     free = [i for i, kind in enumerate(kinds) if kind in (STRING, SCALAR)]
-    edges = [0, *(x for i in free for x in spans[i]), len(data)]
+    edges = [0, *(x for i in free for x in folded[i]), len(data)]
     if not len(quotes) or sum(edges[1::2]) - sum(edges[0::2]) > LONGEST:
         return None
     segments = []
@@ -217,10 +239,28 @@ def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
         offset = int(quotes[quote]) - low if has else 0
         segments.append(_Segment(data[low:high], quote if has else -1, offset))
     names = key_names(tokens, at[tokens.kind[at] == KEY]).to_pylist()
-    found = _places(kinds, spans, names, edges)
+    found = _places(kinds, folded, names, edges)
     scalars = tuple(n for n, i in enumerate(free) if kinds[i] == SCALAR)
     places = {path: found[path] for path in paths if path in found}
     return Shape(tuple(segments), len(quotes), places, scalars)
+
+
+def _folded(
+    kinds: list[int], spans: list[tuple[int, int]]
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Take arrays of nothing but numbers and words for one scalar."""
+    out: list[tuple[int, tuple[int, int]]] = []
+    opened = -1  # where the array began that so far has nothing but scalars
+    for kind, span in zip(kinds, spans, strict=True):
+        out.append((kind, span))
+        if kind == OPEN_ARRAY:
+            opened = len(out) - 1
+        elif kind == CLOSE_ARRAY and opened > 0:  # a text that is an array stays one
+            out[opened:] = [(SCALAR, (out[opened][1][0], span[1]))]
+            opened = -1
+        elif kind not in (SCALAR, ARRAY_COMMA):
+            opened = -1
+    return [kind for kind, _ in out], [span for _, span in out]
 
 
 def _places(

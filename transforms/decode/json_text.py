@@ -14,7 +14,8 @@ from schemas.contract import Column
 from schemas.errors import PenstockError
 from transforms.decode.json_find import Finder
 from transforms.decode.json_scan import Documents, Ints
-from transforms.decode.json_shape import ABSENT, TEXT, Path, Values
+from transforms.decode.json_shape import ABSENT, TEXT, Values
+from transforms.decode.json_tokens import Path
 from transforms.decode.json_values import Faults, Reader, Slot, documents
 
 _SPECIAL: Final = np.zeros(256, bool)  # bytes that a JSON string holds escaped only

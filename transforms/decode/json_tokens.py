@@ -29,6 +29,7 @@ _DEEPER: Final = np.zeros(16, np.int8)
 _DEEPER[[OPEN_OBJECT, OPEN_ARRAY]] = 1
 _DEEPER[[CLOSE_OBJECT, CLOSE_ARRAY]] = -1
 
+_NARROW: Final = 64
 NUMBER_FORM: Final = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _SCALAR_FORM: Final = f"^(?:{NUMBER_FORM}|true|false|null)$"
 
@@ -118,8 +119,14 @@ def cut(
     """
     size = len(starts)
     kind = kind or pa.binary()
+    present = None if present is None or present.all() else present
     if not size:
         return pa.array([], kind)
+    width = int(ends[0] - starts[0])
+    if 0 < width <= _NARROW and present is None and (ends - starts == width).all():
+        items = np.ndarray((len(data) - width + 1,), f"V{width}", data, 0, (1,))[starts]
+        offsets = np.arange(0, (size + 1) * width, width, dtype=np.int32)
+        return pa.Array.from_buffers(kind, size, [None, pa.py_buffer(offsets), pa.py_buffer(items)])
     offsets = np.empty(2 * size, np.int32)
     offsets[0::2] = starts
     offsets[1::2] = ends
@@ -127,7 +134,7 @@ def cut(
     whole = pa.Array.from_buffers(
         kind, 2 * size - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     )
-    missing = None if present is None or present.all() else ~present
+    missing = None if present is None else ~present
     return whole.take(pa.array(np.arange(0, 2 * size, 2, dtype=np.int32), mask=missing))
 
 
@@ -324,6 +331,8 @@ def unescaped(docs: Documents, starts: Ints, ends: Ints, values: pa.Array) -> pa
     if not len(docs.slashes):
         return values
     has = np.searchsorted(docs.slashes, starts) != np.searchsorted(docs.slashes, ends)
+    if values.null_count:  # what is no string here may have escapes further down
+        has &= values.is_valid().to_numpy(zero_copy_only=False)
     if not has.any():
         return values
     chosen = pa.array(has)

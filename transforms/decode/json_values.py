@@ -21,20 +21,20 @@ from transforms.decode.json_shape import (
     OBJECT,
     TEXT,
     TRUE,
-    Path,
     Values,
 )
 from transforms.decode.json_tokens import (
     ARRAY_COMMA,
     CLOSE_ARRAY,
     OPEN_ARRAY,
+    Path,
     Tokens,
     cut,
     expand,
     tokenize,
     unescaped,
 )
-from transforms.decode.text_times import dates, timestamps, times
+from transforms.decode.text_times import dates, times, timestamps
 
 _KINDS: Final = {
     NULL: "null",

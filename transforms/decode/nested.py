@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from schemas.contract import Contract
 from schemas.names import POSITION
 from transforms.decode.json_lines import JsonDecoder
+from transforms.decode.json_texts import json_texts
 from transforms.decode.typed import Failures, nested
 from transforms.sources.blocks import Block
 
@@ -74,24 +75,19 @@ class NestedTexts:
 
 def _valid(texts: pa.Array) -> NDArray[np.bool_]:
     """Return which texts are each one JSON value; null is."""
-    query = "SELECT coalesce(json_valid(t), true) AS v FROM texts"
-    return _ask(query, texts).to_numpy(zero_copy_only=False)
+    with _engine().cursor() as connection:
+        connection.register("texts", pa.table({"t": texts}))
+        found = connection.sql("SELECT coalesce(json_valid(t), true) AS v FROM texts")
+        return found.to_arrow_table()["v"].combine_chunks().to_numpy(zero_copy_only=False)
 
 
 def to_json(values: pa.Array) -> pa.Array:
-    """Return values as JSON text; text itself is taken for JSON."""
+    """Return values of a nested type as JSON text; text itself is taken for JSON."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_nested(values.type):
-        query = "SELECT CASE WHEN t IS NOT NULL THEN to_json(t)::VARCHAR END AS v FROM texts"
-        values = _ask(query, values)
+        return pc.if_else(values.is_valid(), json_texts(values), None)
     return values.cast(pa.string())
-
-
-def _ask(query: str, values: pa.Array) -> pa.Array:
-    with _engine().cursor() as connection:
-        connection.register("texts", pa.table({"t": values}))
-        return connection.sql(query).to_arrow_table()["v"].combine_chunks()
 
 
 @cache

@@ -102,7 +102,8 @@ class Warehouse:
         deadline = time.monotonic() + self.patience_s
         while True:
             try:
-                connection = duckdb.connect(str(self.path), config={"TimeZone": "UTC"})
+                connection = duckdb.connect(str(self.path))
+                connection.execute("SET TimeZone = 'UTC'")
                 break
             except duckdb.IOException as error:
                 if "lock" not in str(error).lower():

@@ -42,6 +42,9 @@ def parse(line: bytes) -> dict[str, Any]:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal twice
         twice |= len({k for k, _ in items}) != len(items)
+        for key, value in items:
+            check(key)
+            check(value)
         return dict(items)
 
     def constant(_: str) -> Any:
@@ -58,7 +61,6 @@ def parse(line: bytes) -> dict[str, Any]:
         raise Refused("json") from None
     if not isinstance(value, dict):
         raise Refused("json")
-    check(value)
     if twice:
         raise Refused("duplicate_key")
     return value
@@ -80,10 +82,6 @@ def check(value: Any) -> None:
     elif isinstance(value, str):
         if any("\ud800" <= c <= "\udfff" for c in value):
             raise Refused("json")
-    elif isinstance(value, dict):
-        for k, v in value.items():
-            check(k)
-            check(v)
     elif isinstance(value, list):
         for v in value:
             check(v)
