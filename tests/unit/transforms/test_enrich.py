@@ -29,7 +29,7 @@ KEYS = st.tuples(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.lists(KEYS, unique=True), st.lists(KEYS))
 def test_a_join_agrees_with_a_dictionary(
     table: list[tuple[str | None, int | None]], rows: list[tuple[str | None, int | None]]

@@ -265,7 +265,7 @@ def test_a_nested_event_time_is_made_coarser_with_its_copy() -> None:
     assert protect(rows, made, None).to_pylist() == [{"s": {"at": hour}, "_event_time": hour}]
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=8))), st.integers(0, 4), st.integers(0, 4))
 def test_a_mask_shows_the_ends_of_long_texts_only(
     texts: list[str | None], first: int, last: int
@@ -280,7 +280,7 @@ def test_a_mask_shows_the_ends_of_long_texts_only(
     assert made.to_pylist() == [None if text is None else plain(text) for text in texts]
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**62), 2**62))), st.integers(1, 1000))
 def test_numbers_go_down_to_a_step(values: list[int | None], step: int) -> None:
     made = generalized(pa.array(values, pa.int64()), Generalize(step=step))
@@ -303,7 +303,7 @@ def test_other_numbers_and_times_go_down_too() -> None:
     assert generalized(pa.array(["héllo", "h"]), Generalize(prefix=2)).to_pylist() == ["hé", "h"]
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.ip_addresses(v=4).map(str))), st.integers(0, 32))
 def test_ipv4_networks_agree_with_ipaddress(texts: list[str | None], bits: int) -> None:
     made = generalized(pa.array(texts, pa.string()), Generalize(prefix=bits), address="ipv4")
@@ -311,7 +311,7 @@ def test_ipv4_networks_agree_with_ipaddress(texts: list[str | None], bits: int) 
     assert made.to_pylist() == nets
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.ip_addresses(v=6).map(str))), st.integers(0, 128))
 def test_ipv6_networks_agree_with_ipaddress(texts: list[str | None], bits: int) -> None:
     made = generalized(pa.array(texts, pa.string()), Generalize(prefix=bits), address="ipv6")

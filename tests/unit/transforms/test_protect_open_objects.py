@@ -34,7 +34,7 @@ def parsed(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(OBJECTS, FORMS, st.booleans()), max_size=6), st.sampled_from(["p", "p\n"])
 )

@@ -35,7 +35,7 @@ def keeps(values: list[Any], kind: pa.DataType, rule: str, argument: object) -> 
     return [True] * len(values) if result is None else [r is not False for r in result.to_pylist()]
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(BOUNDS, st.lists(st.one_of(st.none(), INT64)), st.one_of(INT64, st.floats(-1e30, 1e30)))
 def test_integers_compare_exactly_with_any_bound(
     rule: str, values: list[int | None], bound: float
@@ -44,7 +44,7 @@ def test_integers_compare_exactly_with_any_bound(
     assert keeps(values, pa.int64(), rule, bound) == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(BOUNDS, st.lists(st.one_of(st.none(), st.floats())), st.floats(-1e9, 1e9))
 def test_doubles_compare_as_doubles_and_nan_keeps_no_bound(
     rule: str, values: list[float | None], bound: float
@@ -53,7 +53,7 @@ def test_doubles_compare_as_doubles_and_nan_keeps_no_bound(
     assert keeps(values, pa.float64(), rule, bound) == expected
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(
     BOUNDS,
     st.lists(st.one_of(st.none(), st.decimals(-(10**6), 10**6, places=3))),
@@ -78,7 +78,7 @@ def test_timestamps_compare_with_an_iso_bound(rule: str, values: list[dt.datetim
     assert keeps(values, kind, rule, "2026-01-01T09:00:00+09:00") == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.integers(-1000, 1000))), st.integers(1, 50))
 def test_whole_multiples(values: list[int | None], step: int) -> None:
     expected = [v is None or v % step == 0 for v in values]
@@ -90,7 +90,7 @@ def test_whole_multiples(values: list[int | None], step: int) -> None:
 HUNDREDTHS = st.integers(-(10**9), 10**9).map(lambda n: Decimal(n) / 100)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     st.lists(st.one_of(st.none(), HUNDREDTHS)), st.integers(1, 500).map(lambda n: Decimal(n) / 100)
 )
@@ -108,7 +108,7 @@ def test_what_is_not_finite_or_near_zero_is_no_multiple() -> None:
     assert keeps(values, pa.float64(), "multiple_of", 1) == [False, False, False, True, False]
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=6))), st.integers(0, 6))
 def test_lengths_count_characters(values: list[str | None], limit: int) -> None:
     longest = [v is None or len(v) <= limit for v in values]
@@ -120,7 +120,7 @@ def test_lengths_count_characters(values: list[str | None], limit: int) -> None:
 ITEMS = st.one_of(st.none(), st.lists(st.one_of(st.none(), st.integers(0, 4)), max_size=5))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.lists(ITEMS), st.integers(0, 4))
 def test_items_are_counted_and_compared(values: list[list[int | None] | None], limit: int) -> None:
     kind = pa.list_(pa.int64())

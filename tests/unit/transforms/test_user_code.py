@@ -67,6 +67,13 @@ def test_an_installed_module_and_a_package_of_the_folder_are_found(tmp_path: Pat
     assert load_function("pack.inner:f", tmp_path)(None) == 7  # type: ignore[arg-type]
 
 
+def test_a_directory_without_init_is_a_package_of_modules_and_no_module(tmp_path: Path) -> None:
+    write(tmp_path / "json")
+    assert load_function("json:loads", tmp_path)("7") == 7  # type: ignore[arg-type]
+    write(tmp_path / "plain", inner="def f(b):\n    return 7\n")
+    assert load_function("plain.inner:f", tmp_path)(None) == 7  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

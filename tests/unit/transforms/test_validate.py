@@ -249,7 +249,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(ROWS)
 def test_rows_are_kept_iff_plain_python_would_keep_them(rows: list[dict[str, Any]]) -> None:
     def keeps(row: dict[str, Any]) -> bool:
