@@ -60,7 +60,7 @@ def test_a_damaged_file_fails_the_pipeline_with_its_message(
     source = write(tmp_path)
     packed = (tmp_path / "b.jsonl.gz").read_bytes()
     (tmp_path / "b.jsonl.gz").write_bytes(packed[:-20])
-    with pytest.raises(Exception, match=r"must be whole; got damage in .*b\.jsonl\.gz"):  # noqa: PT012, SIM117
+    with pytest.raises(Exception, match=r"must be whole; got damage in .*b\.jsonl\.gz"):  # noqa: SIM117
         with open_pipeline() as root:
             _ = root | ReadFiles(CONTRACT, source, tmp_path)
 
