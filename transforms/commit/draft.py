@@ -153,6 +153,7 @@ class Drafter:
             table=draft.tables[info.name],
             info=info,
             at=None if request.rebuild else state.snapshots.get(info.name),
+            times=state.times,
             new=fresh.files.get(info.name, []),
             trimmed=fresh.trimmed.get(info.name, []),
         )

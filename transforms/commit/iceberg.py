@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -31,6 +31,9 @@ from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 from pyiceberg.table.update import AddSnapshotUpdate, AssertTableUUID, RemoveSnapshotsUpdate
 from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
 from pyiceberg.typedef import EMPTY_DICT, Record
+
+_PARTITION: Final = 3
+"""Place of the partition in a DataFile, whose properties have no setters."""
 
 Stored = list[tuple[str, int]]
 """Manifests that hold data files: (path, partition spec id)."""
@@ -109,7 +112,8 @@ class _Overwrite(_OverwriteFiles, _Append):
 
 def _unpartitioned(file: DataFile) -> DataFile:
     same = copy.copy(file)
-    same.partition = Record()
+    same._data = [*file._data]  # noqa: SLF001
+    same._data[_PARTITION] = Record()  # noqa: SLF001
     return same
 
 
