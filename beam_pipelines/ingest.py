@@ -27,7 +27,7 @@ from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
 from transforms.deduplicate import Deduplicate, Held
 from transforms.keys import DEFAULT_REFERENCE, make_default_key
-from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
+from transforms.land import CommitOnce, Reads, UnbalancedError, WriteFiles
 from transforms.middle import Refine, RowSteps
 from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
@@ -186,7 +186,7 @@ def _destinies(plan: Plan, reads: Reads, landed: Sequence[Landed]) -> dict[str, 
             f"every record read must have one destiny; read {counts['read']} but kept, refused and "
             f"removed {total}; a step loses or makes rows: nothing was written"
         )
-        raise Unbalanced(msg)
+        raise UnbalancedError(msg)
     return counts
 
 
@@ -342,9 +342,11 @@ def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
     aggregates = tuple(
         a.name
         for a in plan.aggregates
-        if deployed.held.get(f"aggregate:{a.name}") != {plan.parts[f"aggregate:{a.name}"]}
+        if deployed.held.get(part := f"aggregate:{a.name}") != frozenset([plan.parts[part]])
     )
-    changed = [p for p in ("contract", "steps") if deployed.held.get(p) != {plan.parts[p]}]
+    changed = [
+        p for p in ("contract", "steps") if deployed.held.get(p) != frozenset([plan.parts[p]])
+    ]
     if not changed:
         return "", aggregates
     text = (

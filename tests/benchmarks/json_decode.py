@@ -103,7 +103,7 @@ def stages(blocks: list[Block], path: Path) -> dict[str, Callable[[], object]]:
     }
     pairs = list(zip(texts, emails, strict=True))
     out["replace an e-mail"] = lambda: [len(edits.replace(t, EMAIL, e)) for t, e in pairs]
-    paths = [c for c in contract().path_columns()]
+    paths = list(contract().path_columns())
     out["extract two paths"] = lambda: [len(edits.extract(t, paths)) for t in texts]
     out["general way"] = lambda: [
         len(Finder(decoder._finder.paths, learns=False).find(_scan(b))) for b in blocks[:2]
@@ -117,7 +117,7 @@ def _utf8(block: Block) -> list[int]:
     return [1, *utf8_faults(lines.data, lines.start, lines.end)]
 
 
-def _scan(block: Block):  # noqa: ANN202
+def _scan(block: Block):
     lines = json_lines._lines(block)
     return scan(lines.data, lines.start, lines.end, controls=lines.controls)
 

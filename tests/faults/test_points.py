@@ -137,7 +137,7 @@ def _then(function, after):
 
 
 def _files(world):
-    (entry,) = [e for e in tail(world.lake.commits())[-1:]]
+    (entry,) = list(tail(world.lake.commits())[-1:])
     assert entry.state == "intent"
     return {n: stored(world.lake.commits().io, m).add for n, m in entry.parts.items()}
 

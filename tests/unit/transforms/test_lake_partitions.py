@@ -79,7 +79,7 @@ def test_a_partition_value_never_leaves_its_folder(tmp_path, value):
     writer.write(pa.table({"c": [value, "other"], "n": [1, 2]}))
     files = {f.partition[0]: f for f in writer.close()}
     assert set(files) == {value, "other"}
-    written = [p for p in tmp_path.rglob("*.parquet")]
+    written = list(tmp_path.rglob("*.parquet"))
     assert len(written) == 2
     assert all(p.parent.parent == root / "a" / "t" / "data" for p in written)
     path = files[value].file_path.removeprefix("file://")
