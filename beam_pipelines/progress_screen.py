@@ -1,4 +1,4 @@
-"""What a person sees of a run: live counts at a terminal, plain lines in a pipe, a table at the end."""
+"""What a person sees of a run: counts while it lasts, and a table at the end."""
 
 from __future__ import annotations
 

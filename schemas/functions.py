@@ -60,8 +60,8 @@ class Functions:
         rows = connection.execute(
             # DuckDB 2.0.1 marks what depends on the session's time zone; that is fixed (UTC).
             "SELECT lower(function_name), function_type, bool_and(stability = 'CONSISTENT' OR "
-            "(stability = 'CONSISTENT_WITHIN_QUERY' AND len(parameter_types) > 0 AND "
-            "concat(parameter_types::VARCHAR, return_type) SIMILAR TO '.*(WITH TIME ZONE|TIMESTAMPTZ).*')) "
+            "(stability = 'CONSISTENT_WITHIN_QUERY' AND len(parameter_types) > 0 AND concat("
+            "parameter_types::VARCHAR, return_type) SIMILAR TO '.*(TIME ZONE|TIMESTAMPTZ).*')) "
             "FROM duckdb_functions() GROUP BY ALL"
         ).fetchall()
         self._kinds: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Edits and reads of open objects: columns of JSON texts, changed in place and not re-serialised."""
+"""Columnar edits of open objects: values of JSON texts are read, replaced or removed in place."""
 
 from __future__ import annotations
 
