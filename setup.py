@@ -16,6 +16,7 @@ RUNTIME = [
     "duckdb>=2.0,<3",
     "fastavro",
     "fsspec",
+    "isal",
     "jsonschema",
     "open-data-contract-standard>=3.1",
     "orjson",

@@ -110,10 +110,8 @@ def _avro(file: Stored) -> Iterator[Block]:
     held: list[dict[str, Any]] = []
     counts: list[int] = []
     offsets: list[int] = []
-    start, size = 0, 0
+    size = 0
     for block in reader:
-        if not held:
-            start = block.offset
         rows = [plain(row) for row in block]
         held += rows
         counts.append(len(rows))

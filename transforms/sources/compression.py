@@ -196,12 +196,12 @@ class _Guard:
             n = self._stream.readinto(view)
         except SourceError:
             raise
-        except (
+        except (  # type: ignore[misc]  # its stub says it is a value
             EOFError,
             OSError,
             ValueError,
             zlib.error,
-            isal_zlib.IsalError,
+            isal_zlib.error,
             zipfile.BadZipFile,
         ) as error:
             raise _damaged(self._file, self._out, error) from error

@@ -126,7 +126,7 @@ def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
             raise SourceError(msg + " it, or set source.batch.files.compression: none")
         stored.seek(0)
         members = zip_members(stored) if compression == "zip" else [None]
-    for i, member in enumerate(members):
+    for member in members:
         yield Slice(
             source=file.uri if member is None else member_uri(file.uri, member),
             path=file.path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from schemas.errors import SourceError
 from transforms.sources.identity import ChunkHasher, Identity
@@ -38,7 +38,7 @@ class Stored:
         try:
             self.raw = open_raw(self.path)
         except OSError as error:
-            raise self._failure(str(error)) from error
+            self._fail(str(error), error)
         return self
 
     def __exit__(
@@ -65,10 +65,10 @@ class Stored:
             while got < want:
                 n = self.raw.readinto(view[got:want])
                 if not n:
-                    raise self._failure("it ended early")
+                    self._fail("it ended early")
                 got += n
         except OSError as error:
-            raise self._failure(str(error)) from error
+            self._fail(str(error), error)
         if self._hasher:
             self._hasher.update(self.offset, view[:got])
         self.offset += got
@@ -84,17 +84,17 @@ class Stored:
         try:
             now = identify(self.path)
         except OSError as error:
-            raise self._failure(f"it is gone ({type(error).__name__})") from error
+            self._fail(f"it is gone ({type(error).__name__})", error)
         if now != self.identity:
-            raise self._failure(
-                f"{self.identity.size} bytes became {now.size}, or it was rewritten"
-            )
+            size = self.identity.size
+            self._fail(f"{size} bytes became {now.size}, or {size} others")
 
-    def _failure(self, what: str) -> SourceError:
-        return SourceError(
+    def _fail(self, what: str, cause: Exception | None = None) -> NoReturn:
+        msg = (
             f"a file must not change while it is read; got {self.path}, where {what}; nothing was "
             "written: run again when it is complete"
         )
+        raise SourceError(msg) from cause
 
 
 def hash_stored(path: str, identity: Identity, stop: int) -> bytes:
