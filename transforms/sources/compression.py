@@ -107,10 +107,10 @@ def zip_members(file: Stored) -> list[str]:
         infos = [i for i in infos if not i.filename.startswith("__MACOSX/")]
     names = sorted(i.filename for i in infos)
     if any(i.flag_bits & 1 for i in infos):
-        msg = f"zip members must not be encrypted; got one in {file.path}; decrypt it first"
+        msg = f"zip members must not be encrypted; got one in {file.name}; decrypt it first"
         raise SourceError(msg)
     if len(set(names)) < len(names):
-        msg = f"names in a zip archive must be unique; got one twice in {file.path}; repack it"
+        msg = f"names in a zip archive must be unique; got one twice in {file.name}; repack it"
         raise SourceError(msg)
     return names
 
@@ -209,7 +209,7 @@ class _Guard:
         if self._out > self._limit:
             msg = (
                 f"a compressed file may expand to 1 GiB and {self._limit // max(self._stored, 1)} "
-                f"times its size; got more from {self._stored} bytes of {self._file.path}; if it "
+                f"times its size; got more from {self._stored} bytes of {self._file.name}; if it "
                 "is no bomb, raise source.batch.files.max_expansion"
             )
             raise SourceError(msg)
@@ -218,7 +218,7 @@ class _Guard:
 
 def _damaged(file: Stored, position: int, error: Exception) -> SourceError:
     return SourceError(
-        f"compressed files must be whole; got damage in {file.path} after {position} decompressed "
+        f"compressed files must be whole; got damage in {file.name} after {position} decompressed "
         f"bytes ({type(error).__name__}: {error}); nothing was written: get a whole copy"
     )
 

@@ -119,10 +119,12 @@ def _next_generation(source: str) -> str:
 def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
     """Yield each source in a file as one slice: the file itself, or the members of an archive."""
     with Stored(file.path, file.identity) as stored:
-        compression = compression_of(file.path, stored.read(4), source.compression)
+        compression = compression_of(stored.name, stored.read(4), source.compression)
         columnar = source.format in ("parquet", "avro")
         if columnar and compression != "none":
-            msg = f"{source.format} files compress inside; got {compression} in {file.path}; unpack"
+            msg = (
+                f"{source.format} files compress inside; got {compression} in {stored.name}; unpack"
+            )
             raise SourceError(msg + " it, or set source.batch.files.compression: none")
         stored.seek(0)
         members = zip_members(stored) if compression == "zip" else [None]

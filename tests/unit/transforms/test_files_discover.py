@@ -16,6 +16,7 @@ from schemas.errors import SourceError
 from schemas.plan import FileSource
 from transforms.sources.files import Discovery, discover, read_blocks, scan
 from transforms.sources.identity import Remembered, remember, remembered
+from transforms.sources.places import public
 
 Memory = dict[str, Remembered]
 
@@ -246,3 +247,11 @@ def test_a_file_of_another_store_that_changes_fails_the_reading(tmp_path: Path, 
     fsspec.filesystem("memory").pipe(f"{store}/a.jsonl", b"[]\n" * 10)
     with pytest.raises(SourceError, match="must not change while it is read"):
         list(blocks)
+
+
+def test_no_password_of_a_url_is_shown_or_stored() -> None:
+    url = "s3://key:secret@bucket/in/a.json?session=secret"
+    assert public(url) == "s3://bucket/in/a.json"
+    with pytest.raises(SourceError) as error:
+        find(Path(), "nothing://key:secret@bucket/in?session=secret")
+    assert "secret" not in str(error.value)
