@@ -17,6 +17,7 @@ from transforms.sources.stored import Stored
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE: Final = b"\x2a\x4d\x18"
 _ZIPS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _SUFFIXES: Final = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd", ".zip": "zip"}
 _FREE_BYTES: Final = 1 << 30
@@ -47,7 +48,7 @@ def compression_of(name: str, head: bytes, declared: str = "auto") -> str:
     actual = "none"
     if head.startswith(_GZIP):
         actual = "gzip"
-    elif head.startswith(_ZSTD):
+    elif head.startswith(_ZSTD) or head[1:4] == _SKIPPABLE:
         actual = "zstd"
     elif head.startswith(_ZIPS):
         actual = "zip"
