@@ -20,6 +20,7 @@ from transforms.decode.decoded import Decoded
 from transforms.decode.delimited import CsvDecoder
 from transforms.decode.event_time import Completion
 from transforms.decode.json_lines import JsonDecoder
+from transforms.decode.preflight import check_files
 from transforms.decode.refusals import refuse_long
 from transforms.sources.blocks import Block, LongRecord
 from transforms.sources.files import Slice, discover, read_blocks
@@ -110,8 +111,8 @@ class FindSlices(beam.PTransform[PBegin, PCollection[Slice]]):
 
     @override
     def expand(self, root: PBegin) -> PCollection[Slice]:
-        found = discover(self.source, self.folder, {})
-        return root | beam.Create(found.slices).with_output_types(Slice)
+        slices = discover(self.source, self.folder, {}).slices
+        return root | beam.Create(slices).with_output_types(Slice)
 
 
 @dataclass(eq=False)
@@ -143,7 +144,7 @@ class Decode(beam.PTransform[PCollection[Slice], Read]):
 
 @dataclass(eq=False)
 class ReadFiles(beam.PTransform[PBegin, Read]):
-    """Read all files of a source as rows of a contract: `FindSlices`, spread out, and `Decode`.
+    """Read all files of a source as rows of a contract: find, check, spread out and `Decode` them.
 
     ```
     rows, refused = root | ReadFiles(contract, FileSource(path="events/*.jsonl.gz"), Path.cwd())
@@ -157,7 +158,9 @@ class ReadFiles(beam.PTransform[PBegin, Read]):
     @override
     @no_annotations
     def expand(self, root: PBegin) -> Read:
-        slices = root | FindSlices(self.source, self.folder)
+        found = discover(self.source, self.folder, {}).slices
+        check_files(self.contract, self.source, found)
+        slices = root | beam.Create(found).with_output_types(Slice)
         # A runner would fuse Create with what follows it, and read in one worker.
         return slices | beam.Reshuffle() | Decode(self.contract, self.source)
 

@@ -27,6 +27,7 @@ from transforms.decode.nested import NestedTexts
 from transforms.decode.refusals import refusals
 from transforms.decode.typed import Failures, nested, position_columns, rows_of
 from transforms.sources.blocks import Block
+from transforms.sources.csv_records import delimiter_byte
 from transforms.sources.lines import Bytes
 
 
@@ -63,7 +64,7 @@ class CsvDecoder:
             SourceError: If the header is not as it must be.
         """
         assert isinstance(block.data, np.ndarray)  # noqa: S101  # blocks of text formats are bytes
-        data, delimiter = block.data, ord(self.source.delimiter)
+        data, delimiter = block.data, delimiter_byte(self.source.delimiter)
         names = csv_names(block.header, self.source.delimiter, block.source)
         places = find_columns(self.contract, names, block.source)
         framed = frame(data, delimiter)

@@ -18,10 +18,26 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import UsageError
 from transforms.sources.lines import Bytes, Skipper, first_line
 
 _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
 _PATIENCE = 32
+
+
+def delimiter_byte(delimiter: str) -> int:
+    """Return a delimiter as the byte it is.
+
+    Raises:
+        UsageError: If it is not one ASCII character that fields can be told by.
+    """
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        msg = (
+            "a CSV delimiter must be one ASCII character, no quote and no line end; "
+            f"got {delimiter!r}; set source.batch.files.delimiter"
+        )
+        raise UsageError(msg)
+    return ord(delimiter)
 
 
 @cache

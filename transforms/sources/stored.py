@@ -7,7 +7,7 @@ from typing import NoReturn, Self
 
 from schemas.errors import SourceError
 from transforms.sources.identity import ChunkHasher, Identity
-from transforms.sources.places import identify, open_raw
+from transforms.sources.places import identify, open_raw, public
 
 
 class Stored:
@@ -28,6 +28,7 @@ class Stored:
     def __init__(self, path: str, identity: Identity, hasher: ChunkHasher | None = None) -> None:
         """Keep the plan; nothing is opened yet."""
         self.path = path
+        self.name = public(path)
         self.identity = identity
         self.offset = 0
         self._hasher = hasher
@@ -91,7 +92,7 @@ class Stored:
 
     def _fail(self, what: str, cause: Exception | None = None) -> NoReturn:
         msg = (
-            f"a file must not change while it is read; got {self.path}, where {what}; nothing was "
+            f"a file must not change while it is read; got {self.name}, where {what}; nothing was "
             "written: run again when it is complete"
         )
         raise SourceError(msg) from cause

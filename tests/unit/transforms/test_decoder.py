@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.contract import Column, Contract
-from schemas.errors import SpecError
+from schemas.errors import SourceError, SpecError
 from schemas.names import POSITION_NAMES, REFUSED, TIMESTAMP
 from schemas.plan import FileSource
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
+from transforms.decode.preflight import check_files
 from transforms.sources.blocks import Block
 from transforms.sources.files import discover, read_blocks
 
@@ -186,3 +187,25 @@ def test_the_same_rows_come_out_of_every_format(tmp_path: Path) -> None:
         expected = [r | {"y": r["x"] + r["n"]} for r in rows]
         assert found.rows.select(["n", "at", "x", "s", "y"]).to_pylist() == expected
         assert found.refused is None
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "avro"])
+def test_a_file_that_lacks_a_required_column_is_told_before_any_is_read(
+    tmp_path: Path, form: str
+) -> None:
+    for name, field in (("a", "day"), ("b", "dya")):
+        path = tmp_path / f"{name}.{form}"
+        if form == "csv":
+            path.write_text(f"{field}\n")
+        elif form == "parquet":
+            pq.write_table(pa.table({field: pa.array([], pa.int64())}), path)
+        else:
+            schema = {"type": "record", "name": "r", "fields": [{"name": field, "type": "long"}]}
+            with path.open("wb") as file:
+                fastavro.writer(file, schema, [])
+    rules = contract(column("day", "integer", pa.int64(), required=True))
+    source = FileSource(path="*", format=form)
+    pieces = discover(source, tmp_path, {}).slices
+    check_files(rules, source, pieces[:1])
+    with pytest.raises(SourceError, match=rf"got file://.*/b\.{form} without 'day' \(is it 'dya'"):
+        check_files(rules, source, pieces)

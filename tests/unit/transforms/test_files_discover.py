@@ -4,6 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.errors import SourceError
+from schemas.errors import SourceError, UsageError
 from schemas.plan import FileSource
+from transforms.sources import files, memory, slices, stored
 from transforms.sources.files import Discovery, discover, read_blocks, scan
 from transforms.sources.identity import Remembered, remember, remembered
+from transforms.sources.places import public
 
-Memory = dict[str, Remembered]
+Known = dict[str, Remembered]
 
 
-def find(folder: Path, path: str, memory: Memory | None = None, **options: object) -> Discovery:
+def find(folder: Path, path: str, memory: Known | None = None, **options: object) -> Discovery:
     return discover(FileSource(path=path, **options), folder, memory or {})
 
 
-def land(found: Discovery, memory: Memory | None = None) -> tuple[dict[str, bytes], Memory]:
+def land(found: Discovery, memory: Known | None = None) -> tuple[dict[str, bytes], Known]:
     """Read what was found, as a run would: the bytes of each source, and what is remembered."""
     data: dict[str, bytes] = {}
     prints: list[pa.RecordBatch] = []
@@ -197,6 +200,50 @@ def test_generations_are_told_apart_beyond_nine(tmp_path: Path) -> None:
     assert piece.source == f"{uri}@11"
 
 
+def test_an_archive_lands_as_a_whole_and_is_hashed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, passes = tmp_path / "a.zip", []
+    hash_stored = stored.hash_stored
+
+    def counted(*arguments: object) -> bytes:
+        passes.append(arguments)
+        return hash_stored(*arguments)
+
+    for module in (files, memory, slices):
+        monkeypatch.setattr(module, "hash_stored", counted)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in "xyz":
+            archive.writestr(name, name + "\n")
+    data, known = land(find(tmp_path, "a.zip"))
+    assert set(data.values()) == {b"x\n", b"y\n", b"z\n"}
+    assert len({row.hash for row in known.values()}) == len(passes) == 1
+    assert find(tmp_path, "a.zip", known).unchanged == tuple(sorted(data))
+    assert len(passes) == 1
+    os.utime(path, (1, 1))
+    assert find(tmp_path, "a.zip", known).slices == ()
+    assert len(passes) == 3
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("w", "w\n")
+    with pytest.raises(SourceError, match="must stay as it was"):
+        find(tmp_path, "a.zip", known)
+    data, _ = land(find(tmp_path, "a.zip", known, rewritten="append"), known)
+    assert [name.rpartition("!")[2] for name in sorted(data)] == ["w", "x@2", "y@2", "z@2"]
+
+
+def test_what_is_unchanged_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_text("{}\n")
+    _, known = land(find(tmp_path, "a.json"))
+    monkeypatch.setattr(stored, "open_raw", None)
+    assert find(tmp_path, "a.json", known).slices == ()
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", "é", '"', "\n"])
+def test_a_delimiter_that_cannot_be_one_is_refused(tmp_path: Path, delimiter: str) -> None:
+    with pytest.raises(UsageError, match="delimiter must be one ASCII character"):
+        find(tmp_path, "*.csv", format="csv", delimiter=delimiter)
+
+
 def test_a_changed_archive_or_table_is_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": [1]}), path)
@@ -246,3 +293,11 @@ def test_a_file_of_another_store_that_changes_fails_the_reading(tmp_path: Path, 
     fsspec.filesystem("memory").pipe(f"{store}/a.jsonl", b"[]\n" * 10)
     with pytest.raises(SourceError, match="must not change while it is read"):
         list(blocks)
+
+
+def test_no_password_of_a_url_is_shown_or_stored() -> None:
+    url = "s3://key:secret@bucket/in/a.json?session=secret"
+    assert public(url) == "s3://bucket/in/a.json"
+    with pytest.raises(SourceError) as error:
+        find(Path(), "nothing://key:secret@bucket/in?session=secret")
+    assert "secret" not in str(error.value)
