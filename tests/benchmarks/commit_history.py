@@ -268,7 +268,7 @@ def _kind(location: str) -> str:
     if folder.startswith("window_start_day"):
         table = location.split("/")[-4]
     if name.endswith(".parquet"):
-        return f"{location.split('/data/')[0].rsplit('/', 1)[1]} data file"
+        return f"{location.split('/data/', maxsplit=1)[0].rsplit('/', 1)[1]} data file"
     if name.endswith(".metadata.json"):
         return f"{table} metadata.json"
     if name.startswith("snap-"):

@@ -183,7 +183,7 @@ def test_an_older_run_s_spec_is_not_lost_when_a_rebuild_takes_its_files_out(tmp_
 
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     lake = Lake(local_catalog(tmp_path), "p")
-    with pytest.raises(UsageError, match="operations.p_commits"):
+    with pytest.raises(UsageError, match=r"operations\.p_commits"):
         lake.read("processed_data.p")
 
 
