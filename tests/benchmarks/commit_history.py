@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from pyiceberg.schema import Schema
 from schemas.names import TIMESTAMP
 from tests.faults.synthetic import BEGIN_US, HOUR_US
 from tests.faults.world import World
+from transforms.commit.committer import Committer
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files, send
 from transforms.commit.journal import BASE, ID, OP, STATE, Entry, entries_table, now
@@ -48,26 +49,37 @@ def main(root: Path) -> None:
     world = World(root)
     _history(world)
     print(f"made in {time.process_time() - began:.0f} s of CPU")
+    # Every history has folds in it; this one's first tells what manifests hold.
+    world.committer(fold_at=1).commit([_landed(world, COMMITS)], {})
+    first = [_measured(world, world.committer(), COMMITS + k) for k in range(1, 6)]
     one = world.committer()
-    wall, cpu, opened = [], [], Counter()
-    for k in range(COMMITS, COMMITS + 24):
-        landed = _landed(world, k)
-        with _Counting() as seen:
-            start, busy = time.perf_counter(), time.process_time()
-            one.commit([landed], {})
-            wall.append(time.perf_counter() - start)
-            cpu.append(time.process_time() - busy)
-        opened = seen.opened if k < COMMITS + 2 else opened
-    print(
-        f"one commit: median {statistics.median(wall):.2f} s wall, "
-        f"{statistics.median(cpu):.2f} s CPU; slowest {max(wall):.2f} s wall, {max(cpu):.2f} s CPU "
-        "(manifests merged, or history folded); first of a process "
-        f"{wall[0]:.2f} s wall"
-    )
-    for what, count in sorted(opened.items()):
-        print(f"  opened {count:4d} x {what}")
+    later = [_measured(world, one, COMMITS + k) for k in range(6, 46)]
+    print("one commit, wall and CPU s")
+    for what, some in (("first of a process", first), ("one after the other", later[1:])):
+        wall, cpu = zip(*[(c.wall, c.cpu) for c in some], strict=True)
+        print(
+            f"  {what}: median {statistics.median(wall):.2f} {statistics.median(cpu):.2f}, "
+            f"most {max(wall):.2f} {max(cpu):.2f} (manifests merged, history folded)"
+        )
+    print("opened by the first of a process")
+    for what, count in sorted(first[-1].opened.items()):
+        print(f"  {count:4d} x {what}")
     sizes = {n: _metadata_kb(world, n) for n in ("commits", "ledger")}
     print(f"  metadata.json, KB: {json.dumps(sizes)}")
+
+
+class _Cost(NamedTuple):
+    wall: float
+    cpu: float
+    opened: Counter[str]
+
+
+def _measured(world: World, committer: Committer, k: int) -> _Cost:
+    landed = _landed(world, k)
+    with _Counting() as seen:
+        start, busy = time.perf_counter(), time.process_time()
+        committer.commit([landed], {})
+        return _Cost(time.perf_counter() - start, time.process_time() - busy, seen.opened)
 
 
 def _history(world: World) -> None:

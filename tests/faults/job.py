@@ -56,7 +56,7 @@ class Liar(SqlCatalog):
         time.sleep(random.uniform(0.02, 1.0))
         try:
             super().commit_table(table, requirements, updates)
-        except Exception:
+        except Exception:  # noqa: BLE001
             return
 
 
@@ -65,14 +65,14 @@ def _declare_again(hand: Any, commits: Any, entry: Any) -> bool:
     while True:
         try:
             intent._append(hand, commits, entry)
-        except Exception:
+        except Exception:  # noqa: BLE001
             time.sleep(random.random() * 0.05)
             commits = hand.lake.commits()
         else:
             return True
 
 
-def _never_find(*args: Any, **kwargs: Any) -> bool:
+def _never_find(*_: Any) -> bool:
     return False
 
 
@@ -107,7 +107,7 @@ def lake_of(root: Path, kind: type[SqlCatalog] = SqlCatalog) -> Lake:
 
 
 def panes(slices: list[tuple[str, int, int]]) -> dict[str, pa.Table]:
-    """What a run's aggregation gives over the slices that it read, those read twice counted twice."""
+    """What a run aggregates over the slices that it read, those read twice counted twice."""
     n: Counter[int] = Counter()
     total: Counter[int] = Counter()
     for one in slices:

@@ -1,8 +1,11 @@
 """Every named point, without processes: a committer dies there, or others work while it sleeps."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyiceberg.manifest import DataFile
 
 from schemas.errors import CommitError
 from tests.faults import job, oracle
@@ -24,14 +27,16 @@ POINTS = [
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     one = World(tmp_path)
     one.commit(("a", 0, 50))
     return one
 
 
 @pytest.mark.parametrize(("name", "nth"), POINTS)
-def test_a_commit_that_dies_anywhere_is_whole_or_not_there(world, name, nth):
+def test_a_commit_that_dies_anywhere_is_whole_or_not_there(
+    world: World, name: str, nth: int
+) -> None:
     world.die_at(name, ("a", 50, 90), nth)
     visible = oracle.catalog(world.root)
     assert oracle.wrongs(visible, oracle.newest(visible), {("a", p) for p in range(50)}) == []
@@ -40,8 +45,10 @@ def test_a_commit_that_dies_anywhere_is_whole_or_not_there(world, name, nth):
 
 
 @pytest.mark.parametrize(("name", "nth"), POINTS[1::2])
-def test_a_committer_that_sleeps_anywhere_does_no_harm_when_it_wakes(world, name, nth):
-    def others():
+def test_a_committer_that_sleeps_anywhere_does_no_harm_when_it_wakes(
+    world: World, name: str, nth: int
+) -> None:
+    def others() -> None:
         world.commit(("a", 60, 100))
         world.commit(("a", 90, 140))
 
@@ -50,8 +57,8 @@ def test_a_committer_that_sleeps_anywhere_does_no_harm_when_it_wakes(world, name
     assert world.wrongs(("a", 0, 140)) == []
 
 
-def _sleep_past_expiry(world):
-    def others():
+def _sleep_past_expiry(world: World) -> None:
+    def others() -> None:
         for k in range(5):
             one = world.committer(keep=3, fold_at=2)
             one.commit([world.landed("a", 100 + 10 * k, 110 + 10 * k)], {})
@@ -60,16 +67,18 @@ def _sleep_past_expiry(world):
     sleeper.commit([world.landed("a", 50, 90)], {})
 
 
-def _wrongs_after_sleep(world):
+def _wrongs_after_sleep(world: World) -> list[str]:
     return world.wrongs(("a", 0, 90), ("a", 100, 150))
 
 
-def test_a_sleeper_wakes_after_its_id_has_expired(world):
+def test_a_sleeper_wakes_after_its_id_has_expired(world: World) -> None:
     _sleep_past_expiry(world)
     assert _wrongs_after_sleep(world) == []
 
 
-def test_without_the_second_look_that_sleeper_lands_twice(world, monkeypatch):
+def test_without_the_second_look_that_sleeper_lands_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(intent, "_land", job._land_blindly)
     monkeypatch.setattr(intent, "_LAND_TRIES", 2)
     with pytest.raises(CommitError):  # It cannot take out again what it took out before.
@@ -80,12 +89,14 @@ def test_without_the_second_look_that_sleeper_lands_twice(world, monkeypatch):
 class _Answers:
     """Makes the catalog answer falsely, at the nth request."""
 
-    def __init__(self, world, monkeypatch, *, lands, nth):
+    def __init__(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, *, lands: bool, nth: int
+    ) -> None:
         self.left, self.lands = nth, lands
         self.send = world.lake.catalog.commit_table
         monkeypatch.setattr(world.lake.catalog, "commit_table", self)
 
-    def __call__(self, *request):
+    def __call__(self, *request: Any) -> Any:
         self.left -= 1
         if self.left:
             return self.send(*request)
@@ -97,7 +108,9 @@ class _Answers:
 @pytest.mark.parametrize(
     ("nth", "lands"), [(1, True), (1, False), (2, True), (2, False), (4, True), (6, True)]
 )
-def test_a_catalog_that_answers_falsely_loses_and_doubles_nothing(world, monkeypatch, nth, lands):
+def test_a_catalog_that_answers_falsely_loses_and_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, nth: int, lands: bool
+) -> None:
     _Answers(world, monkeypatch, lands=lands, nth=nth)
     committed = world.commit(("a", 50, 90))
     assert committed is not None
@@ -105,17 +118,19 @@ def test_a_catalog_that_answers_falsely_loses_and_doubles_nothing(world, monkeyp
     assert world.wrongs(("a", 0, 90)) == []
 
 
-def test_a_commit_thought_lost_that_lands_late_is_reported(world, monkeypatch):
+def test_a_commit_thought_lost_that_lands_late_is_reported(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     late = []
     send = world.lake.catalog.commit_table
 
-    def first_is_late(*request):
+    def first_is_late(*request: Any) -> Any:
         if not late:
             late.append(request)
             raise OSError
         return send(*request)
 
-    def arrives():
+    def arrives() -> None:
         if len(late) == 1:
             late.append(send(*late[0]))
 
@@ -127,8 +142,8 @@ def test_a_commit_thought_lost_that_lands_late_is_reported(world, monkeypatch):
     assert world.wrongs(("a", 0, 90)) == []
 
 
-def _then(function, after):
-    def both(*args):
+def _then(function: Callable[..., Any], after: Callable[[], Any]) -> Callable[..., Any]:
+    def both(*args: Any) -> Any:
         answer = function(*args)
         after()
         return answer
@@ -136,13 +151,13 @@ def _then(function, after):
     return both
 
 
-def _files(world):
-    (entry,) = list(tail(world.lake.commits())[-1:])
+def _files(world: World) -> dict[str, list[DataFile]]:
+    entry = tail(world.lake.commits())[-1]
     assert entry.state == "intent"
     return {n: stored(world.lake.commits().io, m).add for n, m in entry.parts.items()}
 
 
-def test_an_intent_whose_files_are_gone_is_voided_and_its_positions_stay_open(world):
+def test_an_intent_whose_files_are_gone_is_voided_and_its_positions_stay_open(world: World) -> None:
     world.die_at("after intent", ("a", 50, 90))
     Path(_files(world)[world.plan.processed][0].file_path.removeprefix("file://")).unlink()
     world.commit(("b", 0, 30))
@@ -151,8 +166,8 @@ def test_an_intent_whose_files_are_gone_is_voided_and_its_positions_stay_open(wo
     assert world.wrongs(("a", 0, 90), ("b", 0, 30)) == []
 
 
-def test_the_owner_of_a_voided_intent_says_so(world):
-    def lose():
+def test_the_owner_of_a_voided_intent_says_so(world: World) -> None:
+    def lose() -> None:
         Path(_files(world)[world.plan.processed][0].file_path.removeprefix("file://")).unlink()
         world.commit(("b", 0, 30))
 
@@ -161,7 +176,7 @@ def test_the_owner_of_a_voided_intent_says_so(world):
     assert world.wrongs(("a", 0, 50), ("b", 0, 30)) == []
 
 
-def test_a_half_landed_intent_whose_files_are_gone_stops_everything_loudly(world):
+def test_a_half_landed_intent_whose_files_are_gone_stops_everything_loudly(world: World) -> None:
     world.die_at("between tables", ("a", 50, 90))
     ledger = world.plan.operations("ledger")
     Path(_files(world)[ledger][0].file_path.removeprefix("file://")).unlink()

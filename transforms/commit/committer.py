@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
@@ -100,7 +100,7 @@ class Committer:
             commits = self.lake.commits()
             known = self._known or State(commits)
             if self._known is not None and _head(commits) == _head(known.commits):
-                return known
+                return replace(known, commits=commits)
             rows = wrote if wrote and is_head(commits, wrote[-1]) else tail(commits, known.seq)
             if rows and is_open(commits, rows[-1].commit_id):
                 finish(self._hand, rows[-1], found=True)

@@ -39,17 +39,15 @@ class Request:
     rebuild: bool = False
 
 
-@dataclass
-class _Loaded:
-    """Tables as loaded once for a draft."""
+class _Loaded(dict[str, Table]):
+    """Tables, each loaded once for a draft."""
 
-    lake: Lake
-    tables: dict[str, Table] = field(default_factory=dict)
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
 
-    def __getitem__(self, name: str) -> Table:
-        if name not in self.tables:
-            self.tables[name] = self.lake.load(name)
-        return self.tables[name]
+    def __missing__(self, name: str) -> Table:
+        self[name] = self.lake.load(name)
+        return self[name]
 
 
 @dataclass
@@ -67,7 +65,7 @@ class Draft:
     seq: int
     op: str
     done: Ranges
-    tables: _Loaded
+    tables: dict[str, Table]
     parts: dict[str, Files] = field(default_factory=dict)
     windows: dict[str, np.ndarray] = field(default_factory=dict)
     counts: ledger.Counts = field(default_factory=dict)

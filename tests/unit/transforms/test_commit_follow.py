@@ -9,19 +9,20 @@ from tests.faults.synthetic import BEGIN_US, HOUR_US
 from tests.faults.world import World
 from transforms.commit import fold, journal
 from transforms.commit.follow import FollowerTooFarError, commits_after
+from transforms.commit.iceberg import stored
 from transforms.commit.journal import now, tail
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def _rows(paths):
+def _rows(paths: list[str]) -> int:
     return sum(pq.read_metadata(Path(p.removeprefix("file://"))).num_rows for p in paths)
 
 
-def test_a_follower_is_told_each_commit_once_in_order(world):
+def test_a_follower_is_told_each_commit_once_in_order(world: World) -> None:
     assert list(commits_after(world.lake, 0)) == []
     first = world.commit(("a", 0, 50))
     second = world.commit(("a", 50, 90))
@@ -35,7 +36,7 @@ def test_a_follower_is_told_each_commit_once_in_order(world):
     assert list(commits_after(world.lake, second.seq)) == []
 
 
-def test_touched_windows_and_the_files_they_replace_are_named(world):
+def test_touched_windows_and_the_files_they_replace_are_named(world: World) -> None:
     world.commit(("a", 0, 50))
     world.commit(("a", 50, 90))
     first, second = commits_after(world.lake, 0)
@@ -45,7 +46,7 @@ def test_touched_windows_and_the_files_they_replace_are_named(world):
     assert first.replaced == {}
 
 
-def test_a_rebuild_names_everything_it_replaces(world):
+def test_a_rebuild_names_everything_it_replaces(world: World) -> None:
     world.commit(("a", 0, 50))
     world.commit(("a", 50, 90))
     world.commit(("a", 0, 30), rebuild=True)
@@ -55,7 +56,7 @@ def test_a_rebuild_names_everything_it_replaces(world):
     assert sorted(third.replaced[name]) == sorted([*first.added[name], *second.added[name]])
 
 
-def test_history_folds_and_followers_still_read_all_of_it(world):
+def test_history_folds_and_followers_still_read_all_of_it(world: World) -> None:
     one = world.committer(fold_at=3)
     done = [one.commit([world.landed("a", 10 * k, 10 * k + 10)], {}) for k in range(8)]
     commits = world.lake.commits()
@@ -67,7 +68,7 @@ def test_history_folds_and_followers_still_read_all_of_it(world):
     assert world.wrongs(("a", 0, 80)) == []
 
 
-def test_a_committer_that_slept_through_a_fold_knows_what_is_done(world):
+def test_a_committer_that_slept_through_a_fold_knows_what_is_done(world: World) -> None:
     sleeper = world.committer()
     sleeper.commit([world.landed("a", 0, 10)], {})
     other = world.committer(fold_at=2)
@@ -78,7 +79,9 @@ def test_a_committer_that_slept_through_a_fold_knows_what_is_done(world):
     assert world.wrongs(("a", 0, 60)) == []
 
 
-def test_a_follower_more_than_seven_days_behind_must_be_rebuilt(world, monkeypatch):
+def test_a_follower_more_than_seven_days_behind_must_be_rebuilt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = world.committer(fold_at=2)
     for k in range(2):
         one.commit([world.landed("a", 10 * k, 10 * k + 10)], {})
@@ -91,24 +94,22 @@ def test_a_follower_more_than_seven_days_behind_must_be_rebuilt(world, monkeypat
     assert world.wrongs(("a", 0, 40)) == []
 
 
-def test_a_follower_of_another_lake_must_be_rebuilt(world):
+def test_a_follower_of_another_lake_must_be_rebuilt(world: World) -> None:
     world.commit(("a", 0, 10))
     with pytest.raises(FollowerTooFarError):
         list(commits_after(world.lake, 5))
 
 
-def test_an_open_intent_is_not_told(world):
+def test_an_open_intent_is_not_told(world: World) -> None:
     world.commit(("a", 0, 10))
     world.die_at("before done", ("a", 10, 20))
     assert [d.seq for d in commits_after(world.lake, 0)] == [1]
 
 
-def test_a_voided_commit_is_passed_over(world):
+def test_a_voided_commit_is_passed_over(world: World) -> None:
     world.commit(("a", 0, 10))
     world.die_at("after intent", ("a", 10, 20))
     entry = tail(world.lake.commits())[-1]
-    from transforms.commit.iceberg import stored
-
     files = stored(world.lake.commits().io, entry.parts[world.plan.processed])
     Path(files.add[0].file_path.removeprefix("file://")).unlink()
     world.commit(("b", 0, 10))
@@ -116,7 +117,7 @@ def test_a_voided_commit_is_passed_over(world):
     assert [d.seq for d in commits_after(world.lake, 1)] == [3]
 
 
-def test_an_entry_reads_back_as_it_was_written(world):
+def test_an_entry_reads_back_as_it_was_written(world: World) -> None:
     world.commit(("a", 0, 90))
     entry = tail(world.lake.commits())[-1]
     again = journal.Entry.of(entry.row())

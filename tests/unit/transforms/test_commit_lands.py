@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -5,16 +8,19 @@ import pytest
 from schemas.names import TIMESTAMP
 from tests.faults.synthetic import BEGIN_US, HOUR_US, record
 from tests.faults.world import World
+from transforms.commit.files import write_files
+from transforms.commit.iceberg import Files
+from transforms.commit.journal import now
 from transforms.commit.landed import Landed
-from transforms.commit.tables import SOURCES
+from transforms.commit.tables import REMOVED, SOURCES
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_the_same_input_again_changes_nothing(world):
+def test_the_same_input_again_changes_nothing(world: World) -> None:
     first = world.commit(("a", 0, 100))
     assert first.added[world.plan.processed] == first.total[world.plan.processed]
     head = world.lake.commits().metadata_location
@@ -24,7 +30,7 @@ def test_the_same_input_again_changes_nothing(world):
     assert world.wrongs(("a", 0, 100)) == []
 
 
-def test_a_stretch_that_is_partly_done_lands_its_new_rows_only(world):
+def test_a_stretch_that_is_partly_done_lands_its_new_rows_only(world: World) -> None:
     world.commit(("a", 0, 60), ("b", 0, 50))
     second = world.commit(("a", 40, 130), ("b", 10, 20))
     kept = sum(record("a", p)["destiny"] == "kept" for p in range(60, 130))
@@ -34,12 +40,12 @@ def test_a_stretch_that_is_partly_done_lands_its_new_rows_only(world):
     assert world.wrongs(("a", 0, 200), ("b", 0, 50)) == []
 
 
-def test_a_position_read_twice_in_one_commit_lands_once(world):
+def test_a_position_read_twice_in_one_commit_lands_once(world: World) -> None:
     world.commit(("a", 0, 60), ("a", 30, 90), ("a", 0, 60))
     assert world.wrongs(("a", 0, 90)) == []
 
 
-def test_files_and_positions_may_come_apart(world):
+def test_files_and_positions_may_come_apart(world: World) -> None:
     world.commit(("a", 0, 30))
     whole = world.landed("a", 0, 100)
     apart = [
@@ -54,7 +60,7 @@ def test_files_and_positions_may_come_apart(world):
     assert world.wrongs(("a", 0, 100)) == []
 
 
-def test_positions_without_rows_are_done_and_in_the_ledger(world):
+def test_positions_without_rows_are_done_and_in_the_ledger(world: World) -> None:
     committed = world.committer().commit([Landed(done={"empty": [(0, 7)]})], {})
     assert committed.counts == {}
     assert world.committer().commit([Landed(done={"empty": [(2, 7)]})], {}) is None
@@ -64,7 +70,7 @@ def test_positions_without_rows_are_done_and_in_the_ledger(world):
     ]
 
 
-def _pane(hours, n):
+def _pane(hours: list[int], n: int) -> pa.Table:
     starts = [BEGIN_US + h * HOUR_US for h in hours]
     return pa.table(
         {
@@ -76,13 +82,13 @@ def _pane(hours, n):
     )
 
 
-def _counts(world):
+def _counts(world: World) -> dict[int, int]:
     rows = world.lake.read("analytics.hourly").sort_by("window_start")
     hours = pc.divide(pc.subtract(rows["window_start"].cast(pa.int64()), BEGIN_US), HOUR_US)
     return dict(zip(hours.to_pylist(), rows["n"].to_pylist(), strict=True))
 
 
-def _true(start, end):
+def _true(start: int, end: int) -> dict[int, int]:
     out = {}
     for p in range(start, end):
         if record("a", p)["destiny"] == "kept":
@@ -90,7 +96,7 @@ def _true(start, end):
     return out
 
 
-def test_a_window_takes_the_run_s_pane_unless_earlier_rows_meet_it(world):
+def test_a_window_takes_the_run_s_pane_unless_earlier_rows_meet_it(world: World) -> None:
     first = world.committer().commit([world.landed("a", 0, 60)], {"hourly": _pane([0, 1], -1)})
     assert first.windows == {"hourly": 2}
     assert _counts(world) == {0: -1, 1: -1}
@@ -99,7 +105,7 @@ def test_a_window_takes_the_run_s_pane_unless_earlier_rows_meet_it(world):
     assert _counts(world) == {0: -1, 1: _true(0, 160)[1], 2: -2, 3: -2}
 
 
-def test_a_window_whose_rows_were_trimmed_is_recomputed(world):
+def test_a_window_whose_rows_were_trimmed_is_recomputed(world: World) -> None:
     world.commit(("a", 0, 60))
     run = [world.landed("a", 0, 160)]
     world.committer().commit(run, {"hourly": _pane([0, 1, 2, 3], -1)})
@@ -107,13 +113,13 @@ def test_a_window_whose_rows_were_trimmed_is_recomputed(world):
     assert _counts(world) == _true(0, 160)
 
 
-def test_a_window_that_gets_no_new_row_is_left_alone(world):
+def test_a_window_that_gets_no_new_row_is_left_alone(world: World) -> None:
     world.commit(("a", 0, 60))
     world.committer().commit([world.landed("a", 100, 160)], {"hourly": _pane([2, 3], -1)})
     assert _counts(world) == _true(0, 60) | {2: -1, 3: -1}
 
 
-def test_a_changed_aggregate_is_computed_anew_over_everything(world):
+def test_a_changed_aggregate_is_computed_anew_over_everything(world: World) -> None:
     world.committer().commit([world.landed("a", 0, 160)], {"hourly": _pane([0, 1, 9], -1)})
     again = world.committer().commit([], {}, recompute=("hourly",))
     assert again.op == "refresh"
@@ -122,7 +128,7 @@ def test_a_changed_aggregate_is_computed_anew_over_everything(world):
     assert world.wrongs(("a", 0, 160)) == []
 
 
-def test_a_rebuild_replaces_everything_in_one_commit(world):
+def test_a_rebuild_replaces_everything_in_one_commit(world: World) -> None:
     for k in range(3):
         world.commit(("a", 100 * k, 100 * k + 90))
     rebuilt = world.commit(("a", 50, 150), rebuild=True)
@@ -133,7 +139,7 @@ def test_a_rebuild_replaces_everything_in_one_commit(world):
     assert world.wrongs(("a", 0, 150)) == []
 
 
-def test_a_rebuild_over_an_empty_source_empties_the_tables(world):
+def test_a_rebuild_over_an_empty_source_empties_the_tables(world: World) -> None:
     world.commit(("a", 0, 50))
     world.committer().commit([], {}, rebuild=True)
     assert world.wrongs() == []
@@ -141,12 +147,29 @@ def test_a_rebuild_over_an_empty_source_empties_the_tables(world):
     assert world.committer().commit([], {}, rebuild=True) is None
 
 
-def _source(name, size, modified=0):
+def test_rows_that_were_erased_never_come_back(world: World) -> None:
+    world.commit(("a", 0, 50))
+    world.commit(("a", 50, 80))
+    name = world.plan.operations("removed")
+    rows = [
+        {"_source": "a", "start": s, "end": e, "reason": "erased", "commit_id": "x", "at": now()}
+        for s, e in ((10, 20), (90, 95))
+    ]
+    files = write_files(world.lake.table_info(name), pa.Table.from_pylist(rows, schema=REMOVED))
+    world.land("erase", {name: Files(files, [])})
+    assert world.committer().ask().removed == {"a": [(10, 20), (90, 95)]}
+    world.commit(("a", 60, 100))
+    assert world.wrongs(("a", 0, 90), ("a", 95, 100)) == []
+    world.commit(("a", 0, 100), rebuild=True)
+    assert world.wrongs(("a", 0, 10), ("a", 20, 90), ("a", 95, 100)) == []
+
+
+def _source(name: str, size: int, modified: int = 0) -> dict[str, Any]:
     row = {"source": name, "size": size, "modified": modified, "etag": None, "hash": f"h{size}"}
     return row | {"end": size, "terminated": True}
 
 
-def test_sources_are_remembered_and_the_newest_row_counts(world):
+def test_sources_are_remembered_and_the_newest_row_counts(world: World) -> None:
     one = world.committer()
     read = pa.Table.from_pylist([_source("a", 10), _source("b", 5)], schema=SOURCES)
     one.commit([world.landed("a", 0, 10)], {}, sources=read)
@@ -158,7 +181,7 @@ def test_sources_are_remembered_and_the_newest_row_counts(world):
     assert names == {"a": 30, "b": 5}
 
 
-def test_the_plan_that_landed_rows_is_deployed_and_old_logic_is_told(tmp_path):
+def test_the_plan_that_landed_rows_is_deployed_and_old_logic_is_told(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert world.lake.deployed_plan() is None
     world.commit(("a", 0, 10))

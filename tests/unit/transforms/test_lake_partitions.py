@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,7 +38,7 @@ TRANSFORMS = (
 
 @settings(max_examples=40)
 @given(st.lists(st.none() | st.integers(-(10**16), 10**16), min_size=1, max_size=20))
-def test_transforms_of_a_column_are_those_of_its_values(numbers):
+def test_transforms_of_a_column_are_those_of_its_values(numbers: list[int | None]) -> None:
     micros = pa.array(numbers, pa.int64())
     days = [None if n is None else n // DAY_US for n in numbers]
     texts = [None if n is None else f"é{n}" for n in numbers]
@@ -57,7 +58,7 @@ def test_transforms_of_a_column_are_those_of_its_values(numbers):
                 assert transformed(transform, column).to_pylist() == wanted
 
 
-def test_a_transform_that_does_not_fit_its_column_is_refused():
+def test_a_transform_that_does_not_fit_its_column_is_refused() -> None:
     with pytest.raises(UsageError, match="partition_by"):
         transformed(DayTransform(), pa.array(["x"]))
 
@@ -72,7 +73,7 @@ def _info(root: Path, schema: pa.Schema, *partition_by: str) -> TableInfo:
 @pytest.mark.parametrize(
     "value", ["../../x", "..", "/etc/x", "a\0b", "?#%2F", "x" * 5000, "", None, "null", "é/…"]
 )
-def test_a_partition_value_never_leaves_its_folder(tmp_path, value):
+def test_a_partition_value_never_leaves_its_folder(tmp_path: Path, value: str | None) -> None:
     root = tmp_path / "lake"
     info = _info(root, pa.schema([("c", pa.string()), ("n", pa.int64())]), "c")
     writer = FileWriter(info)
@@ -86,14 +87,14 @@ def test_a_partition_value_never_leaves_its_folder(tmp_path, value):
     assert Path(path) in written
 
 
-def test_partitions_that_differ_only_far_into_a_value_stay_apart(tmp_path):
+def test_partitions_that_differ_only_far_into_a_value_stay_apart(tmp_path: Path) -> None:
     info = _info(tmp_path, pa.schema([("c", pa.string())]), "c")
     writer = FileWriter(info)
     writer.write(pa.table({"c": ["x" * 500 + "a", "x" * 500 + "b"]}))
     assert len({str(Path(f.file_path).parent) for f in writer.close()}) == 2
 
 
-def test_a_value_that_is_not_a_number_makes_one_partition(tmp_path):
+def test_a_value_that_is_not_a_number_makes_one_partition(tmp_path: Path) -> None:
     info = _info(tmp_path, pa.schema([("c", pa.float64())]), "c")
     writer = FileWriter(info)
     for _ in range(3):
@@ -101,7 +102,7 @@ def test_a_value_that_is_not_a_number_makes_one_partition(tmp_path):
     assert sorted(f.record_count for f in writer.close()) == [3, 3]
 
 
-def test_rows_are_cut_by_several_fields_and_keep_their_order(tmp_path):
+def test_rows_are_cut_by_several_fields_and_keep_their_order(tmp_path: Path) -> None:
     times = pa.array([0, DAY_US, 1, DAY_US + 1, None], pa.int64()).cast(pa.timestamp("us", "UTC"))
     schema = pa.schema([("t", times.type), ("c", pa.string()), ("n", pa.int64())])
     info = _info(tmp_path, schema, "day(t)", "truncate(1, c)")
@@ -109,7 +110,5 @@ def test_rows_are_cut_by_several_fields_and_keep_their_order(tmp_path):
     writer.write(pa.table({"t": times, "c": ["ax", "ay", "az", "b", "b"], "n": range(5)}))
     files = {tuple(f.partition[i] for i in range(2)): f for f in writer.close()}
     assert set(files) == {(0, "a"), (1, "a"), (1, "b"), (None, "b")}
-    table = pa.parquet.read_table if False else None
-    del table
     first = info.file_io().new_input(files[0, "a"].file_path).open()
-    assert pa.parquet.read_table(first)["n"].to_pylist() == [0, 2]
+    assert pq.read_table(first)["n"].to_pylist() == [0, 2]
