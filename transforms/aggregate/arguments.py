@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas.expressions import Expression
 from schemas.plan import Aggregate, Measure
+from transforms.aggregate.groups import plain
 from transforms.aggregate.windows import AggregateError
 from transforms.expressions import Evaluator
 
@@ -39,7 +40,9 @@ def arguments(batch: pa.RecordBatch, aggregate: Aggregate) -> list[pa.Array | No
         if measure.argument is None:
             out.append(None)
         else:
-            out.append(found.columns[measure.name] if column is None else batch.column(column))
+            out.append(
+                found.columns[measure.name] if column is None else plain(batch.column(column))
+            )
     return out
 
 
@@ -63,10 +66,15 @@ def _evaluator(aggregate: Aggregate) -> Evaluator:
 
 def _column(measure: Measure, aggregate: Aggregate) -> str | None:
     """Name of the column that the argument is, if it is one of the argument's very type."""
-    match = _COLUMN.fullmatch(measure.argument or "")
-    if match is None:
-        return None
-    name = match["plain"] or match["quoted"].replace('""', '"')
-    at = aggregate.input.get_field_index(name)
+    name = _plain_column(measure.argument or "")
+    at = -1 if name is None else aggregate.input.get_field_index(name)
     same = at >= 0 and aggregate.input.field(at).type == measure.argument_type
     return name if same else None
+
+
+@lru_cache(maxsize=1024)
+def _plain_column(sql: str) -> str | None:
+    match = _COLUMN.fullmatch(sql)
+    if match is None:
+        return None
+    return match["plain"] or match["quoted"].replace('""', '"')

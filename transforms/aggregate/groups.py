@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+Key = Indices | pa.Array | pa.ChunkedArray
 
 _ROOM: Final = 1 << 62
+_HIGHEST: Final = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -45,30 +47,51 @@ class Groups:
         return self.ids if mask.all() else self.ids[mask]
 
 
-def group(keys: Sequence[pa.Array | pa.ChunkedArray], length: int) -> Groups:
+def group(keys: Sequence[Key], length: int) -> Groups:
     """Number the distinct combinations of the key columns; null equals null.
 
     Args:
-        keys: Columns of text, integers, booleans, decimals, dates or timestamps.
+        keys: Arrow columns of text, integers, booleans, decimals, dates or timestamps, or int64
+            arrays.
         length: Number of rows (there may be no key at all: then there is one group).
     """
-    codes = np.zeros(length, np.int64)
+    codes: Indices = np.zeros(length, np.int64)
     room = 1
     for key in keys:
         ids, count = _codes(key)
         if room * count > _ROOM:
-            codes, room = _codes(pa.array(codes))
+            codes, room = _compact(codes, room)
         codes = ids if room == 1 else codes * count + ids
         room *= count
-    ids, count = _codes(pa.array(codes))
+    ids, count = _compact(codes, room)
     rows = np.empty(count, np.int64)
     rows[ids[::-1]] = np.arange(length - 1, -1, -1)
     return Groups(ids, count, rows)
 
 
-def _codes(column: pa.Array | pa.ChunkedArray) -> tuple[Indices, int]:
-    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(plain.type):
-        plain = plain.dictionary_decode()  # two entries of a dictionary may be equal
-    encoded = pc.dictionary_encode(plain, null_encoding="encode")
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return the column as one array of its values, without a dictionary."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    # Two entries of a dictionary may be equal.
+    return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
+
+
+def _codes(key: Key) -> tuple[Indices, int]:
+    if isinstance(key, np.ndarray):
+        low = int(key.min(initial=_HIGHEST))
+        room = int(key.max(initial=low)) - low + 1
+        return (key - low, room) if room < _ROOM else _encoded(pa.array(key))
+    return _encoded(plain(key))
+
+
+def _compact(codes: Indices, room: int) -> tuple[Indices, int]:
+    if room > 4 * len(codes) + 64:
+        return _encoded(pa.array(codes))
+    there = np.bincount(codes, minlength=room) > 0
+    numbers = np.cumsum(there) - 1
+    return numbers[codes], int(there.sum())
+
+
+def _encoded(column: pa.Array) -> tuple[Indices, int]:
+    encoded = pc.dictionary_encode(column, null_encoding="encode")
     return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)

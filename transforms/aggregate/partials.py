@@ -19,7 +19,7 @@ from schemas.names import TIMESTAMP, WATERMARK
 from schemas.plan import Aggregate
 from transforms.aggregate import sums
 from transforms.aggregate.arguments import arguments
-from transforms.aggregate.groups import Groups, group
+from transforms.aggregate.groups import Groups, group, plain
 from transforms.aggregate.measures import Columns, Values, kinds
 from transforms.aggregate.windows import (
     Micros,
@@ -88,32 +88,33 @@ def partial(batch: pa.RecordBatch, aggregate: Aggregate) -> pa.RecordBatch | Non
     windows = Windows.of(aggregate)
     times = event_times(batch, aggregate)
     slices = windows.slices(times)
-    first, last = windows.first(slices), windows.last(slices)
-    opened = opens(batch, windows)
-    if opened is not None:
-        first = np.maximum(first, opened)
-    counts = first <= last
-    if not counts.all():
+    first = opens(batch, windows)
+    if first is not None:
+        first = np.maximum(first, windows.first(slices))
+        counts = first <= windows.last(slices)
         batch = batch.filter(pa.array(counts))
         times, slices, first = times[counts], slices[counts], first[counts]
     if not batch.num_rows:
         return None
-    keys = {SLICE: timestamps(slices), FIRST: timestamps(first)}
-    for name, landed in zip(aggregate.group_by, aggregate.group_names, strict=True):
-        keys[landed] = batch.column(name)
-    apart = list(keys.values()) if opened is not None else [keys[SLICE], *list(keys.values())[2:]]
-    groups = group(apart, batch.num_rows)
-    made = {}
+    keys = [plain(batch.column(name)) for name in aggregate.group_by]
+    groups = group([*_ordinals(windows, slices, first), *keys], batch.num_rows)
+    made: Columns = {}
     for kind, values in zip(kinds(aggregate), arguments(batch, aggregate), strict=True):
         for part, column in kind.start(Values.of(groups, values, times)).items():
             made[_part(kind.measure.name, part)] = column
-    return _batch(keys, groups, pa.array(groups.sizes()), made)
+    slices = slices[groups.rows]
+    first = windows.first(slices) if first is None else first[groups.rows]
+    when = {SLICE: timestamps(slices), FIRST: timestamps(first)}
+    named = dict(zip(aggregate.group_names, _taken(keys, groups), strict=True))
+    return pa.record_batch({**when, **named, ROWS: pa.array(groups.sizes()), **made})
 
 
 def merge(partials: pa.Table, aggregate: Aggregate) -> pa.Table:
     """Merge partial aggregates of equal slice and group into one row each."""
-    names = [SLICE, FIRST, *aggregate.group_names]
-    return pa.Table.from_batches([_merged(one_batch(partials), names, aggregate)])
+    windows = Windows.of(aggregate)
+    batch = one_batch(partials)
+    when = _ordinals(windows, micros(batch[SLICE]), micros(batch[FIRST]))
+    return pa.Table.from_batches([_merged(batch, when, aggregate)])
 
 
 def finish(
@@ -150,12 +151,10 @@ def finish(
     if starts_in is not None:
         wanted &= (starts >= starts_in[0]) & (starts < starts_in[1])
     owners, starts = owners[wanted], starts[wanted]
-    if windows.slice != windows.size or len(starts) != batch.num_rows:
-        batch = batch.take(pa.array(owners))
-    batch = batch.set_column(0, SLICE, timestamps(starts))
-    names = [SLICE, *aggregate.group_names]
+    if len(owners) != batch.num_rows or windows.slice != windows.size:
+        batch = batch.take(pa.array(owners)).set_column(0, SLICE, timestamps(starts))
     if windows.slice != windows.size:
-        batch = _merged(batch, names, aggregate)
+        batch = _merged(batch, [starts // windows.period], aggregate)
     return _finished(batch, windows, aggregate, epoch=epoch, final=final)
 
 
@@ -200,8 +199,15 @@ def merge_all(partials: Iterable[pa.RecordBatch | None], aggregate: Aggregate) -
     return merge(pa.Table.from_batches(held), aggregate) if held else None
 
 
-def _merged(batch: pa.RecordBatch, names: list[str], aggregate: Aggregate) -> pa.RecordBatch:
-    groups = group([batch[name] for name in names], batch.num_rows)
+def _ordinals(windows: Windows, slices: Micros, first: Micros | None) -> list[Micros]:
+    """Return small numbers that differ where slice or first window do: they need no hashing."""
+    step = max(windows.slice, 1)
+    numbers = [slices // step]
+    return numbers if first is None else [*numbers, (slices - first) // step]
+
+
+def _merged(batch: pa.RecordBatch, when: list[Micros], aggregate: Aggregate) -> pa.RecordBatch:
+    groups = group([*when, *(batch[name] for name in aggregate.group_names)], batch.num_rows)
     made: Columns = {}
     for kind in kinds(aggregate):
         name = kind.measure.name
@@ -209,13 +215,14 @@ def _merged(batch: pa.RecordBatch, names: list[str], aggregate: Aggregate) -> pa
         for part, column in kind.merge(groups, parts).items():
             made[_part(name, part)] = column
     rows = pa.array(groups.sum(batch[ROWS].to_numpy()))
-    return _batch({name: batch[name] for name in names}, groups, rows, made)
+    names = [SLICE, FIRST, *aggregate.group_names]
+    keys = dict(zip(names, _taken([batch[name] for name in names], groups), strict=True))
+    return pa.record_batch({**keys, ROWS: rows, **made})
 
 
-def _batch(keys: Columns, groups: Groups, rows: pa.Array, made: Columns) -> pa.RecordBatch:
+def _taken(columns: Iterable[pa.Array], groups: Groups) -> list[pa.Array]:
     first = pa.array(groups.rows)
-    columns = {name: column.take(first) for name, column in keys.items()}
-    return pa.record_batch({**columns, ROWS: rows, **made})
+    return [column.take(first) for column in columns]
 
 
 def _finished(

@@ -44,12 +44,17 @@ def add(ids: Indices, count: int, values: pa.Array, key: int) -> pa.LargeBinaryA
         key: Seed of the hash; sketches merge only with sketches of the same.
     """
     hashes = hash_values(values, key)
-    registers = hashes >> np.uint64(_REST)
     # 50 bits are exact in a double, whose exponent is then their length.
-    low = (hashes & np.uint64((1 << _REST) - 1)).astype(np.float64)
-    ranks = _REST + 1 - np.frexp(low)[1]
-    entries = registers.astype(np.int64) << _RANK_BITS | ranks
-    return _packed(ids << _ENTRY_BITS | entries, count)
+    low = (hashes & np.uint64((1 << _REST) - 1)).astype(np.float64).view(np.int64)
+    low >>= 52
+    low -= 1022
+    np.maximum(low, 0, out=low)
+    ranks = np.subtract(_REST + 1, low, out=low)
+    keys = (hashes >> np.uint64(_REST)).view(np.int64)
+    keys <<= _RANK_BITS
+    keys |= ranks
+    keys |= ids << _ENTRY_BITS
+    return _packed(keys, count)
 
 
 def merge(ids: Indices, count: int, sketches: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
@@ -80,13 +85,11 @@ def hash_values(values: pa.Array, key: int) -> NDArray[np.uint64]:
 
     -0.0 is hashed as 0.0, and every NaN alike.
     """
-    column = pl.from_arrow(_bytes(values)).to_frame("v")
+    column = pl.DataFrame({"v": pl.from_arrow(_bytes(values))})
     return column.select(plh.col("v").nchash.xxh3_64(seed=key)).to_series().to_numpy()
 
 
 def _bytes(values: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
     kind = values.type
     if pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_string_view(kind):
         return values

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -72,7 +73,7 @@ def as_doubles(sums: pa.LargeBinaryArray) -> tuple[NDArray[np.float64], int]:
     terms = np.ldexp(items["digit"].astype(np.float64), items["place"] * BITS - ZERO - exponent)
     cuts = np.searchsorted(owners, np.arange(len(sums) + 1)).tolist()
     flat = terms.tolist()
-    totals = [math.fsum(flat[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    totals = [math.fsum(flat[a:b]) for a, b in pairwise(cuts)]
     return np.array(totals, np.float64), exponent
 
 
@@ -138,14 +139,18 @@ def _split(values: pa.Array) -> Iterator[tuple[int, NDArray]]:
 
 
 def _split_doubles(values: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    # Each step takes the nearest multiple of the place's unit; both it and the rest are exact.
-    rest = values
-    while True:
-        largest = float(np.abs(rest).max())
-        if largest == 0.0:
-            return
+    # Each step takes the whole multiples of the place's unit; they and the rest are exact.
+    # One buffer serves all steps: fresh pages cost more than the arithmetic.
+    rest, digits, taken = values.copy(), np.empty_like(values), np.empty_like(values)
+    while largest := max(float(rest.max()), -float(rest.min())):
         place = (math.frexp(largest)[1] - 1 + ZERO) // BITS
         unit = place * BITS - ZERO
-        digits = np.rint(np.ldexp(rest, -unit))
+        np.trunc(_scaled(rest, -unit, digits), out=digits)
         yield place, digits
-        rest = rest - np.ldexp(digits, unit)
+        rest -= _scaled(digits, unit, taken)
+
+
+def _scaled(values: NDArray[np.float64], exponent: int, out: NDArray[np.float64]) -> NDArray:
+    if abs(exponent) < 1000:  # a product is faster, where 2**exponent is a normal double
+        return np.multiply(values, 2.0**exponent, out=out)
+    return np.ldexp(values, exponent, out=out)

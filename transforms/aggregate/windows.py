@@ -69,6 +69,12 @@ class Windows:
             )
             raise AggregateError(msg)
         period = window.period_us if window.type == "sliding" else window.size_us
+        if not 0 < period <= window.size_us:
+            msg = (
+                f"windows of {aggregate.name} must have 0 < period <= size; got "
+                f"{period} us of {window.size_us} us; rows between windows would be in none"
+            )
+            raise AggregateError(msg)
         offset = window.offset_us % period
         return cls(window.size_us, period, offset, window.allowed_lateness_us)
 
@@ -95,10 +101,7 @@ class Windows:
         return slices - (slices - self.offset) % self.period
 
     def first(self, slices: Micros) -> Micros:
-        """Return the start of the first window that holds each slice.
-
-        It is greater than `last` where none does (windows apart by more than their size).
-        """
+        """Return the start of the first window that holds each slice."""
         if self.everything:
             return np.zeros(len(slices), np.int64)
         return self._start_above(slices - self.size)
