@@ -18,6 +18,7 @@ RUNTIME = [
     "fsspec",
     "isal",
     "jsonschema",
+    "numpy",
     "open-data-contract-standard>=3.1",
     "orjson",
     "polars>=2.1,<3",
@@ -27,11 +28,8 @@ RUNTIME = [
     "pyiceberg[pyarrow,sql-sqlite]==0.12.0",
     "pyyaml",
     "rich",
-    "ruamel.yaml",
-    "sqlglot",
     "typing-extensions",
     "xxhash",
-    "zstandard",
 ]
 
 EXTRAS = {
