@@ -105,7 +105,8 @@ class _Hold(ThreadedDoFn):
             return
         chunk = _chunk_of(batch)
         yield chunk, self.spill.write(batch) if self.spill else batch
-        for ids in ids_of(batch, self.by, self.event_time, self.key, chunk, self.partitions):
+        by, at, n, placed = self.by, self.event_time, self.partitions, self.wants_times
+        for ids in ids_of(batch, by, at, self.key, chunk, n, placed=placed):
             yield TaggedOutput("ids", ids)
         if self.wants_times:
             times = batch[self.event_time].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
@@ -144,7 +145,7 @@ class _LakeIds(beam.DoFn):
             return
         for batch in o.held(times[0] - o.horizon_us, times[1] + o.horizon_us):
             if batch.num_rows:
-                yield from ids_of(batch, o.by, o.event_time, o.key, LAKE, o.partitions)
+                yield from ids_of(batch, o.by, o.event_time, o.key, LAKE, o.partitions, placed=True)
 
 
 class _Find(beam.DoFn):
