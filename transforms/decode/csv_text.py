@@ -1,12 +1,13 @@
-"""CSV bytes to columns of text: first the records that break the format, then Arrow for the rest."""
+"""CSV bytes to columns of text: set aside the records that break the format, Arrow reads others."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,6 @@ from transforms.sources.csv_records import records
 from transforms.sources.lines import Bytes
 
 _NEWLINE, _RETURN, _NUL = 10, 13, 0
-_QUOTED: Final = re.compile(rb'"(?:[^"]|"")*"')
-_LONE_RETURN: Final = re.compile(rb"\r(?!\n)")
 _BOM: Final = b"\xef\xbb\xbf"
 _PARTS: Final = 16
 
@@ -42,9 +41,18 @@ class Framed:
 
 @cache
 def _strict(delimiter: int) -> re.Pattern[bytes]:
+    """Return the pattern of a record with nothing behind its closing quotes."""
     d = re.escape(bytes([delimiter]))
     one = rb'(?:"(?:[^"]++|"")*+"|(?!")[^%b\n]*+)' % d
     return re.compile(rb"%b(?:%b%b)*\r?\n?" % (one, d, one))
+
+
+@cache
+def _without_returns(delimiter: int) -> re.Pattern[bytes]:
+    """Return the pattern of a record with carriage returns only in quotes and at its end."""
+    d = re.escape(bytes([delimiter]))
+    one = rb'(?:"(?:[^"]++|"")*+"|(?!"))[^%b\r\n]*+' % d
+    return re.compile(rb"%b(?:%b%b)*(?:\r?\n)?" % (one, d, one))
 
 
 def frame(data: Bytes, delimiter: int) -> Framed:
@@ -61,8 +69,11 @@ def frame(data: Bytes, delimiter: int) -> Framed:
     full = ~_empty(data, starts, ends)
     starts, ends = starts[full], ends[full]
     broken: dict[int, str] = {}
-    for check in (_not_text, _lone_returns, _null_bytes):
+    for check in (_not_text, _null_bytes):
         broken.update(check(data, starts, ends))
+    for i in _at(starts, _lone_returns(data)):
+        if not _without_returns(delimiter).fullmatch(data.data, int(starts[i]), int(ends[i])):
+            broken[i] = "record must end in LF or CRLF, and have CR alone only in quotes"
     for at in found.odd:
         i = int(np.searchsorted(starts, at))
         end = int(ends[i]) if i < len(starts) and int(starts[i]) == at else at
@@ -89,14 +100,11 @@ def _null_bytes(data: Bytes, starts: NDArray[np.int64], _: NDArray[np.int64]) ->
         yield i, "record must not have NUL bytes; the file may be UTF-16 or damaged"
 
 
-def _lone_returns(data: Bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Broken:
+def _lone_returns(data: Bytes) -> NDArray[np.int64]:
+    """Return where carriage returns are that no newline follows."""
     returns = np.flatnonzero(data == _RETURN)
     last = len(data) - 1
-    lone = returns[(returns == last) | (data[np.minimum(returns + 1, last)] != _NEWLINE)]
-    for i in _at(starts, lone):
-        record = data[starts[i] : ends[i]].tobytes()
-        if _LONE_RETURN.search(_QUOTED.sub(b"", record)):
-            yield i, "record must end in LF or CRLF, and have CR alone only in quotes"
+    return returns[(returns == last) | (data[np.minimum(returns + 1, last)] != _NEWLINE)]
 
 
 def _not_text(data: Bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Broken:
@@ -112,7 +120,7 @@ def _not_text(data: Bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -
             yield first, "record must be UTF-8 text; convert the file"
             continue
         cuts = np.linspace(first, stop, min(stop - first, _PARTS) + 1).astype(np.int64).tolist()
-        parts += zip(cuts, cuts[1:], strict=False)
+        parts += pairwise(cuts)
 
 
 def _is_text(data: Bytes, bounds: NDArray[np.int64]) -> bool:
@@ -126,31 +134,44 @@ def _is_text(data: Bytes, bounds: NDArray[np.int64]) -> bool:
 
 
 def _at(starts: NDArray[np.int64], places: NDArray[np.int64]) -> list[int]:
-    return np.unique(np.searchsorted(starts, places, side="right") - 1).tolist()
+    """Return the records that stand at or before some places in the block."""
+    numbers = np.unique(np.searchsorted(starts, places, side="right") - 1)
+    return numbers[numbers >= 0].tolist()
 
 
-def read_texts(
-    data: Bytes,
-    framed: Framed,
-    fields: int,
-    wanted: Sequence[int],
-    nulls: Sequence[str],
-    delimiter: int,
-) -> tuple[list[pa.Array], NDArray[np.int64], dict[int, str]]:
-    """Read fields of the records that keep the format as text.
+@dataclass(frozen=True)
+class Layout:
+    """How the fields of a file are laid out.
 
-    Args:
-        data: The block.
-        framed: Its records.
+    Attributes:
         fields: How many each record must have.
         wanted: Numbers of the fields to read.
         nulls: Texts that mean null when they stand without quotes.
         delimiter: As a byte.
-
-    Returns:
-        The texts (`pa.string()`) of each wanted field; the numbers of the records they are of; and
-        of all records that break the format the reason.
     """
+
+    fields: int
+    wanted: tuple[int, ...]
+    nulls: tuple[str, ...]
+    delimiter: int
+
+
+class Texts(NamedTuple):
+    """Fields of a block as text.
+
+    Attributes:
+        columns: Of each wanted field the texts (`pa.string()`).
+        kept: Numbers of the records they are of.
+        broken: Of all records that break the format, the reason; by record number.
+    """
+
+    columns: list[pa.Array]
+    kept: NDArray[np.int64]
+    broken: dict[int, str]
+
+
+def read_texts(data: Bytes, framed: Framed, layout: Layout) -> Texts:
+    """Read fields of the records that keep the format as text."""
     broken = dict(framed.broken)
     good = np.ones(len(framed.starts), np.bool_)
     if broken:
@@ -160,13 +181,13 @@ def read_texts(
             data[framed.starts[i] : framed.ends[i]] = _NEWLINE  # Arrow passes over empty lines
     kept = np.flatnonzero(good)
     if not len(kept):
-        return [pa.array([], pa.string()) for _ in wanted], kept, broken
+        return Texts([pa.array([], pa.string()) for _ in layout.wanted], kept, broken)
     if data[:3].tobytes() == _BOM:  # Arrow would drop it, though it is no mark here
         data = np.concatenate((np.array([_NEWLINE], np.uint8), data))
     ragged: list[tuple[int, int]] = []
-    table = _read(data, fields, wanted, nulls, delimiter, ragged)
+    table = _read(data, layout, _collect(ragged))
     for number, count in ragged:
-        broken[int(kept[number])] = f"record must have {fields} fields; got {count}"
+        broken[int(kept[number])] = f"record must have {layout.fields} fields; got {count}"
     if ragged:
         kept = np.delete(kept, [number for number, _ in ragged])
     if table.num_rows != len(kept):
@@ -175,37 +196,29 @@ def read_texts(
             f"{len(kept)} records; this is a fault of Penstock: please report it"
         )
         raise SourceError(msg)
-    return list(one_batch(table).columns), kept, broken
+    rows = one_batch(table)
+    return Texts([rows.column(str(i)) for i in layout.wanted], kept, broken)
 
 
-def _read(
-    data: Bytes,
-    fields: int,
-    wanted: Sequence[int],
-    nulls: Sequence[str],
-    delimiter: int,
-    ragged: list[tuple[int, int]],
-) -> pa.Table:
-    names = [str(i) for i in range(fields)]
-    chosen = [names[i] for i in wanted]
-    handler: Callable[[Any], str] = _collect(ragged)
+def _read(data: Bytes, layout: Layout, handler: Callable[[Any], str]) -> pa.Table:
+    names = [str(i) for i in range(layout.fields)]
     return csv.read_csv(
         pa.BufferReader(pa.py_buffer(data)),
         read_options=csv.ReadOptions(
             use_threads=False, block_size=len(data) + 64, column_names=names
         ),
         parse_options=csv.ParseOptions(
-            delimiter=chr(delimiter), newlines_in_values=True, invalid_row_handler=handler
+            delimiter=chr(layout.delimiter), newlines_in_values=True, invalid_row_handler=handler
         ),
         convert_options=csv.ConvertOptions(
             check_utf8=False,  # all of the block has been checked
-            include_columns=chosen or names[:1],
+            include_columns=[names[i] for i in layout.wanted] or names[:1],
             column_types=dict.fromkeys(names, pa.string()),
-            null_values=list(nulls),
+            null_values=list(layout.nulls),
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),
-    ).select(chosen or [])
+    )
 
 
 def _collect(ragged: list[tuple[int, int]]) -> Callable[[Any], str]:

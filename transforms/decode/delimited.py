@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from schemas.contract import Contract
 from schemas.plan import FileSource
 from transforms.decode.casts import cast_text, expected
-from transforms.decode.csv_text import Framed, frame, read_texts
+from transforms.decode.csv_text import Framed, Layout, frame, read_texts
 from transforms.decode.decoded import Decoded
 from transforms.decode.headers import csv_names, find_columns
 from transforms.decode.nested import NestedTexts
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, nested, rows_of
+from transforms.decode.typed import Failures, nested, position_columns, rows_of
 from transforms.sources.blocks import Block
+from transforms.sources.csv_records import delimiter_byte
 from transforms.sources.lines import Bytes
 
 
@@ -63,28 +64,25 @@ class CsvDecoder:
             SourceError: If the header is not as it must be.
         """
         assert isinstance(block.data, np.ndarray)  # noqa: S101  # blocks of text formats are bytes
-        data, delimiter = block.data, ord(self.source.delimiter)
+        data, delimiter = block.data, delimiter_byte(self.source.delimiter)
         names = csv_names(block.header, self.source.delimiter, block.source)
         places = find_columns(self.contract, names, block.source)
         framed = frame(data, delimiter)
-        texts, kept, broken = read_texts(
-            data, framed, len(names), list(places.values()), self.source.nulls, delimiter
-        )
+        layout = Layout(len(names), tuple(places.values()), self.source.nulls, delimiter)
+        texts, kept, broken = read_texts(data, framed, layout)
         columns, failures = self._typed(dict(zip(places, texts, strict=True)), len(kept))
         positions = block.start + framed.starts
-        rows = rows_of(self.contract, block, columns, failures, positions[kept])
+        rows = rows_of(self.contract, columns, failures, position_columns(block, positions[kept]))
         why = {i: ("csv", reason) for i, reason in broken.items()}
         why |= {int(kept[i]): told for i, told in failures.first.items()}
         numbers = sorted(why)
         refused = refusals(
-            block,
-            positions=positions[numbers],
-            rules=[why[i][0] for i in numbers],
-            reasons=[why[i][1] for i in numbers],
-            form="csv",
-            records=_records(data, framed, block.header, numbers),
+            position_columns(block, positions[numbers]),
+            [why[i] for i in numbers],
+            "csv",
+            _records(data, framed, block.header, numbers),
         )
-        return Decoded(rows, refused, _originals(block, data, framed))
+        return Decoded(rows, refused, _originals(block, data, framed), "csv")
 
     def _typed(self, texts: dict[str, pa.Array], n: int) -> tuple[dict[str, pa.Array], Failures]:
         failures = Failures(n)
@@ -92,7 +90,7 @@ class CsvDecoder:
         for column in self.contract.columns:
             if column.name in texts and not nested(column):
                 columns[column.name], bad = cast_text(texts[column.name], column)
-                failures.add(bad, "type", f"{column.name} must be {expected(column)}")
+                failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
         columns |= self._nested.read(texts, failures)
         return columns, failures
 

@@ -35,13 +35,19 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
     places: dict[str, int] = {}
     for i, name in enumerate(names):
         if name and places.setdefault(name, i) != i:
-            msg = f"columns of a file must have different names; got {name!r} twice in {source}"
-            raise SourceError(f"{msg}; rename one")
+            msg = (
+                f"columns of a file must have different names; got {name!r} twice in {source}; "
+                "rename one"
+            )
+            raise SourceError(msg)
     missing = [c.name for c in contract.columns if c.read and c.required and c.name not in places]
     if missing:
         told = "; ".join(_hint(name, list(places)) for name in missing)
-        msg = f"a file must have every required column; got {source} without {told}; correct its "
-        raise SourceError(f"{msg}header, the contract, or source.batch.files.delimiter")
+        msg = (
+            f"a file must have every required column; got {source} without {told}; correct its "
+            "header, the contract, or source.batch.files.delimiter"
+        )
+        raise SourceError(msg)
     return {c.name: places[c.name] for c in contract.columns if c.read and c.name in places}
 
 

@@ -2,86 +2,64 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from schemas.names import REFUSED, TIMESTAMP
-from transforms.sources.blocks import Block, LongRecord
+from schemas.names import ARRIVED, POSITION, REFUSED, SEQUENCE, SOURCE
+from transforms.decode.decoded import Decoded
+from transforms.decode.typed import Failures, position_columns
+from transforms.sources.blocks import LongRecord
 
 STEP: Final = "decode"
 
 
-def position_columns(
-    block: Block, positions: NDArray[np.int64], sequences: NDArray[np.int32] | None = None
-) -> list[pa.Array]:
-    """Return the columns of `names.POSITION_FIELDS` for rows of a block; no watermark."""
-    n = len(positions)
-    return [
-        repeated(block.source, n),
-        pa.array(positions, pa.int64()),
-        pa.array(np.zeros(n, np.int32) if sequences is None else sequences, pa.int32()),
-        pa.array(np.full(n, block.arrived_us, np.int64)).cast(TIMESTAMP),
-        pa.nulls(n, TIMESTAMP),
-    ]
-
-
-def repeated(source: str, n: int) -> pa.DictionaryArray:
-    """Return a dictionary column that names one source n times."""
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([source]))
-
-
 def refusals(
-    block: Block | LongRecord,
-    *,
-    positions: Sequence[int] | NDArray[np.int64],
-    rules: Sequence[str],
-    reasons: Sequence[str],
-    form: str,
-    records: pa.Array,
-    sequences: NDArray[np.int32] | None = None,
+    places: Sequence[pa.Array], why: Sequence[tuple[str, str]], form: str, records: pa.Array
 ) -> pa.RecordBatch | None:
-    """Return rows of `names.REFUSED` in source order, None if there are none."""
-    n = len(positions)
-    if not n:
+    """Return rows of `names.REFUSED`, None if there are none.
+
+    Args:
+        places: Source, position, sequence and arrival of the records, as columns.
+        why: Rule and reason of each.
+        form: Format of the records.
+        records: What stands at these places (`pa.binary()`).
+    """
+    if not why:
         return None
-    where = np.asarray(positions, np.int64)
-    which = np.zeros(n, np.int32) if sequences is None else sequences
-    batch = pa.record_batch(
-        [
-            repeated(block.source, n),
-            pa.array(where),
-            pa.array(which, pa.int32()),
-            pa.array(np.full(n, block.arrived_us, np.int64)).cast(TIMESTAMP),
-            pa.array([STEP] * n),
-            pa.array(list(rules), pa.string()),
-            pa.array(list(reasons), pa.string()),
-            pa.array([form] * n),
-            records,
-        ],
-        schema=REFUSED,
-    )
-    order = np.lexsort((which, where))
-    return batch if (np.diff(order) == 1).all() else batch.take(pa.array(order))
+    rules, reasons = zip(*why, strict=True)
+    said = [pa.array(column, pa.string()) for column in ([STEP] * len(why), rules, reasons)]
+    forms = pa.array([form] * len(why), pa.string())
+    return pa.record_batch([*places[:4], *said, forms, records], schema=REFUSED)
+
+
+def of_rows(rows: pa.RecordBatch, failures: Failures, decoded: Decoded) -> pa.RecordBatch | None:
+    """Return the refusals of rows that were decoded and then failed."""
+    taken = rows.select([SOURCE, POSITION, SEQUENCE, ARRIVED]).take(pa.array(failures.bad()))
+    why = [failures.first[i] for i in failures.bad().tolist()]
+    return refusals(taken.columns, why, decoded.format, decoded.records(taken[POSITION]))
+
+
+def joined(first: pa.RecordBatch | None, second: pa.RecordBatch | None) -> pa.RecordBatch | None:
+    """Return the refusals of one block in source order."""
+    if first is None or second is None:
+        return second if first is None else first
+    both = pa.Table.from_batches([first, second]).unify_dictionaries().combine_chunks()
+    return both.sort_by([(POSITION, "ascending"), (SEQUENCE, "ascending")]).to_batches()[0]
 
 
 def refuse_long(long: LongRecord) -> pa.RecordBatch:
-    """Return the row of REFUSED for a record that was not held: where it is and its hash."""
-    pointer = (
-        f'{{"position": {long.start}, "bytes": {long.end - long.start}, "sha256": "{long.sha256}"}}'
-    )
+    """Return the row of REFUSED for a record that was not held: a pointer to it and its hash."""
+    pointer = {"source": long.source, "start": long.start, "end": long.end, "sha256": long.sha256}
+    reason = f"record must be at most {long.limit} bytes; raise source.batch.files.max_record_bytes"
     batch = refusals(
-        long,
-        positions=[long.start],
-        rules=["record_length"],
-        reasons=[
-            f"record must be at most {long.limit} bytes; raise source.batch.files.max_record_bytes"
-        ],
-        form="pointer",
-        records=pa.array([pointer.encode()], pa.binary()),
+        position_columns(long, np.array([long.start])),
+        [("record_length", reason)],
+        "pointer",
+        pa.array([json.dumps(pointer).encode()], pa.binary()),
     )
     assert batch is not None  # noqa: S101  # it has one row
     return batch

@@ -10,9 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.contract import Column, Contract
-from schemas.names import POSITION_FIELDS
-from transforms.decode.refusals import position_columns
-from transforms.sources.blocks import Block
+from schemas.names import POSITION_FIELDS, TIMESTAMP
+from transforms.sources.blocks import Block, LongRecord
 
 
 @dataclass
@@ -49,37 +48,43 @@ def nested(column: Column) -> bool:
     return column.logical in ("object", "array")
 
 
-def not_declared(column: Column) -> pa.Array:
-    """Return no values of a column's type."""
-    return pa.nulls(0, column.type)
+def position_columns(
+    block: Block | LongRecord,
+    positions: NDArray[np.int64],
+    sequences: NDArray[np.int32] | None = None,
+) -> list[pa.Array]:
+    """Return the columns of `names.POSITION_FIELDS` for rows of a block; no watermark."""
+    n = len(positions)
+    return [
+        pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([block.source])),
+        pa.array(positions, pa.int64()),
+        pa.array(np.zeros(n, np.int32) if sequences is None else sequences, pa.int32()),
+        pa.array(np.full(n, block.arrived_us, np.int64)).cast(TIMESTAMP),
+        pa.nulls(n, TIMESTAMP),
+    ]
 
 
 def rows_of(
     contract: Contract,
-    block: Block,
     columns: Mapping[str, pa.Array],
     failures: Failures,
-    positions: NDArray[np.int64],
-    sequences: NDArray[np.int32] | None = None,
+    places: list[pa.Array],
 ) -> pa.RecordBatch:
     """Return the rows that break no rule: columns that are read, path columns, position columns.
 
     Args:
         contract: Says which columns, and in which order.
-        block: Where the rows are from.
         columns: By name (path columns by path), the values of all rows; null for those left out.
         failures: Which rows to leave out.
-        positions: `_position` of all rows.
-        sequences: `_sequence` of all rows, if not 0.
+        places: `position_columns` of all rows.
     """
-    fields: list[pa.Field] = []
-    arrays: list[pa.Array] = []
-    wanted = [(c.name, c) for c in contract.columns if c.read]
-    wanted += [(c.path, c) for c in contract.path_columns()]
-    for name, column in wanted:
-        fields.append(pa.field(name, column.type))
-        found = columns.get(name)
-        arrays.append(pa.nulls(failures.rows, column.type) if found is None else found)
-    arrays += position_columns(block, positions, sequences)
-    batch = pa.record_batch(arrays, schema=pa.schema([*fields, *POSITION_FIELDS]))
+    wanted = {c.name: c for c in contract.columns if c.read}
+    wanted |= {c.path: c for c in contract.path_columns()}
+    arrays = [
+        columns[name] if name in columns else pa.nulls(failures.rows, column.type)
+        for name, column in wanted.items()
+    ]
+    fields = [pa.field(name, column.type) for name, column in wanted.items()]
+    schema = pa.schema([*fields, *POSITION_FIELDS])
+    batch = pa.record_batch([*arrays, *places], schema=schema)
     return batch if not failures.first else batch.take(pa.array(failures.good()))

@@ -18,10 +18,26 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import UsageError
 from transforms.sources.lines import Bytes, Skipper, first_line
 
 _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
 _PATIENCE = 32
+
+
+def delimiter_byte(delimiter: str) -> int:
+    """Return a delimiter as the byte it is.
+
+    Raises:
+        UsageError: If it is not one ASCII character that fields can be told by.
+    """
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        msg = (
+            "a CSV delimiter must be one ASCII character, no quote and no line end; "
+            f"got {delimiter!r}; set source.batch.files.delimiter"
+        )
+        raise UsageError(msg)
+    return ord(delimiter)
 
 
 @cache
@@ -84,7 +100,9 @@ def records(data: Bytes, delimiter: int = 44) -> Records:
             return Records(np.concatenate(done), open=is_open, odd=tuple(odd))
         done.append(np.array([end]))
         start = end
-    return _one_by_one(data, start, delimiter, done, odd)
+    rest, is_open = _one_by_one(data, start, delimiter)
+    every = np.concatenate([*done, np.array(rest, np.int64)])
+    return Records(every, open=is_open, odd=(*odd, start, *rest))
 
 
 def _first_misplaced(data: Bytes, quotes: NDArray[np.int64], start: int, delimiter: int) -> int:
@@ -113,13 +131,14 @@ def _one(data: Bytes, start: int, delimiter: int) -> tuple[int, bool]:
     return (end, False) if int(data[end - 1]) == _NEWLINE and end > start else (0, False)
 
 
-def _one_by_one(data: Bytes, start: int, delimiter: int, done: list[NDArray[np.int64]]) -> Records:
+def _one_by_one(data: Bytes, start: int, delimiter: int) -> tuple[list[int], bool]:
+    """Return the ends of all records from `start` on, and whether what follows is open."""
     ends: list[int] = []
     end, is_open = _one(data, start, delimiter)
     while end:
         ends.append(end)
         end, is_open = _one(data, end, delimiter) if end < len(data) else (0, False)
-    return Records(np.concatenate([*done, np.array(ends, np.int64)]), open=is_open)
+    return ends, is_open
 
 
 @dataclass(frozen=True)
