@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 
 from schemas.names import TIMESTAMP
@@ -22,11 +21,12 @@ from tests.faults import synthetic
 from transforms.commit import committer, intent
 from transforms.commit.committer import Committer
 from transforms.commit.lake import Lake
+from transforms.commit.sqlite_catalog import SqliteCatalog
 
 IS_OPEN, FINISH = intent.is_open, committer.finish
 
 
-class Liar(SqlCatalog):
+class Liar(SqliteCatalog):
     """Lands and denies it, refuses without landing, lands late; dies or stops before or after."""
 
     lie = kill = stop = 0.0
@@ -98,11 +98,9 @@ def break_rule(name: str) -> None:
         intent._land = _land_blindly
 
 
-def lake_of(root: Path, kind: type[SqlCatalog] = SqlCatalog) -> Lake:
+def lake_of(root: Path, kind: type[SqliteCatalog] = SqliteCatalog) -> Lake:
     """The lake as the job sees it."""
-    catalog = kind(
-        "lake", uri=f"sqlite:///{root}/catalog.db?timeout=20", warehouse=f"file://{root}"
-    )
+    catalog = kind("lake", root / "catalog.db", f"file://{root}", busy_s=20)
     return Lake(catalog, "synthetic")
 
 

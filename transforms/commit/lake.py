@@ -21,6 +21,7 @@ from schemas.plan import Plan
 from transforms.commit import evolve
 from transforms.commit.journal import tail
 from transforms.commit.patience import patience
+from transforms.commit.sqlite_catalog import SqliteCatalog
 from transforms.commit.table_info import TableInfo
 from transforms.commit.tables import lake_tables
 
@@ -186,16 +187,12 @@ def open_lake(plan: Plan) -> Lake:
 
 def local_catalog(root: Path) -> Catalog:
     """Open (or make) the SQLite catalog of a lake folder."""
-    from pyiceberg.catalog.sql import SqlCatalog  # noqa: PLC0415 - half a second, not for workers
-
     root = root.resolve()
     if {"?", "#"} & set(str(root)):
         msg = f"the output folder's name must be free of ? and #; got {root}; choose another --out"
         raise UsageError(msg)
     root.mkdir(parents=True, exist_ok=True)
-    return SqlCatalog(
-        "lake", uri=f"sqlite:///{root}/catalog.db?timeout=30", warehouse=f"file://{root}"
-    )
+    return SqliteCatalog("lake", root / "catalog.db", f"file://{root}")
 
 
 def files_at(table: Table, snapshot: int | None, row_filter: Any = None) -> list[DataFile]:

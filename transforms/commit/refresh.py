@@ -155,10 +155,8 @@ def _computed(
 
 
 def _touched(aggregate: Aggregate, kept: Kept) -> np.ndarray:
-    new = kept.landed(kept.new, aggregate.event_time)
-    parts = [
-        touched(aggregate, pa.Table.from_batches([b])) for b in _rows(aggregate, kept.info, new)
-    ]
+    column = [aggregate.event_time]
+    parts = [touched(aggregate, read_file(kept.info, file, column)) for file in kept.new]
     return np.unique(np.concatenate(parts)) if parts else np.array([], np.int64)
 
 

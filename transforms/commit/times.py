@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from pyiceberg.manifest import DataFile, ManifestFile
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
+from schemas.errors import CommitError
 from transforms.commit.bounds import bounds
 
 FOREVER = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))
@@ -89,4 +90,11 @@ class FileTimes:
 def _manifests(table: Table, snapshot: int | None) -> Iterator[ManifestFile]:
     found = None if snapshot is None else table.snapshot_by_id(snapshot)
     if found is not None:
-        yield from found.manifests(table.io)
+        for manifest in found.manifests(table.io):
+            if manifest.content == ManifestContent.DELETES:
+                msg = (
+                    f"rows of {'.'.join(table.name())} must be removed by Penstock only; got a "
+                    "delete file of another writer; compact the table there, and rebuild"
+                )
+                raise CommitError(msg)
+            yield manifest

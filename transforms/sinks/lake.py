@@ -144,7 +144,6 @@ class _File:
         self._info, self._partition = info, partition
         self._path = "/".join(filter(None, (info.location, "data", partition.path, name)))
         self._stream = io.new_output(self._path).create()
-        self._metadata: list[pq.FileMetaData] = []
         self._schema = first.schema
         self._writer = pq.ParquetWriter(
             self._stream,
@@ -153,7 +152,6 @@ class _File:
             compression_level=1,
             store_schema=False,
             write_batch_size=1 << 14,
-            metadata_collector=self._metadata,
             **encodings(first),
         )
 
@@ -172,7 +170,7 @@ class _File:
         self._stream.close()
         info = self._info
         statistics = data_file_statistics_from_parquet_metadata(
-            parquet_metadata=self._metadata[0],
+            parquet_metadata=self._writer.writer.metadata,
             stats_columns=compute_statistics_plan(info.schema, info.properties),
             parquet_column_mapping=parquet_path_to_id_mapping(info.schema),
         )

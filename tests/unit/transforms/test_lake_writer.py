@@ -157,6 +157,22 @@ def test_a_null_in_a_required_column_is_refused(table: Loaded) -> None:
         writer.close()
 
 
+def test_batches_may_differ_in_how_they_are_encoded(table: Loaded) -> None:
+    catalog, loaded = table
+    writer = FileWriter(TableInfo.of(loaded), group_rows=2500)
+    plain = rows(0, 1000).set_column(6, "_source", pa.array(["s"] * 1000))
+    large = rows(1000, 1000).set_column(0, "id", pa.array(["i"] * 1000, pa.large_string()))
+    for batch in (plain, large, rows(2000, 1000), rows(3000, 1000), plain):
+        writer.write(batch)
+    send(catalog, loaded, Files(writer.close(), []), {}, keep=10)
+    loaded = catalog.load_table("a.t")
+    read = read_at(loaded, loaded.current_snapshot().snapshot_id, ["id", "_source", "_position"])
+    both = sorted(zip(read["_position"].to_pylist(), read["_source"].to_pylist(), strict=True))
+    assert both[0:2] == [(0, "s"), (0, "s")]
+    assert both[-1][0] == 3999
+    assert len(both) == 5000
+
+
 def test_files_roll_at_their_size_and_rows_of_one_call_stay_together(table: Loaded) -> None:
     _, loaded = table
     writer = FileWriter(TableInfo.of(loaded), target_bytes=30_000, group_rows=1000)
