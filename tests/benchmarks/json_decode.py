@@ -76,7 +76,7 @@ def duck(path: Path) -> None:
         "properties:'JSON'}"
     )
     con.sql(
-        f"select *, properties->>'$.email' email, (properties->>'$.amount')::double amount "  # noqa: S608
+        f"select *, properties->>'$.email' email, (properties->>'$.amount')::double amount "
         f"from read_json('{path}', format='newline_delimited', ignore_errors=true, "
         f"columns={columns}) where event_id is not null and event_time is not null"
     ).to_arrow_table()
@@ -103,7 +103,7 @@ def stages(blocks: list[Block], path: Path) -> dict[str, Callable[[], object]]:
     }
     pairs = list(zip(texts, emails, strict=True))
     out["replace an e-mail"] = lambda: [len(edits.replace(t, EMAIL, e)) for t, e in pairs]
-    paths = [c for c in contract().path_columns()]
+    paths = list(contract().path_columns())
     out["extract two paths"] = lambda: [len(edits.extract(t, paths)) for t in texts]
     out["general way"] = lambda: [
         len(Finder(decoder._finder.paths, learns=False).find(_scan(b))) for b in blocks[:2]

@@ -1,4 +1,4 @@
-"""Edits and reads of open objects: columns of JSON texts, changed in place and not re-serialised."""
+"""Edits and reads of open objects: columns of JSON texts, changed in place."""
 
 from __future__ import annotations
 
