@@ -79,6 +79,23 @@ def test_a_replaced_value_is_the_new_one_and_nothing_else_changes(
     assert values(got) == want
 
 
+@settings(max_examples=60, deadline=None)
+@given(texts(), st.permutations([("email",), ("a", "email"), ("é",), ('q"',)]), st.data())
+def test_values_at_several_paths_are_replaced_at_once(
+    rows: list[str | None], paths: list[tuple[str, ...]], data: st.DataObject
+) -> None:
+    some = st.lists(st.sampled_from([None, "x", 'y"']), min_size=len(rows), max_size=len(rows))
+    new = {path: data.draw(some) for path in paths[: data.draw(st.integers(1, 4))]}
+    want = [None if row is None else oracle.as_json(row) for row in rows]
+    for path, column_ in new.items():
+        for row, value in zip(want, column_, strict=True):
+            at = holder(row, path)
+            if at is not None and value is not None:
+                at[path[-1]] = value
+    arrays = {path: pa.array(column_, S) for path, column_ in new.items()}
+    assert values(JsonText().replace_all(pa.array(rows, S), arrays)) == want
+
+
 @settings(max_examples=100, deadline=None)
 @given(texts(), PATHS)
 def test_a_removed_key_is_gone_and_nothing_else_changes(
