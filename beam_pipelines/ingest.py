@@ -26,12 +26,13 @@ from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
 from transforms.deduplicate import Deduplicate, Held
-from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
-from transforms.lookups import load_lookup
-from transforms.middle import Refine
+from transforms.keys import DEFAULT_REFERENCE, make_default_key
+from transforms.land import CommitOnce, Reads, UnbalancedError, WriteFiles
+from transforms.middle import Refine, RowSteps
 from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
 from transforms.sources.files import Discovery, Slice, discover
+from transforms.sources.identity import remember, remembered
 from transforms.spill import Spill, open_spill
 
 
@@ -42,6 +43,7 @@ class Outputs(NamedTuple):
     refused: PCollection[pa.RecordBatch]
     removed: PCollection[pa.RecordBatch]
     reads: PCollection[Read]
+    footprints: PCollection[pa.RecordBatch]
     panes: dict[str, PCollection[pa.RecordBatch]]
 
 
@@ -87,13 +89,15 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         removed.append(refined.removed)
         refused.append(refined.refused)
     panes = {
-        a.name: rows | a.name >> AggregateWindows(a, plan.hash_partitions) for a in plan.aggregates
+        a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads)
+        for a in plan.aggregates
     }
     return Outputs(
         rows,
         tuple(refused) | "AllRefused" >> beam.Flatten(),
         tuple(removed) | "AllRemoved" >> beam.Flatten(),
         admitted.reads,
+        admitted.footprints,
         panes,
     )
 
@@ -123,7 +127,7 @@ def build(
         lambda batch: Landed(removed=batch)
     ).with_output_types(Landed)
     landed = (kept_files, refused_files, removed) | "Landed" >> beam.Flatten()
-    _ = landed | CommitOnce(commit, outputs.reads, outputs.panes)
+    _ = landed | CommitOnce(commit, outputs.reads, outputs.footprints, outputs.panes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,23 +137,24 @@ class Commit:
     plan: Plan
     run_id: str
     started: float
-    sources: pa.Table
     recompute: tuple[str, ...]
     rebuild: bool
     result: str
 
     def __call__(
-        self, reads: Reads, landed: Sequence[Landed], panes: dict[str, pa.Table]
+        self,
+        reads: Reads,
+        footprints: Sequence[pa.RecordBatch],
+        landed: Sequence[Landed],
+        panes: dict[str, pa.Table],
     ) -> str:
         """Balance what was read against what became of it, then commit."""
         counts = _destinies(self.plan, reads, landed)
         lake = open_lake(self.plan)
-        committed = Committer(
-            lake, self.plan, run_id=self.run_id, started=self.started
-        ).commit(
+        committed = Committer(lake, self.plan, run_id=self.run_id, started=self.started).commit(
             [*landed, Landed(done=reads.done)],
             panes,
-            sources=self.sources,
+            sources=pa.Table.from_batches([remember(footprints)]),
             recompute=self.recompute,
             rebuild=self.rebuild,
         )
@@ -181,7 +186,7 @@ def _destinies(plan: Plan, reads: Reads, landed: Sequence[Landed]) -> dict[str, 
             f"every record read must have one destiny; read {counts['read']} but kept, refused and "
             f"removed {total}; a step loses or makes rows: nothing was written"
         )
-        raise Unbalanced(msg)
+        raise UnbalancedError(msg)
     return counts
 
 
@@ -243,9 +248,15 @@ def ingest(
     lake.prepare(plan)
     committer = Committer(lake, plan, run_id=result.run_id, started=started)
     state = committer.ask()
-    found = discover(plan.source, plan.folder, {} if rebuild else state.sources)
+    found = discover(
+        plan.source,
+        plan.folder,
+        {} if rebuild or state.sources is None else remembered(state.sources),
+    )
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
-    _check_lookups(plan)
+    if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
+        make_default_key(plan.folder)
+    RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
         result.warnings.append(old)
@@ -254,7 +265,9 @@ def ingest(
     rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
     added: dict[str, int] = {}
     if found.slices or rebuild:
-        outcome = _run(plan, open_pipeline, lake, found, result, threads, progress, started, rebuild, recompute)
+        outcome = _run(
+            plan, open_pipeline, lake, found, result, threads, progress, started, rebuild, recompute
+        )
         rows, committed = outcome["rows"], outcome["committed"]
         added = committed["added"] if committed else {}
     elif recompute:
@@ -265,7 +278,7 @@ def ingest(
         result.warnings.append("nothing new: every table is as it was")
     result.tables = {
         name: {"rows": count, "added": added.get(name, 0)}
-        for name, count in lake.row_counts(plan).items()
+        for name, count in lake.row_counts().items()
     }
     if "warehouse" in plan.sinks:
         _follow(lake, plan, result)
@@ -292,7 +305,6 @@ def _run(
         plan=plan,
         run_id=result.run_id,
         started=started,
-        sources=found.sources,
         recompute=recompute,
         rebuild=rebuild,
         result=str(answer),
@@ -302,7 +314,6 @@ def _run(
         held = None if rebuild else _rows_near(lake, plan)
         with open_pipeline() as root:
             build(root, plan, engine, lake, found.slices, commit, held)
-        found.verify()
         return json.loads(answer.read_text(encoding="utf-8"))
     finally:
         spill.remove()
@@ -323,12 +334,6 @@ def _around_deduplicate(
     return plan.steps[: at[0]], plan.steps[at[0]], plan.steps[at[0] + 1 :]
 
 
-def _check_lookups(plan: Plan) -> None:
-    for step in plan.steps:
-        if step.kind == "enrich":
-            load_lookup(step, plan.folder)
-
-
 def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """Say which tables hold rows of another logic, and which aggregates must be computed anew."""
     deployed = lake.deployed_plan()
@@ -337,9 +342,11 @@ def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
     aggregates = tuple(
         a.name
         for a in plan.aggregates
-        if deployed.held.get(f"aggregate:{a.name}") != {plan.parts[f"aggregate:{a.name}"]}
+        if deployed.held.get(part := f"aggregate:{a.name}") != frozenset([plan.parts[part]])
     )
-    changed = [p for p in ("contract", "steps") if deployed.held.get(p) != {plan.parts[p]}]
+    changed = [
+        p for p in ("contract", "steps") if deployed.held.get(p) != frozenset([plan.parts[p]])
+    ]
     if not changed:
         return "", aggregates
     text = (
@@ -360,7 +367,7 @@ def _rows_near(lake: Lake, plan: Plan) -> Held | None:
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
-        loaded: Loaded = warehouse.load(commits_after(lake, plan, warehouse.seq()))
+        loaded: Loaded = warehouse.load(commits_after(lake, warehouse.seq()))
     except WarehouseBusyError as error:
         result.warnings.append(str(error))
         return

@@ -8,12 +8,12 @@ text survives. An expression is a function of its row alone: the same in any bat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -21,8 +21,10 @@ import pyarrow as pa
 from schemas.errors import Problem, SpecError
 from schemas.functions import Functions
 from schemas.sql_engine import BATCH, connect
-from schemas.sql_tree import Node, Refusal, Resolver, alike, parse, render
-from schemas.sql_types import lake_type
+from schemas.sql_tree import Node, Refusal, Resolver, alike, is_text, parse, render
+from schemas.sql_types import lake_type, quote
+
+_T = TypeVar("_T")
 
 
 class Place(NamedTuple):
@@ -38,7 +40,8 @@ class Expression:
 
     Attributes:
         text: As a person wrote it.
-        sql: What runs: DuckDB SQL over the columns of a relation, cast to `type`.
+        sql: What runs: DuckDB SQL over the columns of a relation, of type `type`; the quoted name
+            alone where the expression is a column.
         type: Arrow type of the result.
         columns: Names of the batch columns that it reads, in schema order.
     """
@@ -76,6 +79,29 @@ def check(
         raise SpecError([Problem(place.file, place.line, str(refusal))]) from None
 
 
+class Call(NamedTuple):
+    """A function call at the top of an expression: its name, small, and its arguments as SQL."""
+
+    function: str
+    arguments: tuple[str, ...]
+
+
+def call_of(text: str, *, place: Place) -> Call:
+    """Take a measure apart: `sum(a + b)` is `sum` of `(a + b)`.
+
+    Args:
+        text: SQL; `count(*)` has no arguments.
+        place: File and line, for the error.
+
+    Raises:
+        SpecError: The text is anything else than one plain call.
+    """
+    try:
+        return _checker().call(text)
+    except Refusal as refusal:
+        raise SpecError([Problem(place.file, place.line, str(refusal))]) from None
+
+
 @cache
 def _checker() -> _Checker:
     return _Checker()
@@ -91,13 +117,31 @@ class _Checker:
 
     def check(self, text: str, schema: pa.Schema, expect: pa.DataType | None) -> Expression:
         with self._lock:
-            try:
-                return self._check(text, schema, expect)
-            except RecursionError:
-                msg = "expression must be simpler; got one nested too deep; split it into steps"
-                raise Refusal(msg) from None
-            except duckdb.Error as error:
-                raise Refusal(_explain(error)) from None
+            return self._guarded(lambda: self._check(text, schema, expect))
+
+    def _guarded(self, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except RecursionError:
+            msg = "expression must be simpler; got one nested too deep; split it into steps"
+            raise Refusal(msg) from None
+        except duckdb.Error as error:
+            raise Refusal(_explain(error)) from None
+
+    def call(self, text: str) -> Call:
+        with self._lock:
+            node = self._guarded(lambda: parse(self._connection, text))
+            plain = node["class"] == "FUNCTION" and not node["is_operator"] and not node["schema"]
+            if not plain or node["filter"] or node["distinct"] or node["order_bys"]["orders"]:
+                msg = (
+                    f"measure must be one plain function call; got `{text[:60]}`; "
+                    "write for example sum(amount)"
+                )
+                raise Refusal(msg)
+            name = node["function_name"].lower()
+            arguments = [a["expression"] for a in node["arguments"]]
+            written = self._guarded(lambda: [render(self._connection, a) for a in arguments])
+            return Call("count" if name == "count_star" else name, tuple(written))
 
     def _check(self, text: str, schema: pa.Schema, expect: pa.DataType | None) -> Expression:
         resolver = Resolver(schema, self._functions)
@@ -108,7 +152,7 @@ class _Checker:
             self._check_alike(group)
         sql = render(self._connection, tree)
         found = self._type(sql)
-        known = lake_type(found)
+        known = lake_type(found, expect)
         if known is None:
             msg = (
                 f"expression must give a type that a table can hold; got {found}; "
@@ -118,7 +162,10 @@ class _Checker:
         if expect is not None and known[0] != expect:
             msg = f"expression must give {expect}; got {known[0]}; compare or CAST it"
             raise Refusal(msg)
-        sql = f"CAST({sql} AS {known[1]})"
+        if str(found) != known[1]:
+            sql = f"CAST({sql} AS {known[1]})"
+        elif tree["class"] == "COLUMN_REF":
+            sql = quote(columns[0])
         if not columns:
             # A constant that cannot be computed would refuse every row.
             self._connection.sql(f"SELECT {sql}").fetchall()
@@ -142,10 +189,10 @@ class _Checker:
 
     def _check_alike(self, group: list[Node]) -> None:
         """Refuse text beside numbers: DuckDB would convert each value, and fail on some rows."""
-        texts = [node for node in group if _is_text(node)]
-        others = [node for node in group if not _is_text(node)]
+        texts = [node for node in group if is_text(node)]
+        others = [node for node in group if not is_text(node)]
         types = list(self._types(others))
-        wanted = next((kind for kind in types if str(kind) not in ("VARCHAR", "NULL")), None)
+        wanted = next((k for k in types if str(k) != "VARCHAR" and k.id != "null"), None)
         if wanted is None or wanted.id in ("list", "struct", "array", "map"):
             return
         if any(str(kind) == "VARCHAR" for kind in types):
@@ -171,10 +218,6 @@ class _Checker:
                 yield self._type(render(self._connection, node))
             except duckdb.Error:
                 continue  # the parameter of a lambda, or an error that the whole will show
-
-
-def _is_text(node: Node) -> bool:
-    return bool(node["class"] == "CONSTANT" and node["literal"]["kind"] == "STRING")
 
 
 def _explain(error: duckdb.Error) -> str:

@@ -49,11 +49,12 @@ class Step:
         kind: deduplicate, derive, filter, enrich or python.
         parameters: Kind-specific, JSON-like:
             deduplicate: {"by": [path, ...], "horizon_us": int}
-            derive: {"columns": {name: sql, ...}}
-            filter: {"keep": sql}
+            derive: {"columns": {name: schemas.expressions.Expression, ...}}
+            filter: {"keep": schemas.expressions.Expression}
             enrich: {"table": str, "from": FileSource, "on": {row column: lookup column},
                      "add": {new name: {"column": lookup column, "type": logicalType}}}
-            python: {"call": "module:function", "columns": {name: logicalType} | None}
+            python: {"call": "module:function", "columns": {name: logicalType} | None,
+                     "code": SHA-256 of the module's file in the pipeline folder, or None}
         input: Arrow schema of contract, derived and path columns before this step.
         output: The same after it.
         taint: Names of output columns that hold clear personal data.
@@ -117,6 +118,11 @@ class Aggregate:
     input: pa.Schema
     event_time: str
     hash_key: int
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Names of `group_by` in the aggregate's table: a path's dots are no part of a name."""
+        return tuple(name.replace(".", "_") for name in self.group_by)
 
 
 @dataclass(frozen=True, kw_only=True)

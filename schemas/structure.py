@@ -40,8 +40,8 @@ def check_structure(problems: Problems, schema: dict[str, Any]) -> list[NodePath
     """Add a problem for each place where the file breaks the schema.
 
     Of `oneOf` and `anyOf` only the branch that fits best is reported. A schema may carry
-    `x-message` beside a keyword's schema (`{"pattern": ..., "x-message": "must be a name"}`):
-    it is used instead of `must match the pattern ...`.
+    `x-message` beside its keywords (`{"pattern": ..., "x-message": "must be a name"}`): it replaces
+    `must match the pattern ...`, though not `must be text`.
 
     Args:
         problems: Where to add; it holds the file.
@@ -74,33 +74,55 @@ def _explain(error: ValidationError, base: NodePath) -> Iterator[tuple[NodePath,
 
 
 def _best_branch(error: ValidationError, path: NodePath) -> Iterator[tuple[NodePath, str]]:
+    """Explain a value that fits none of several forms by the form it comes closest to."""
     branches: dict[int, list[ValidationError]] = {}
     for inner in error.context or ():
         branches.setdefault(int(inner.relative_schema_path[0]), []).append(inner)
-    # A branch that fails on the value as a whole (its type, a missing or unknown key) is further
-    # away than one that fails inside it.
-    whole = ("type", "required", "additionalProperties", "const", "enum")
-    ranked = sorted(
+    if not branches:  # fits several of `oneOf`
+        yield path, f"{_place(path)} must be of one form; got a mix of several; remove one"
+        return
+    kinds = [e.validator_value for e in error.context or () if _is_whole(e, "type")]
+    if len(kinds) == len(branches):
+        names = [_TYPES.get(k, str(k)) for k in kinds if isinstance(k, str)]
+        found = f"got {quoted(error.instance)}; correct it"
+        yield path, f"{_place(path)} must be {' or '.join(dict.fromkeys(names))}; {found}"
+        return
+    lacks: list[Any] = [
+        e for errors in branches.values() for e in errors if _is_whole(e, "required")
+    ]
+    known = [key for e in lacks if len(keys := list(e.validator_value)) == 1 for key in keys]
+    if isinstance(error.instance, dict) and len(set(known)) == len(branches):
+        keys = [key for key in error.instance if key not in _properties(branches)]
+        got = quoted(keys[0]) if keys else quoted(error.instance)
+        must = f"{_place(path)} must have one of the keys {', '.join(known)}"
+        hint = did_you_mean(keys[0], known) if keys else "add one"
+        yield path, f"{must}; got {got}; {hint}"
+        return
+    # A branch that fails on the value as a whole is further away than one that fails inside it.
+    best = min(
         branches.values(),
         key=lambda errors: (
-            any(e.validator == "type" and not e.relative_path for e in errors),
-            sum(e.validator in whole and not e.relative_path for e in errors),
+            any(_is_whole(e, "type") for e in errors),
+            sum(not e.relative_path for e in errors),
             len(errors),
         ),
     )
-    best = ranked[0]
-    kinds = [e.validator_value for e in error.context or () if _is_type(e)]
-    if len(kinds) == len(branches):
-        names = [_TYPES.get(k, str(k)) for k in kinds if isinstance(k, str)]
-        found = f"got {quoted(error.instance)}; write one of these"
-        yield path, f"{_place(path)} must be {' or '.join(dict.fromkeys(names))}; {found}"
-        return
     for inner in best:
         yield from _explain(inner, path)
 
 
-def _is_type(error: ValidationError) -> bool:
-    return error.validator == "type" and not error.relative_path
+def _is_whole(error: ValidationError, validator: str) -> bool:
+    return error.validator == validator and not error.relative_path
+
+
+def _properties(branches: dict[int, list[ValidationError]]) -> set[str]:
+    schemas: list[Any] = [e.schema for errors in branches.values() for e in errors]
+    return {
+        key
+        for schema in schemas
+        if isinstance(schema, dict)
+        for key in schema.get("properties", {})
+    }
 
 
 def _unknown_keys(error: Any, path: NodePath) -> Iterator[tuple[NodePath, str]]:
@@ -109,13 +131,17 @@ def _unknown_keys(error: Any, path: NodePath) -> Iterator[tuple[NodePath, str]]:
     for key in error.instance:
         if key not in known:
             hint = did_you_mean(key, known) or "remove it"
-            yield (*path, key), f"a key{where} must be one we know; got {quoted(key)}; {hint}"
+            yield (
+                (*path, key),
+                f"a key{where} must be one that is known here; got {quoted(key)}; {hint}",
+            )
 
 
 def _missing_keys(error: Any, path: NodePath) -> Iterator[tuple[NodePath, str]]:
-    # jsonschema makes one error for each missing key, the name only in its text.
-    key = error.message.split("'")[1] if "'" in error.message else ""
-    similar = did_you_mean(key, (k for k in error.instance if k not in error.validator_value))
+    # jsonschema makes one error for each missing key and names it only at the start of its text.
+    key = next(k for k in error.validator_value if error.message.startswith(repr(k)))
+    strange = (k for k in error.instance if k not in error.schema.get("properties", {}))
+    similar = did_you_mean(key, strange)
     hint = f"rename {similar[13:-1]}" if similar.startswith("did you mean") else "add it"
     yield path, f"{_place(path)} must have `{key}`; got none; {hint}"
 
@@ -124,12 +150,13 @@ def _place(path: NodePath) -> str:
     return f"`{dotted(path)}`" if path else "the file"
 
 
-def _must(error: Any) -> str:  # noqa: PLR0911 - one line for each keyword
+def _must(error: Any) -> str:
     """Say what must hold, what was found and what to do, for errors about one value."""
     value, argument = error.instance, error.validator_value
     got = f"got {quoted(value)}"
-    if isinstance(error.schema, dict) and "x-message" in error.schema and error.validator != "type":
-        return f"{error.schema['x-message']}; {got}; correct it"
+    ours = error.schema.get("x-message") if isinstance(error.schema, dict) else None
+    if ours and not (error.validator == "type" and argument == "string"):
+        return f"{ours}; {got}; correct it"
     match error.validator:
         case "type":
             kinds = [argument] if isinstance(argument, str) else argument
@@ -139,9 +166,10 @@ def _must(error: Any) -> str:  # noqa: PLR0911 - one line for each keyword
         case "enum":
             options = [option for option in argument if isinstance(option, str)]
             hint = did_you_mean(value if isinstance(value, str) else "", options)
+            if not hint.startswith("did you mean"):
+                hint = "correct it"
             shown = ", ".join(str(option) for option in argument)
-            known = f"one of {shown}" if len(argument) <= 20 else "a known word"
-            return f"must be {known}; {got}; {hint or 'correct it'}"
+            return f"must be {'one of ' * (len(argument) > 1)}{shown}; {got}; {hint}"
         case "const":
             return f"must be {quoted(argument)}; {got}; correct it"
         case "minimum" | "exclusiveMinimum":

@@ -91,7 +91,7 @@ def _shaped(batch: pa.RecordBatch, schema: pa.Schema, constants: dict[str, str])
     return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
-class Unbalanced(PenstockError):
+class UnbalancedError(PenstockError):
     """A step lost rows, or made some, without saying so."""
 
 
@@ -140,11 +140,13 @@ class CommitOnce(beam.PTransform[PCollection[Landed], PCollection[str]]):
         commit: Called once with what was read, all `Landed`, and the panes of each aggregate; its
             text result (JSON) is the output. Pickles; opens the lake itself.
         reads: What was read.
+        footprints: What reading says of each file.
         panes: Aggregate name -> finished panes.
     """
 
     commit: Any
     reads: PCollection[Read]
+    footprints: PCollection[pa.RecordBatch]
     panes: dict[str, PCollection[pa.RecordBatch]]
 
     @override
@@ -161,6 +163,7 @@ class CommitOnce(beam.PTransform[PCollection[Landed], PCollection[str]]):
         return start | "Commit" >> beam.ParDo(
             _Commit(self.commit),
             AsList(read),
+            AsList(self.footprints),
             AsList(together),
             *(AsList(self.panes[name]) for name in names),
         ).with_output_types(str)
@@ -175,12 +178,14 @@ class _Commit(beam.DoFn):
         self,
         names: list[str],
         reads: list[Reads],
+        footprints: list[pa.RecordBatch],
         together: list[tuple[int, Iterable[Landed]]],
         *panes: list[pa.RecordBatch],
     ) -> Iterator[str]:
         landed = [one for _, several in together for one in several]
         yield self.commit(
             reads[0] if reads else Reads({}, {}),
+            footprints,
             landed,
             {
                 name: pa.Table.from_batches(batches)

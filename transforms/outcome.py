@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import apache_beam as beam
 import numpy as np
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     refused: pa.RecordBatch | None = None
 
 
-Texts = str | Sequence[str] | pa.StringArray
+Texts: TypeAlias = str | Sequence[str] | pa.StringArray
 """One text for all rows, or one for each."""
 
 Kernel = Callable[[pa.RecordBatch], Outcome]
@@ -167,6 +167,13 @@ class StepDoFn(ThreadedDoFn):
         """Run this kernel in so many threads."""
         super().__init__(threads)
         self.kernel = kernel
+
+    @override
+    def setup(self) -> None:
+        super().setup()
+        prepare = getattr(self.kernel, "setup", None)
+        if prepare is not None:  # what a kernel reads first (a lookup, a module) may end the run
+            prepare()
 
     @override
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:

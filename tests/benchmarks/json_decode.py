@@ -116,7 +116,7 @@ def _utf8(block: Block) -> list[int]:
     return [1, *utf8_faults(lines.data, lines.start, lines.end)]
 
 
-def _scan(block: Block):  # noqa: ANN202
+def _scan(block: Block):
     lines = json_lines._lines(block)
     return scan(lines.data, lines.start, lines.end, controls=lines.controls)
 

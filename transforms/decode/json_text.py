@@ -57,17 +57,22 @@ class JsonText:
         """Pickle as new."""
         return (JsonText, ())
 
-    def replace(self, texts: pa.Array, path: Path, new: pa.Array) -> pa.Array:
+    def replace(
+        self, texts: pa.Array, path: Path, new: pa.Array, *, json: bool = False
+    ) -> pa.Array:
         """Put new values at a path: `replace_all` for one."""
-        return self.replace_all(texts, {path: new})
+        return self.replace_all(texts, {path: new}, json=json)
 
-    def replace_all(self, texts: pa.Array, new: Mapping[Path, pa.Array]) -> pa.Array:
+    def replace_all(
+        self, texts: pa.Array, new: Mapping[Path, pa.Array], *, json: bool = False
+    ) -> pa.Array:
         """Put new values at some paths, none of which is inside of another.
 
         Args:
             texts: JSON objects.
             new: By path, keys from the root: as many strings, numbers or booleans as there are
                 texts. A text that has no value there stays as it is, and so it does for a null.
+            json: Whether `new` holds JSON texts, put in as they are.
 
         Returns:
             The texts (pa.string); all bytes outside of the values are as they were.
@@ -79,10 +84,12 @@ class JsonText:
             given = pc.is_valid(fresh).to_numpy(zero_copy_only=False) & (values.kind != ABSENT)
             start, end = values.start, values.end
             # A string keeps its quotes where it can: there is less to copy.
-            quotes = not pa.types.is_string(fresh.type) or (values.kind[given] != TEXT).any()
+            plain = pa.types.is_string(fresh.type) and not json
+            quotes = not plain or bool((values.kind[given] != TEXT).any())
             if quotes:
                 start, end = start - (values.kind == TEXT), end + (values.kind == TEXT)
-            edits.append(_Edit(start, end, _encoded(fresh, quotes=quotes), given))
+            pieces = fresh if json else _encoded(fresh, quotes=quotes)
+            edits.append(_Edit(start, end, pieces, given))
         return _scattered(_spliced(docs, edits), there)
 
     def remove(self, texts: pa.Array, path: Path) -> pa.Array:

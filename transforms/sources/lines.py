@@ -282,7 +282,7 @@ class Framer:
         held = len(self._hand)
         buffer = np.empty(held + size, np.uint8)
         buffer[:held] = self._hand
-        view = memoryview(buffer)
+        view = buffer.data
         while held < len(buffer):
             n = self.stream.readinto(view[held:])
             if not n:

@@ -69,9 +69,17 @@ rows_of_a_source = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(rows_of_a_source, min_size=1, max_size=4), rows_of_a_source, st.integers(0, 7), st.booleans())
+@given(
+    st.lists(rows_of_a_source, min_size=1, max_size=4),
+    rows_of_a_source,
+    st.integers(0, 7),
+    st.booleans(),
+)
 def test_the_duplicates_are_those_of_the_definition(
-    files: list[list[tuple[str, int, int]]], held: list[tuple[str, int, int]], horizon: int, lake_is_empty: bool
+    files: list[list[tuple[str, int, int]]],
+    held: list[tuple[str, int, int]],
+    horizon: int,
+    lake_is_empty: bool,
 ) -> None:
     chunks = [
         [(f"file{f}", p * 10, i, t, c) for p, (i, t, c) in enumerate(rows)]

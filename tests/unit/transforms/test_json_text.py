@@ -169,6 +169,12 @@ def test_new_values_of_any_scalar_type_become_json(new: pa.Array, want: str) -> 
     assert values(got) == [{"a": {"b": oracle.as_json(want) if want != '"' else '"'}}]
 
 
+def test_new_values_may_be_json_already() -> None:
+    rows, new = pa.array(['{"a":"x"}', '{"a":1}', '{"a":2}']), pa.array(['{"b":[]}', "null", None])
+    got = JsonText().replace(rows, ("a",), new, json=True)
+    assert got.to_pylist() == ['{"a":{"b":[]}}', '{"a":null}', '{"a":2}']
+
+
 def test_a_slice_of_a_column_is_edited_as_itself() -> None:
     rows = pa.array(['{"a":"x"}', None, '{"a":"y"}', '{"a":"z"}']).slice(1, 2)
     assert replace(rows, ("a",), pa.array(["1", "2"])).to_pylist() == [None, '{"a":"2"}']

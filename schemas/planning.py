@@ -1,0 +1,263 @@
+"""Makes the plan: contract, pipeline file and flags become one checked, immutable value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from schemas import references
+from schemas.contract import Contract
+from schemas.contract_file import load_contract
+from schemas.errors import Problem, SpecError, UsageError
+from schemas.located import NodePath, did_you_mean, dotted
+from schemas.noted import Noted
+from schemas.pipeline_file import FILE, PipelineFile, file_source, read_pipeline
+from schemas.plan import Aggregate, FileSource, Plan
+from schemas.planning_aggregates import LATER, plan_aggregate
+from schemas.planning_steps import Flow
+from schemas.planning_tables import plan_tables
+from schemas.structure import published
+
+RUNNERS: Final = ("direct", "prism", "flink", "spark", "dataflow")
+CLOUDS: Final = ("local", "aws", "gcp")
+MODES: Final = ("batch", "stream")
+_HERE: Final = {"runner": ("direct",), "cloud": ("local",), "mode": ("batch",)}
+_SINKS_HERE: Final = ("lake", "warehouse")
+_PACKAGES: Final = ("penstock", "apache-beam", "duckdb", "polars", "pyarrow", "pyiceberg")
+_HASH_PARTITIONS: Final = 8
+_KEY: Final = "file:.penstock-key"
+"""Beside the pipeline, made on first use; `transforms.keys` reads it."""
+
+
+class Need(NamedTuple):
+    """Something of the grammar that the plan needs and this version does not run."""
+
+    at: NodePath
+    message: str
+
+
+def load_plan(
+    folder: Path,
+    *,
+    runner: str = "direct",
+    mode: str = "batch",
+    cloud: str = "local",
+    out: Path | None = None,
+    input: str | None = None,  # noqa: A002 - the flag's name
+    sinks: Sequence[str] | None = None,
+    sets: Sequence[str] = (),
+) -> Plan:
+    """Check a pipeline folder and make its plan. Reads the two files, no data and no environment.
+
+    Args:
+        folder: Holds `pipeline.yaml` and the contract it names.
+        runner: direct, prism, flink, spark or dataflow.
+        mode: batch or stream.
+        cloud: local, aws or gcp.
+        out: Where a local run leaves everything; `<folder>/out` by default.
+        input: Takes the place of the batch source's path; from the working folder if relative.
+        sinks: Only these of the file's sinks; the lake must be among them.
+        sets: Overrides of fields of the pipeline file, `a.b.c=value`.
+
+    Raises:
+        SpecError: With every problem of both files, or with what this version cannot run.
+        UsageError: A flag has no meaning.
+    """
+    _check_flags(runner=runner, mode=mode, cloud=cloud)
+    plan, needs, noted = _draft(folder, input=input, sinks=sinks, sets=sets)
+    for need in needs:
+        noted.add(need.at, need.message)
+    noted.raise_all()
+    where = (out or folder / "out").absolute()
+    return replace(plan, runner=runner, mode=mode, cloud=cloud, out=where)
+
+
+def check_pipeline(folder: Path) -> tuple[Plan, list[Problem]]:
+    """Check a pipeline folder whatever runs it, for `validate`.
+
+    Returns:
+        A plan that may need what this version lacks, and what that is.
+
+    Raises:
+        SpecError: With every problem of both files.
+    """
+    plan, needs, noted = _draft(folder)
+    located = noted.located
+    return plan, [Problem(located.file, located.line(at), message) for at, message in needs]
+
+
+def _draft(
+    folder: Path,
+    *,
+    input: str | None = None,  # noqa: A002
+    sinks: Sequence[str] | None = None,
+    sets: Sequence[str] = (),
+) -> tuple[Plan, list[Need], Noted]:
+    file, noted = read_pipeline(folder, sets)
+    problems: list[Problem] = []
+    contract = None
+    if file.contract and not (folder / file.contract).is_file():
+        others = [path.name for path in folder.glob("*.yaml") if path.name != FILE]
+        must = f"`contract` must name a file of the folder; got {file.contract!r}"
+        noted.add(("contract",), f"{must}; {did_you_mean(file.contract, others) or 'add it'}")
+    elif file.contract:
+        try:
+            contract = load_contract(folder / file.contract)
+        except SpecError as error:
+            problems += error.problems
+    plan = None
+    if contract is not None and file.name:
+        plan = _typed(folder.absolute(), file, contract, noted)
+    problems += noted.found
+    if problems or plan is None:
+        raise SpecError(problems)
+    if input is not None and file.batch is not None:
+        path = input if "://" in input else str(Path(input).absolute())
+        plan = replace(plan, source=_moved(noted, file.batch, path))
+    plan = replace(plan, sinks=_chosen(plan.sinks, sinks))
+    return plan, list(_needs(plan, file)), noted
+
+
+def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -> Plan:
+    """Check what needs types; what is wrong is noted, and the plan then of no use."""
+    flow = Flow(contract, noted, folder)
+    steps = tuple(flow.step(spec) for spec in file.steps)
+    aggregates: tuple[Aggregate, ...] = ()
+    known = published("pipeline")["properties"]
+    misspelt = any(len(path) == 1 and path[0] not in known for path in noted.paths)
+    if not noted.broken("steps") and not misspelt:  # else their columns are not known
+        aggregates = tuple(
+            plan_aggregate(spec, flow, contract=contract, pipeline=file.name, problems=noted)
+            for spec in file.aggregates
+        )
+    lake = {} if noted.broken("sinks") else file.sinks.get("lake", {})
+    tables = plan_tables(
+        file.name, contract, flow.schema, aggregates=aggregates, lake=lake, problems=noted
+    )
+    _check_timeseries(file, noted)
+    plan = Plan(
+        name=file.name,
+        contract=contract,
+        folder=folder,
+        out=folder / "out",
+        source=file.batch or FileSource(path=""),
+        steps=steps,
+        aggregates=aggregates,
+        sinks=file.sinks,
+        tables=tables,
+        hash_partitions=_HASH_PARTITIONS,
+        secret=_KEY,
+        versions=_versions(),
+    )
+    if noted:
+        return plan
+    parts = _parts(plan)
+    named = sorted(set(references.references(json.dumps(noted.located.value))))
+    return replace(plan, parts=parts, hash=_digest([parts, named]))
+
+
+def _check_timeseries(file: PipelineFile, noted: Noted) -> None:
+    known = [aggregate.name for aggregate in file.aggregates]
+    for i, name in enumerate(file.sinks.get("timeseries", {}).get("tables", ())):
+        if name not in known and not noted.broken("aggregates"):
+            at = ("sinks", "timeseries", "tables", i)
+            must = f"`{dotted(at)}` must name an aggregate; got {name!r}"
+            noted.add(at, f"{must}; {did_you_mean(name, known) or 'add one'}")
+
+
+def _moved(noted: Noted, source: FileSource, path: str) -> FileSource:
+    body = {**noted.node(("source", "batch", "files")), "path": path}
+    return replace(source, path=path, format=file_source(body).format)
+
+
+def _chosen(
+    sinks: dict[str, dict[str, Any]], only: Sequence[str] | None
+) -> dict[str, dict[str, Any]]:
+    for name in only or ():
+        if name not in sinks:
+            msg = f"--sinks must name sinks of the file; got {name!r}; {did_you_mean(name, sinks)}"
+            raise UsageError(msg)
+    if "lake" not in (sinks if only is None else only):
+        msg = (
+            "sinks must include the lake, which the others follow; got "
+            f"{', '.join(sinks if only is None else only) or 'none'}; add lake"
+        )
+        raise UsageError(msg)
+    return {name: options for name, options in sinks.items() if only is None or name in only}
+
+
+def _check_flags(**given: str) -> None:
+    known = {"runner": RUNNERS, "cloud": CLOUDS, "mode": MODES}
+    for flag, value in given.items():
+        if value not in known[flag]:
+            hint = did_you_mean(value, known[flag])
+            msg = f"{flag} must be one of {', '.join(known[flag])}; got {value!r}; {hint}"
+            raise UsageError(msg)
+        if value not in _HERE[flag]:
+            here = ", ".join(_HERE[flag])
+            msg = f"{flag} must be one that this version runs ({here}); got {value}; use {here}"
+            raise UsageError(msg)
+
+
+def _needs(plan: Plan, file: PipelineFile) -> Iterator[Need]:
+    """Yield what this version cannot run of what the plan needs."""
+    if file.batch is None:
+        must = "`source` must have the face that runs; got `stream` only"
+        yield Need(("source",), f"{must}; streams are not in this version: add `batch`")
+    for name in plan.sinks:
+        if name not in _SINKS_HERE:
+            must = f"`sinks.{name}` must be a sink that this version writes (lake, warehouse)"
+            yield Need(("sinks", name), f"{must}; got {name}; run with --sinks lake,warehouse")
+    for spec in file.steps:
+        if spec.clear:
+            at = (*spec.at[:2], "clear")
+            must = f"`{dotted(at)}` must be left out; got it; clear values are not in this version"
+            yield Need(at, f"{must}: keep the column in the contract instead")
+    for i, aggregate in enumerate(plan.aggregates):
+        at = file.aggregates[i].at
+        if aggregate.window.type == "sessions":
+            must = f"`{dotted((*at, 'windowing'))}` must be of a type that this version runs"
+            yield Need((*at, "windowing"), f"{must}; got sessions; use fixed, sliding or global")
+        for measure in aggregate.measures:
+            if measure.function in LATER:
+                here = (*at, "measures", measure.name)
+                must = f"`{dotted(here)}` must be a measure that this version computes"
+                yield Need(here, f"{must}; got {measure.function}; use avg, min, max or stddev")
+
+
+def _parts(plan: Plan) -> dict[str, str]:
+    """Hash each part that decides rows; names of steps and triggers decide none."""
+    steps = [[step.kind, step.parameters] for step in plan.steps]
+    parts = {"contract": plan.contract.hash, "steps": _digest(steps)}
+    for a in plan.aggregates:
+        window = replace(a.window, trigger=None)
+        parts[f"aggregate:{a.name}"] = _digest([window, a.group_by, a.measures, a.event_time])
+    return parts
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=_plain, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    fields = getattr(value, "__dataclass_fields__", None)
+    if fields is None:
+        return str(value)
+    # The words of an expression do not decide rows, what they mean does.
+    return {name: getattr(value, name) for name in fields if name != "text"}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
