@@ -31,7 +31,7 @@ from transforms.decode.json_text import JsonText
 from transforms.sources.blocks import Block
 
 ROWS = 2_000_000
-EMAIL, AMOUNT = ("email",), ("amount",)
+EMAIL = ("email",)
 
 
 def contract() -> Contract:
@@ -83,13 +83,12 @@ def duck(path: Path) -> None:
 
 
 def stages(blocks: list[Block], path: Path) -> dict[str, Callable[[], object]]:
-    decoder, finder, edits = JsonDecoder(contract()), Finder((EMAIL, AMOUNT)), JsonText()
+    decoder, edits = JsonDecoder(contract()), JsonText()
     decoder.decode(blocks[0])
     decoder._finder.find(_scan(blocks[0]))
     rows = [decoder.decode(b).rows for b in blocks]
     texts = [b["properties"] for b in rows]
     emails = [b["properties.email"] for b in rows]
-    del finder
     each: dict[str, Callable[[Block], object]] = {
         "lines": json_lines._lines,
         "lines, utf-8": _utf8,

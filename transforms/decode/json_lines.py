@@ -1,6 +1,6 @@
 r"""JSON lines to typed rows: a block of bytes in, a record batch and the refused records out.
 
-One JSON object a line, strictly as RFC 8259 has it and in UTF-8; `\\n` ends a line and `\\r\\n` is
+One JSON object a line, strictly as RFC 8259 has it and in UTF-8; `\n` ends a line and `\r\n` is
 taken for it; a byte order mark at the start of a source and lines of white space are passed over.
 """
 

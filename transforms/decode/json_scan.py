@@ -111,19 +111,16 @@ def scan(data: np.ndarray, starts: Ints, ends: Ints, *, controls: int = 0) -> Do
     marked = data == _BACKSLASH
     slashes = np.flatnonzero(marked) if marked.any() else np.empty(0, np.int64)
     if len(slashes):
-        quotes = _without_escaped(data, starts, ends, slashes, quotes, fault)
+        quotes = _without_escaped(data, ends, slashes, quotes, fault)
     last = _counted(quotes, ends)
     first = np.concatenate(([0], last[:-1])) if len(last) else last
+    docs = Documents(data, starts, ends, fault, quotes, first, last - first, slashes)
+    _check_slashes(docs)
     low = data < 0x20
     if np.count_nonzero(low) != controls:
-        _controls(data, starts, ends, np.flatnonzero(low), quotes, first, fault)
-    count = last - first
-    if len(slashes):
-        owner = np.searchsorted(ends, slashes, "right")
-        bare = ((np.searchsorted(quotes, slashes) - first[owner]) & 1) == 0
-        note(fault, owner[bare], Fault.GRAMMAR)
-    note(fault, (count & 1) == 1, Fault.UNCLOSED)
-    return Documents(data, starts, ends, fault, quotes, first, count, slashes)
+        _check_controls(docs, np.flatnonzero(low))
+    note(fault, (docs.count & 1) == 1, Fault.UNCLOSED)
+    return docs
 
 
 def _counted(quotes: Ints, ends: Ints) -> Ints:
@@ -171,7 +168,7 @@ def _utf8(data: np.ndarray, starts: Ints, ends: Ints, low: int, high: int) -> In
 
 
 def _without_escaped(
-    data: np.ndarray, starts: Ints, ends: Ints, slashes: Ints, quotes: Ints, fault: np.ndarray
+    data: np.ndarray, ends: Ints, slashes: Ints, quotes: Ints, fault: np.ndarray
 ) -> Ints:
     owner = np.searchsorted(ends, slashes, "right")
     new = np.ones(len(slashes), bool)
@@ -205,19 +202,20 @@ def _unicode(data: np.ndarray, ends: Ints, at: Ints, owner: Ints, fault: np.ndar
     note(fault, owner[(high | low) & ~paired], Fault.SURROGATE)
 
 
-def _controls(
-    data: np.ndarray,
-    starts: Ints,
-    ends: Ints,
-    at: Ints,
-    quotes: Ints,
-    first: Ints,
-    fault: np.ndarray,
-) -> None:
-    owner = np.searchsorted(ends, at, "right")
-    inside = owner < len(ends)
-    inside[inside] = starts[owner[inside]] <= at[inside]
-    at, owner = at[inside], owner[inside]
-    note(fault, owner[data[at] == 0], Fault.NUL)
-    quoted = ((np.searchsorted(quotes, at) - first[owner]) & 1) == 1
-    note(fault, owner[quoted], Fault.CONTROL)
+def _inside(docs: Documents, at: Ints, owner: Ints) -> np.ndarray:
+    """Which positions of texts stand inside a string."""
+    return ((np.searchsorted(docs.quotes, at) - docs.first[owner]) & 1) == 1
+
+
+def _check_slashes(docs: Documents) -> None:
+    owner = np.searchsorted(docs.ends, docs.slashes, "right")
+    note(docs.fault, owner[~_inside(docs, docs.slashes, owner)], Fault.GRAMMAR)
+
+
+def _check_controls(docs: Documents, at: Ints) -> None:
+    owner = np.searchsorted(docs.ends, at, "right")
+    real = owner < len(docs)
+    real[real] = docs.starts[owner[real]] <= at[real]
+    at, owner = at[real], owner[real]
+    note(docs.fault, owner[docs.data[at] == 0], Fault.NUL)
+    note(docs.fault, owner[_inside(docs, at, owner)], Fault.CONTROL)

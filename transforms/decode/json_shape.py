@@ -47,6 +47,7 @@ _NUMBER: Final = f"^{NUMBER_FORM}$"
 _ELEMENT: Final = r"(?:-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?|true|false|null)"
 _FLAT: Final = rf"^\[[ \t]*(?:{_ELEMENT}(?:[ \t]*,[ \t]*{_ELEMENT})*[ \t]*)?\]$"
 _WIDE: Final = 16
+_CACHED: Final = 4096
 
 
 class Values(NamedTuple):
@@ -72,7 +73,7 @@ class _Segment(NamedTuple):
 class _Place(NamedTuple):
     """Where a value is: from a byte of a segment to a byte of another.
 
-    SCALAR may be any value without a string or an object.
+    `kind` SCALAR may turn out to be any value without a string or an object.
     """
 
     kind: int
@@ -113,11 +114,12 @@ class Shape:
         if not len(rows):
             return rows, {}
         begins, fits = self._begins(docs, rows)
-        words: np.ndarray = np.ndarray(
-            (len(docs.data) - _WIDE + 1,), f"V{_WIDE}", docs.data, 0, (1,)
-        )
-        for begin, segment in zip(begins, self.segments, strict=True):
-            fits &= _holds(words, begin, segment.text)
+        wide = (len(docs.data) - _WIDE + 1,)
+        words: np.ndarray = np.ndarray(wide, f"V{_WIDE}", docs.data, 0, (1,))
+        for low in range(0, len(rows), _CACHED):  # few enough to stay in the processor's cache
+            some = slice(low, low + _CACHED)
+            for begin, segment in zip(begins, self.segments, strict=True):
+                fits[some] &= _holds(words, begin[some], segment.text)
         if not fits.all():
             rows, begins = rows[fits], [begin[fits] for begin in begins]
         kinds = {}

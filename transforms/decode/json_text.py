@@ -1,9 +1,9 @@
-"""Columnar edits of open objects: values of JSON texts are read, replaced or removed in place."""
+"""Edits and reads of open objects: columns of JSON texts, changed in place."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -23,6 +23,18 @@ _SPECIAL[[*range(0x20), *b'"\\']] = True
 _BLANK: Final = np.zeros(256, bool)
 _BLANK[list(b" \t\r\n")] = True
 _COMMA, _QUOTE = b',"'
+
+
+class _Edit(NamedTuple):
+    """Bytes [start, end) of each text, and what takes their place in the rows of a mask.
+
+    A null takes them out.
+    """
+
+    start: Ints
+    end: Ints
+    new: pa.Array
+    given: np.ndarray
 
 
 class JsonTextError(PenstockError):
@@ -48,29 +60,37 @@ class JsonText:
     def replace(
         self, texts: pa.Array, path: Path, new: pa.Array, *, json: bool = False
     ) -> pa.Array:
-        """Put new values at a path.
+        """Put new values at a path: `replace_all` for one."""
+        return self.replace_all(texts, {path: new}, json=json)
+
+    def replace_all(
+        self, texts: pa.Array, new: Mapping[Path, pa.Array], *, json: bool = False
+    ) -> pa.Array:
+        """Put new values at some paths, none of which is inside of another.
 
         Args:
             texts: JSON objects.
-            path: Keys from the root; where a text has no value there it stays as it is.
-            new: As many strings, numbers or booleans; null leaves the text as it is.
+            new: By path, keys from the root: as many strings, numbers or booleans as there are
+                texts. A text that has no value there stays as it is, and so it does for a null.
             json: Whether `new` holds JSON texts, put in as they are.
 
         Returns:
             The texts (pa.string); all bytes outside of the values are as they were.
         """
-        docs, there, (values,) = self._find(texts, (path,))
-        fresh = new if there is None else new.filter(there)
-        given = pc.is_valid(fresh).to_numpy(zero_copy_only=False) & (values.kind != ABSENT)
-        start, end = values.start.copy(), values.end.copy()
-        # A string keeps its quotes where it can: there is less to copy.
-        texts_only = pa.types.is_string(new.type) and not json
-        quoted = texts_only and bool((values.kind[given] == TEXT).all())
-        if not quoted:
-            start -= values.kind == TEXT
-            end += values.kind == TEXT
-        pieces = fresh if json else _encoded(fresh, quotes=not quoted)
-        return _scattered(_spliced(docs, start, end, pieces, given), there)
+        docs, there, found = self._find(texts, tuple(new))
+        edits = []
+        for values, column in zip(found, new.values(), strict=True):
+            fresh = column if there is None else column.filter(there)
+            given = pc.is_valid(fresh).to_numpy(zero_copy_only=False) & (values.kind != ABSENT)
+            start, end = values.start, values.end
+            # A string keeps its quotes where it can: there is less to copy.
+            plain = pa.types.is_string(fresh.type) and not json
+            quotes = not plain or bool((values.kind[given] != TEXT).any())
+            if quotes:
+                start, end = start - (values.kind == TEXT), end + (values.kind == TEXT)
+            pieces = fresh if json else _encoded(fresh, quotes=quotes)
+            edits.append(_Edit(start, end, pieces, given))
+        return _scattered(_spliced(docs, edits), there)
 
     def remove(self, texts: pa.Array, path: Path) -> pa.Array:
         """Take a key and its value out; texts that lack it stay as they are."""
@@ -80,7 +100,8 @@ class JsonText:
         start, end = values.start.copy(), values.end.copy()
         start[rows], end[rows] = _member(docs, (start - text)[rows], (end + text)[rows])
         nothing = pa.nulls(len(docs), pa.string())
-        return _scattered(_spliced(docs, start, end, nothing, values.kind != ABSENT), there)
+        edit = _Edit(start, end, nothing, values.kind != ABSENT)
+        return _scattered(_spliced(docs, [edit]), there)
 
     def extract(self, texts: pa.Array, columns: Sequence[Column]) -> dict[str, pa.Array]:
         """Read typed values, as decode did.
@@ -161,22 +182,29 @@ def _encoded(values: pa.Array, *, quotes: bool) -> pa.Array:
     return pc.binary_join_element_wise('"', values, '"', "") if quotes else values
 
 
-def _spliced(docs: Documents, start: Ints, end: Ints, new: pa.Array, given: np.ndarray) -> pa.Array:
-    """Texts with the bytes [start, end) replaced in the rows of a mask."""
-    size = len(docs)
+def _spliced(docs: Documents, edits: list[_Edit]) -> pa.Array:
+    """Texts with their edits made."""
+    size, wide = len(docs), len(edits)
     if not size:
         return pa.array([], pa.string())
-    edges = np.empty((size, 4), np.int64)
-    edges[:, 0], edges[:, 1], edges[:, 2], edges[:, 3] = docs.starts, start, end, docs.ends
+    edges = np.empty((size, 2 * wide + 2), np.int64)
+    edges[:, 0], edges[:, -1] = docs.starts, docs.ends
+    start, end = (np.stack([edit[x] for edit in edits], axis=1) for x in (0, 1))
+    order = np.argsort(start, axis=1, kind="stable")
+    edges[:, 1:-1:2] = np.take_along_axis(start, order, axis=1)
+    edges[:, 2:-1:2] = np.take_along_axis(end, order, axis=1)
     # Pieces of the old texts, then the new ones; taken in turn they lie side by side in one
-    # buffer, and every third offset bounds a whole text.
+    # buffer, and every so many offsets bound a whole text.
+    count = 2 * wide + 2
     old = pa.StringArray.from_buffers(
-        4 * size - 1, pa.py_buffer(edges.ravel().astype(np.int32)), pa.py_buffer(docs.data)
+        count * size - 1, pa.py_buffer(edges.ravel().astype(np.int32)), pa.py_buffer(docs.data)
     )
-    turn = np.arange(0, 4 * size, 4)[:, None] + np.arange(3)
-    turn[given, 1] = 4 * size - 1 + np.flatnonzero(given)
-    pieces = pa.concat_arrays([old, new]).take(pa.array(turn.ravel()))
-    offsets = np.frombuffer(pieces.buffers()[1], np.int32)[: 3 * size + 1 : 3]
+    turn = np.arange(0, count * size, count)[:, None] + np.arange(count - 1)
+    given = np.take_along_axis(np.stack([edit.given for edit in edits], axis=1), order, axis=1)
+    new = count * size - 1 + order * size + np.arange(size)[:, None]
+    turn[:, 1::2] = np.where(given, new, turn[:, 1::2])
+    pieces = pa.concat_arrays([old, *(edit.new for edit in edits)]).take(pa.array(turn.ravel()))
+    offsets = np.frombuffer(pieces.buffers()[1], np.int32)[: (count - 1) * size + 1 : count - 1]
     return pa.StringArray.from_buffers(
         size, pa.py_buffer(np.ascontiguousarray(offsets)), pieces.buffers()[2]
     )

@@ -46,6 +46,9 @@ _KINDS: Final = {
     ARRAY: "an array",
 }
 _FORMS: Final = {
+    "string": "a JSON string",
+    "boolean": "true or false",
+    "array": "a JSON array",
     "timestamp": "a timestamp such as 2026-01-31T09:30:00.123Z",
     "date": "a date such as 2026-01-31",
     "time": "a time of day such as 09:30:00",
@@ -156,22 +159,16 @@ class Reader:
 
     def _expected(self) -> str:
         column, of = self.column, self.column.type
-        if column.open or pa.types.is_struct(of):
-            return "a JSON object"
-        if pa.types.is_list(of):
-            return "a JSON array"
-        if pa.types.is_boolean(of):
-            return "true or false"
-        if pa.types.is_string(of):
-            return "a JSON string"
-        if pa.types.is_integer(of):
-            return f"a whole JSON number of {of.bit_width} bits"
+        if column.formats:
+            return f"a {column.logical} as text in the form {' or '.join(column.formats)}"
         if pa.types.is_decimal(of):
             return f"a JSON number that fits {of.precision} digits, {of.scale} after the point"
-        if pa.types.is_floating(of):
-            return f"a JSON number of {of.bit_width} bits"
-        written = f" as text in the form {' or '.join(column.formats)}" if column.formats else ""
-        return f"a {column.logical}{written}" if written else _FORMS[column.logical]
+        if _is_number(of):
+            whole = "whole " if pa.types.is_integer(of) else ""
+            return f"a {whole}JSON number of {of.bit_width} bits"
+        if column.open or pa.types.is_struct(of):
+            return "a JSON object"
+        return _FORMS["array" if pa.types.is_list(of) else column.logical]
 
     def _parsed(self, docs: Documents, values: Values, fits: np.ndarray) -> pa.Array:
         column, of = self.column, self.column.type

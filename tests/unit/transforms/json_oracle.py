@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.contract import Column, Contract
+from schemas.names import TIMESTAMP
 
 
 def column(name: str, kind: pa.DataType, logical: str, path: str = "", **more: Any) -> Column:
@@ -25,7 +26,10 @@ def contract(*columns: Column, event_time: str | None = None) -> Contract:
     )  # fmt: skip
 
 
-class Refused(Exception):
+JSON, TWICE, TYPE, REQUIRED = "json", "duplicate_key", "type", "required"
+
+
+class Refused(Exception):  # noqa: N818
     pass
 
 
@@ -48,26 +52,21 @@ def parse(line: bytes) -> dict[str, Any]:
         return dict(items)
 
     def constant(_: str) -> Any:
-        msg = "json"
-        raise Refused(msg)
+        raise Refused(JSON)
 
     try:
         text = line.decode()
         if depth(text) > 200:
-            msg = "json"
-            raise Refused(msg)
+            raise Refused(JSON)
         value = json.loads(
             text, object_pairs_hook=pairs, parse_constant=constant, parse_float=Num, parse_int=Num
         )
     except ValueError:
-        msg = "json"
-        raise Refused(msg) from None
+        raise Refused(JSON) from None
     if not isinstance(value, dict):
-        msg = "json"
-        raise Refused(msg)
+        raise Refused(JSON)
     if twice:
-        msg = "duplicate_key"
-        raise Refused(msg)
+        raise Refused(TWICE)
     return value
 
 
@@ -83,12 +82,10 @@ def depth(text: str) -> int:
 def check(value: Any) -> None:
     if isinstance(value, Num):
         if float(value) in (float("inf"), float("-inf")):
-            msg = "json"
-            raise Refused(msg)
+            raise Refused(JSON)
     elif isinstance(value, str):
         if any("\ud800" <= c <= "\udfff" for c in value):
-            msg = "json"
-            raise Refused(msg)
+            raise Refused(JSON)
     elif isinstance(value, list):
         for v in value:
             check(v)
@@ -103,8 +100,7 @@ STAMP = re.compile(
 def stamp(text: str) -> dt.datetime:
     found = STAMP.fullmatch(text)
     if not found:
-        msg = "type"
-        raise Refused(msg)
+        raise Refused(TYPE)
     y, mo, d, h, mi, s, f, z = found.groups()
     us = int((f or "0")[:6].ljust(6, "0"))
     zone = dt.UTC
@@ -112,72 +108,69 @@ def stamp(text: str) -> dt.datetime:
         if z and z not in "Zz":
             hours, minutes = int(z[1:3]), int(z[-2:]) if len(z) > 3 else 0
             if hours > 23 or minutes > 59:
-                msg = "type"
-                raise Refused(msg)
+                raise Refused(TYPE)
             shift = dt.timedelta(hours=hours, minutes=minutes)
             zone = dt.timezone(-shift if z[0] == "-" else shift)
         at = dt.datetime(int(y), int(mo), int(d), int(h), int(mi), int(s or 0), us, zone)
         return at.astimezone(dt.UTC)
     except (ValueError, OverflowError):
-        msg = "type"
-        raise Refused(msg) from None
+        raise Refused(TYPE) from None
 
 
 def convert(value: Any, c: Column) -> Any:
     """Value of a column, or Refused."""
     if value is None:
         if c.required:
-            msg = "required"
-            raise Refused(msg)
+            raise Refused(REQUIRED)
         return None
     kind = c.type
     if c.open or pa.types.is_struct(kind):
-        if not isinstance(value, dict):
-            msg = "type"
-            raise Refused(msg)
+        expect(value, dict)
         inner = {k.name: convert(value.get(k.name), k) for k in c.children}
         return value if c.open else inner
     if pa.types.is_list(kind):
-        if not isinstance(value, list):
-            msg = "type"
-            raise Refused(msg)
         items = c.items or column("items", kind.value_type, "string")
-        return [convert(v, items) for v in value]
+        return [convert(v, items) for v in expect(value, list)]
     if pa.types.is_boolean(kind):
         return expect(value, bool)
+    return scalar(value, kind)
+
+
+def scalar(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_floating(kind):
         return float(expect(value, Num))
     if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
         return exact(expect(value, Num), kind)
     if isinstance(value, Num):
-        msg = "type"
-        raise Refused(msg)
+        raise Refused(TYPE)
     text = expect(value, str)
-    if pa.types.is_timestamp(kind):
-        return stamp(text)
+    readers = {TIMESTAMP: stamp, pa.date32(): date, pa.time64("us"): clock}
+    return readers[kind](text) if kind in readers else text
+
+
+def date(text: str) -> dt.date:
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        raise Refused(TYPE)
     try:
-        if pa.types.is_date(kind):
-            if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-                msg = "type"
-                raise Refused(msg)
-            return dt.date.fromisoformat(text)
-        if pa.types.is_time(kind):
-            found = re.fullmatch(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", text, re.ASCII)
-            if not found:
-                msg = "type"
-                raise Refused(msg)
-            h, m, s, f = found.groups()
-            return dt.time(int(h), int(m), int(s or 0), int((f or "0")[:6].ljust(6, "0")))
+        return dt.date.fromisoformat(text)
     except ValueError:
-        msg = "type"
-        raise Refused(msg) from None
-    return text
+        raise Refused(TYPE) from None
+
+
+def clock(text: str) -> dt.time:
+    found = re.fullmatch(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", text, re.ASCII)
+    if not found:
+        raise Refused(TYPE)
+    h, m, s, f = found.groups()
+    try:
+        return dt.time(int(h), int(m), int(s or 0), int((f or "0")[:6].ljust(6, "0")))
+    except ValueError:
+        raise Refused(TYPE) from None
 
 
 def expect(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
-        msg = "type"
-        raise Refused(msg)
+        raise Refused(TYPE)
     return value
 
 
@@ -185,8 +178,7 @@ def exact(text: str, kind: pa.DataType) -> Any:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        msg = "type"
-        raise Refused(msg) from None
+        raise Refused(TYPE) from None
     sign, digits, exponent = value.as_tuple()
     if not any(digits):
         return 0 if pa.types.is_integer(kind) else Decimal(0)
@@ -195,17 +187,14 @@ def exact(text: str, kind: pa.DataType) -> Any:
     number, exponent = number.rstrip("0"), exponent + zeros
     scale = 0 if pa.types.is_integer(kind) else kind.scale
     if -exponent > scale or exponent > 400:
-        msg = "type"
-        raise Refused(msg)
+        raise Refused(TYPE)
     whole = int(number) * 10 ** (exponent + scale) * (-1 if sign else 1)
     if pa.types.is_integer(kind):
         if not -(2 ** (kind.bit_width - 1)) <= whole < 2 ** (kind.bit_width - 1):
-            msg = "type"
-            raise Refused(msg)
+            raise Refused(TYPE)
         return whole
     if abs(whole) >= 10**kind.precision:
-        msg = "type"
-        raise Refused(msg)
+        raise Refused(TYPE)
     return Decimal(whole).scaleb(-scale)
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.transforms import json_oracle as oracle
 from transforms.decode.json_lines import JsonDecoder
 from transforms.sources.blocks import Block
 
-_spec = importlib.util.spec_from_file_location(
-    "json_oracle", Path(__file__).with_name("json_oracle.py")
-)
-oracle = importlib.util.module_from_spec(_spec)
-sys.modules["json_oracle"] = oracle
-_spec.loader.exec_module(oracle)
 column = oracle.column
 
 S, TS = pa.string(), pa.timestamp("us", "UTC")
@@ -40,46 +32,80 @@ CONTRACT = oracle.contract(
     column("day", pa.date32(), "date"),
     column("at", pa.time64("us"), "time"),
     column(
-        "o", STRUCT, "object",
+        "o",
+        STRUCT,
+        "object",
         children=(
             column("x", pa.int32(), "integer", "o.x", required=True),
             column("y", S, "string", "o.y"),
-            column("z", pa.struct([("w", S)]), "object", "o.z",
-                   children=(column("w", S, "string", "o.z.w"),)),
+            column(
+                "z",
+                pa.struct([("w", S)]),
+                "object",
+                "o.z",
+                children=(column("w", S, "string", "o.z.w"),),
+            ),
         ),
     ),
-    column("a", pa.list_(pa.int64()), "array",
-           items=column("items", pa.int64(), "integer", "a[]")),
+    column("a", pa.list_(pa.int64()), "array", items=column("items", pa.int64(), "integer", "a[]")),
     column(
-        "l", pa.list_(ITEM), "array",
-        items=column("items", ITEM, "object", "l[]", children=(
-            column("k", S, "string", "l[].k", required=True),
-            column("v", pa.float64(), "number", "l[].v"),
-            column("o", S, "object", "l[].o", open=True),
-        )),
+        "l",
+        pa.list_(ITEM),
+        "array",
+        items=column(
+            "items",
+            ITEM,
+            "object",
+            "l[]",
+            children=(
+                column("k", S, "string", "l[].k", required=True),
+                column("v", pa.float64(), "number", "l[].v"),
+                column("o", S, "object", "l[].o", open=True),
+            ),
+        ),
     ),
     column(
-        "p", S, "object", open=True,
+        "p",
+        S,
+        "object",
+        open=True,
         children=(
             column("email", S, "string", "p.email"),
             column("amount", pa.float64(), "number", "p.amount"),
-            column("q", S, "object", "p.q", open=True,
-                   children=(column("r", S, "string", "p.q.r", required=True),)),
+            column(
+                "q",
+                S,
+                "object",
+                "p.q",
+                open=True,
+                children=(column("r", S, "string", "p.q.r", required=True),),
+            ),
             column("x", S, "object", "p.x", open=True),
         ),
     ),
-)  # fmt: skip
+)
 
 BASE: dict[str, Any] = {
-    "id": "a1", "t": "2026-01-31T09:30:00.123Z", "i": 7, "n": -1.5e3, "d": 12.25, "b": True,
-    "day": "2026-02-28", "at": "23:59:59", "o": {"x": 1, "y": "é", "z": {"w": "q"}},
-    "a": [1, 2], "l": [{"k": "v", "v": 1.0, "o": {"f": [1]}}, {"k": "w"}],
+    "id": "a1",
+    "t": "2026-01-31T09:30:00.123Z",
+    "i": 7,
+    "n": -1.5e3,
+    "d": 12.25,
+    "b": True,
+    "day": "2026-02-28",
+    "at": "23:59:59",
+    "o": {"x": 1, "y": "é", "z": {"w": "q"}},
+    "a": [1, 2],
+    "l": [{"k": "v", "v": 1.0, "o": {"f": [1]}}, {"k": "w"}],
     "p": {"email": "a@b", "amount": 1.5, "q": {"r": "s"}, "other": [{"email": 1}], "x": {}},
-}  # fmt: skip
+}
 SMALL: dict[str, Any] = {
-    "id": "b", "t": "2026-01-31 09:30:00+09:00", "n": 0, "b": None,
+    "id": "b",
+    "t": "2026-01-31 09:30:00+09:00",
+    "n": 0,
+    "b": None,
     "p": {"amount": 3, "u": "v", "email": "\\"},
-}  # fmt: skip
+}
 
 
 def styled(base: dict[str, Any], spaces: bool, ascii_: bool) -> bytes:
@@ -193,25 +219,82 @@ STRINGS = st.one_of(
     st.text(max_size=8).map(json.dumps),
     st.text(max_size=8).map(lambda s: json.dumps(s, ensure_ascii=False)),
     st.sampled_from(
-        [r'"\ud83d\ude00"', r'"\ud83d"', r'"\ude00"', r'"\ud83d\ud83d\ude00"', r'"\u0000"', r'"\/"',
-         r'"\x"', r'"\u12g4"', r'"\u12"', '"\t"', '"\x00"', '"\x7f"', r'"\\"', r'"\\\""', r'"\"', '"',
-         r'"a\\\\\"b"', r'"\ud83d\\ude00"', '"a":"b"', "'a'", '"😀"', '"\u2028"',
-         '"2026-01-31T09:30:00Z"', '"2024-02-29T23:59:59.999999999-11:30"', '"2023-02-29T00:00:00Z"',
-         '"2026-01-31"', '"2026-13-01"', '"0000-01-01"', '"0001-01-01T00:00:00+01:00"', '"12:30"',
-         '"9999-12-31T23:59:59.999999Z"', '"9999-12-31T23:59:59-00:01"', '"24:00:00"', '"12:60"',
-         '"2026-01-31t09:30z"', '"2026-01-31T09:30:00.1234567891Z"', '"2026-01-31T09:30:00+0930"',
-         '"2026-01-31T09:30:00+24:00"', '"2026-01-31T09:30:60Z"', '"2026-1-31T09:30:00Z"',
-         '"2026-01-31T09Z"', r'"2026-01-31T09:30:00\u005a"', '"12:30:00.5"', '"12:30Z"',
-         '"２０26-01-31"'],
+        [
+            r'"\ud83d\ude00"',
+            r'"\ud83d"',
+            r'"\ude00"',
+            r'"\ud83d\ud83d\ude00"',
+            r'"\u0000"',
+            r'"\/"',
+            r'"\x"',
+            r'"\u12g4"',
+            r'"\u12"',
+            '"\t"',
+            '"\x00"',
+            '"\x7f"',
+            r'"\\"',
+            r'"\\\""',
+            r'"\"',
+            '"',
+            r'"a\\\\\"b"',
+            r'"\ud83d\\ude00"',
+            '"a":"b"',
+            "'a'",
+            '"😀"',
+            '"\u2028"',
+            '"2026-01-31T09:30:00Z"',
+            '"2024-02-29T23:59:59.999999999-11:30"',
+            '"2023-02-29T00:00:00Z"',
+            '"2026-01-31"',
+            '"2026-13-01"',
+            '"0000-01-01"',
+            '"0001-01-01T00:00:00+01:00"',
+            '"12:30"',
+            '"9999-12-31T23:59:59.999999Z"',
+            '"9999-12-31T23:59:59-00:01"',
+            '"24:00:00"',
+            '"12:60"',
+            '"2026-01-31t09:30z"',
+            '"2026-01-31T09:30:00.1234567891Z"',
+            '"2026-01-31T09:30:00+0930"',
+            '"2026-01-31T09:30:00+24:00"',
+            '"2026-01-31T09:30:60Z"',
+            '"2026-1-31T09:30:00Z"',
+            '"2026-01-31T09Z"',
+            r'"2026-01-31T09:30:00\u005a"',
+            '"12:30:00.5"',
+            '"12:30Z"',
+            '"\uff12\uff1026-01-31"',
+        ],
     ),
-)  # fmt: skip
+)
 KEYS = st.one_of(
     st.sampled_from(
-        ['"id"', '"t"', '"i"', '"p"', '"o"', '"x"', '"email"', '"amount"', r'"\u0069d"', r'"em\u0061il"',
-         '"k"', '"a"', '"a "', '""', '"l"', '"é"', r'"\u00e9"', r'"\u00E9"', "id", "1"]
+        [
+            '"id"',
+            '"t"',
+            '"i"',
+            '"p"',
+            '"o"',
+            '"x"',
+            '"email"',
+            '"amount"',
+            r'"\u0069d"',
+            r'"em\u0061il"',
+            '"k"',
+            '"a"',
+            '"a "',
+            '""',
+            '"l"',
+            '"é"',
+            r'"\u00e9"',
+            r'"\u00E9"',
+            "id",
+            "1",
+        ]
     ),
     STRINGS,
-)  # fmt: skip
+)
 SPACE = st.sampled_from(["", "", "", " ", "\t", "  ", "\r", "\x0b", "\xa0"])
 SCALARS = st.one_of(NUMBERS, STRINGS)
 
@@ -250,10 +333,33 @@ def mutated(draw: st.DrawFn, source: st.SearchStrategy[bytes]) -> bytes:
         if how == 0:
             del line[at : at + draw(st.integers(1, 3))]
         elif how == 1:
-            line[at:at] = draw(st.sampled_from(
-                [b'"', b"\\", b",", b":", b"{", b"}", b"[", b"]", b" ", b"0", b"\x00", b"\xff",
-                 b"\xc3", b"\t", b"\r", b"e", b"-", b"null", b'"id":1,', b"\xef\xbb\xbf", b"\\u"]
-            ))  # fmt: skip
+            line[at:at] = draw(
+                st.sampled_from(
+                    [
+                        b'"',
+                        b"\\",
+                        b",",
+                        b":",
+                        b"{",
+                        b"}",
+                        b"[",
+                        b"]",
+                        b" ",
+                        b"0",
+                        b"\x00",
+                        b"\xff",
+                        b"\xc3",
+                        b"\t",
+                        b"\r",
+                        b"e",
+                        b"-",
+                        b"null",
+                        b'"id":1,',
+                        b"\xef\xbb\xbf",
+                        b"\\u",
+                    ]
+                )
+            )
         elif how == 2:
             line[at : at + 1] = bytes([draw(st.integers(0, 255))])
         elif how == 3:
@@ -267,20 +373,57 @@ def mutated(draw: st.DrawFn, source: st.SearchStrategy[bytes]) -> bytes:
 def revalued(draw: st.DrawFn) -> bytes:
     """A template in which one value is another, its bytes otherwise untouched."""
     line = draw(st.sampled_from(TEMPLATES)).decode()
-    old = draw(st.sampled_from(['"a1"', '"b"', "7", "12.25", "-1500.0", "true", '"q"', '"a@b"', "1.5",
-                                "0,", "[1,2]", "[1, 2]", '"2026-01-31T09:30:00.123Z"', '"23:59:59"', "null"]))  # fmt: skip
+    old = draw(
+        st.sampled_from(
+            [
+                '"a1"',
+                '"b"',
+                "7",
+                "12.25",
+                "-1500.0",
+                "true",
+                '"q"',
+                '"a@b"',
+                "1.5",
+                "0,",
+                "[1,2]",
+                "[1, 2]",
+                '"2026-01-31T09:30:00.123Z"',
+                '"23:59:59"',
+                "null",
+            ]
+        )
+    )
     new = draw(SCALARS) + ("," if old == "0," else "")
     return line.replace(old, new, 1).encode()
 
 
 LINES = st.one_of(
-    mutated(records()), mutated(st.sampled_from(TEMPLATES)), revalued(), records(),
-    VALUES.map(str.encode), st.binary(max_size=12), st.sampled_from(
-        [b"", b" ", b"\t\r", b"{}", b"{} {}", b"[]", b"null", b"{", b"\xef\xbb\xbf{}",
-         b'{"p":' + b'{"a":' * 198 + b"{}" + b"}" * 199, b'{"p":' + b'{"a":' * 199 + b"{}" + b"}" * 200,
-         b"[" * 1000, b'{"a":' * 300, b"{" * 500 + b"}" * 500]
+    mutated(records()),
+    mutated(st.sampled_from(TEMPLATES)),
+    revalued(),
+    records(),
+    VALUES.map(str.encode),
+    st.binary(max_size=12),
+    st.sampled_from(
+        [
+            b"",
+            b" ",
+            b"\t\r",
+            b"{}",
+            b"{} {}",
+            b"[]",
+            b"null",
+            b"{",
+            b"\xef\xbb\xbf{}",
+            b'{"p":' + b'{"a":' * 198 + b"{}" + b"}" * 199,
+            b'{"p":' + b'{"a":' * 199 + b"{}" + b"}" * 200,
+            b"[" * 1000,
+            b'{"a":' * 300,
+            b"{" * 500 + b"}" * 500,
+        ]
     ),
-)  # fmt: skip
+)
 ENDS = st.sampled_from([b"\n", b"\n", b"\r\n", b"\r\r\n", b"\n\n"])
 
 
@@ -292,9 +435,10 @@ def blocks(draw: st.DrawFn) -> bytes:
 
 
 SETTINGS = settings(
-    max_examples=int(os.environ.get("JSON_FUZZ", "60")), deadline=None,
+    max_examples=int(os.environ.get("JSON_FUZZ", "60")),
+    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
+)
 
 
 @SETTINGS
@@ -314,7 +458,7 @@ def test_what_was_learned_of_other_lines_changes_nothing(
 def test_lines_that_look_alike_decode_as_the_oracle_says_with_broken_ones_among_them() -> None:
     rng = random.Random(3)
     lines = []
-    for n in range(4000):
+    for n in range(1600):
         line = (
             rng.choice(TEMPLATES)
             .replace(b'"a1"', b'"%d"' % n)
