@@ -26,7 +26,8 @@ from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
 from transforms.deduplicate import Deduplicate, Held
-from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
+from transforms.keys import DEFAULT_REFERENCE, make_default_key
+from transforms.land import CommitOnce, Reads, UnbalancedError, WriteFiles
 from transforms.middle import Refine, RowSteps
 from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
@@ -88,7 +89,8 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         removed.append(refined.removed)
         refused.append(refined.refused)
     panes = {
-        a.name: rows | a.name >> AggregateWindows(a, plan.hash_partitions) for a in plan.aggregates
+        a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads)
+        for a in plan.aggregates
     }
     return Outputs(
         rows,
@@ -149,9 +151,7 @@ class Commit:
         """Balance what was read against what became of it, then commit."""
         counts = _destinies(self.plan, reads, landed)
         lake = open_lake(self.plan)
-        committed = Committer(
-            lake, self.plan, run_id=self.run_id, started=self.started
-        ).commit(
+        committed = Committer(lake, self.plan, run_id=self.run_id, started=self.started).commit(
             [*landed, Landed(done=reads.done)],
             panes,
             sources=pa.Table.from_batches([remember(footprints)]),
@@ -186,7 +186,7 @@ def _destinies(plan: Plan, reads: Reads, landed: Sequence[Landed]) -> dict[str, 
             f"every record read must have one destiny; read {counts['read']} but kept, refused and "
             f"removed {total}; a step loses or makes rows: nothing was written"
         )
-        raise Unbalanced(msg)
+        raise UnbalancedError(msg)
     return counts
 
 
@@ -248,8 +248,14 @@ def ingest(
     lake.prepare(plan)
     committer = Committer(lake, plan, run_id=result.run_id, started=started)
     state = committer.ask()
-    found = discover(plan.source, plan.folder, {} if rebuild or state.sources is None else remembered(state.sources))
+    found = discover(
+        plan.source,
+        plan.folder,
+        {} if rebuild or state.sources is None else remembered(state.sources),
+    )
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
+    if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
+        make_default_key(plan.folder)
     RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
@@ -259,7 +265,9 @@ def ingest(
     rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
     added: dict[str, int] = {}
     if found.slices or rebuild:
-        outcome = _run(plan, open_pipeline, lake, found, result, threads, progress, started, rebuild, recompute)
+        outcome = _run(
+            plan, open_pipeline, lake, found, result, threads, progress, started, rebuild, recompute
+        )
         rows, committed = outcome["rows"], outcome["committed"]
         added = committed["added"] if committed else {}
     elif recompute:
@@ -270,7 +278,7 @@ def ingest(
         result.warnings.append("nothing new: every table is as it was")
     result.tables = {
         name: {"rows": count, "added": added.get(name, 0)}
-        for name, count in lake.row_counts(plan).items()
+        for name, count in lake.row_counts().items()
     }
     if "warehouse" in plan.sinks:
         _follow(lake, plan, result)
@@ -334,9 +342,11 @@ def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
     aggregates = tuple(
         a.name
         for a in plan.aggregates
-        if deployed.held.get(f"aggregate:{a.name}") != {plan.parts[f"aggregate:{a.name}"]}
+        if deployed.held.get(part := f"aggregate:{a.name}") != frozenset([plan.parts[part]])
     )
-    changed = [p for p in ("contract", "steps") if deployed.held.get(p) != {plan.parts[p]}]
+    changed = [
+        p for p in ("contract", "steps") if deployed.held.get(p) != frozenset([plan.parts[p]])
+    ]
     if not changed:
         return "", aggregates
     text = (
@@ -357,7 +367,7 @@ def _rows_near(lake: Lake, plan: Plan) -> Held | None:
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
-        loaded: Loaded = warehouse.load(commits_after(lake, plan, warehouse.seq()))
+        loaded: Loaded = warehouse.load(commits_after(lake, warehouse.seq()))
     except WarehouseBusyError as error:
         result.warnings.append(str(error))
         return

@@ -14,8 +14,8 @@ standard has none, are custom properties `penstock:...`:
 | property | `penstock:reason` | why; needed to keep what is classified |
 | property, quality check | `penstock:onFailure` | refuse (default) or warn |
 
-What is protected by default: `schemas.contract_columns`. Patterns are searched for in the text, as
-in JSON Schema; anchor them with `^` and `$`.
+What is protected by default: `schemas.contract_protection`. Patterns are searched for in the text,
+as in JSON Schema; anchor them with `^` and `$`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
     """Check a contract that is already loaded; see `load_contract`."""
     problems = Problems(located)
     broken = check_structure(problems, published("contract"))
+    if problems.full:  # not every broken node is known
+        problems.raise_all()
     model, stubs = _model(located.value, broken, problems)
     chosen = _choose(model, name, problems) if model else None
     if model is None or chosen is None:

@@ -81,7 +81,12 @@ def names_zone(form: str) -> bool:
 
 
 def zone(name: str) -> ZoneInfo | None:
-    """Return the time zone of an IANA name, or None if there is none."""
+    """Return the time zone of an IANA name, or None if there is none.
+
+    Names that mean another zone on another machine (`localtime`) are none.
+    """
+    if name.startswith(("localtime", "posix", "right/")):
+        return None
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -150,7 +150,7 @@ def _place(path: NodePath) -> str:
     return f"`{dotted(path)}`" if path else "the file"
 
 
-def _must(error: Any) -> str:  # noqa: PLR0911 - one line for each keyword
+def _must(error: Any) -> str:
     """Say what must hold, what was found and what to do, for errors about one value."""
     value, argument = error.instance, error.validator_value
     got = f"got {quoted(value)}"

@@ -72,12 +72,16 @@ class Deduplicate(beam.PTransform[PCollection[pa.RecordBatch], Deduplicated]):
         ids = [first.ids]
         if self.held is not None:
             times = first.times | "Times" >> beam.CombineGlobally(_Span()).without_defaults()
-            ids.append(times | "Lake" >> beam.ParDo(_LakeIds(self)).with_output_types(tuple[int, pa.RecordBatch]))
+            ids.append(
+                times
+                | "Lake" >> beam.ParDo(_LakeIds(self)).with_output_types(tuple[int, pa.RecordBatch])
+            )
         found = (
             tuple(ids)
             | "Ids" >> beam.Flatten()
             | "ById" >> beam.GroupByKey()
-            | "Find" >> beam.ParDo(_Find(self.horizon_us)).with_output_types(tuple[str, pa.RecordBatch])
+            | "Find"
+            >> beam.ParDo(_Find(self.horizon_us)).with_output_types(tuple[str, pa.RecordBatch])
         )
         last = first.held | "Drop" >> beam.ParDo(_Drop(self), AsMultiMap(found)).with_output_types(
             pa.RecordBatch, removed=pa.RecordBatch

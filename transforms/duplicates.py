@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ def ids_of(
         order = order[whole[order]]
     ends = np.searchsorted(part[order], np.arange(partitions + 1))
     schema = IDS.with_metadata({_CHUNK: chunk.encode()})
-    for p, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for p, (start, end) in enumerate(pairwise(ends.tolist())):
         if end > start:
             pick = order[start:end]
             yield p, pa.RecordBatch.from_arrays([table[n][pick] for n in IDS.names], schema=schema)
@@ -157,33 +158,29 @@ def _lost(
     ends = np.append(starts[1:], len(order))
     for g in np.flatnonzero(spread > horizon_us):
         members = np.arange(starts[g], ends[g])
-        _walk(members, time, kept_anyway, content, horizon_us, lost, differs)
+        for m, won in _walk(members, time, kept_anyway, horizon_us):
+            lost[m] = won is not None
+            differs[m] = won is not None and content[m] != content[won]
     out, conflict = np.empty(len(order), bool), np.empty(len(order), bool)
     out[order], conflict[order] = lost, differs
     return out, conflict
 
 
 def _walk(
-    members: np.ndarray,
-    time: np.ndarray,
-    kept_anyway: np.ndarray,
-    content: np.ndarray,
-    horizon_us: int,
-    lost: np.ndarray,
-    differs: np.ndarray,
-) -> None:
+    members: np.ndarray, time: np.ndarray, kept_anyway: np.ndarray, horizon_us: int
+) -> Iterator[tuple[int, int | None]]:
+    """Yield each row of a group that the lake does not hold, with the row that it repeats."""
     kept = sorted((int(time[m]), m) for m in members.tolist() if kept_anyway[m])
     for m in members.tolist():
         if kept_anyway[m]:
             continue
         t = int(time[m])
         at = bisect_left(kept, (t - horizon_us, -1))  # the earliest kept row that is near enough
-        near = at < len(kept) and kept[at][0] <= t + horizon_us
-        lost[m] = near
-        if near:
-            differs[m] = content[m] != content[kept[at][1]]
+        if at < len(kept) and kept[at][0] <= t + horizon_us:
+            yield m, kept[at][1]
         else:
             insort(kept, (t, m))
+            yield m, None
 
 
 def _same_place(group: np.ndarray, place: np.ndarray, in_lake: np.ndarray) -> np.ndarray:

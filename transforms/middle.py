@@ -11,7 +11,6 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
-from schemas.expressions import Place, check
 from schemas.plan import Plan, Step
 from transforms.derive import DeriveKernel
 from transforms.enrich import EnrichKernel
@@ -120,15 +119,11 @@ def step_kernel(plan: Plan, step: Step) -> Kernel:
     Raises:
         SourceError: A lookup file is missing.
     """
-    place = Place(plan.folder / "pipeline.yaml", 1)
     match step.kind:
         case "derive":
-            columns = step.parameters["columns"]
-            return DeriveKernel(
-                step.id, {n: check(sql, step.input, place=place) for n, sql in columns.items()}
-            )
+            return DeriveKernel(step.id, step.parameters["columns"])
         case "filter":
-            return FilterKernel(step.id, check(step.parameters["keep"], step.input, place=place))
+            return FilterKernel(step.id, step.parameters["keep"])
         case "enrich":
             return EnrichKernel(step, plan.folder)
         case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import apache_beam as beam
@@ -26,10 +26,11 @@ from schemas.protection import (
     protected_schema,
     protected_type,
 )
+from transforms.decode.json_text import JsonText
 from transforms.generalizing import generalized, masked
 from transforms.keys import DEFAULT_REFERENCE, Key, Keyring, resolve
+from transforms.open_objects import put
 from transforms.pseudonyms import canonical_text, pseudonymize
-from transforms.rewriting import Keys, rewritten
 from transforms.sealing import seal_records
 
 
@@ -64,14 +65,15 @@ def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) 
                 columns[column.name] = work.values(column, values)
             continue
         leaves = list(path_leaves(column))
-        known.update(leaf.path for leaf, _ in leaves)
+        clear = {leaf.path: batch.column(leaf.path) for leaf, _ in leaves}
+        known.update(clear)
         if column.protect is not Protection.DROP:
             done = {
-                leaf.path: work.values(leaf, batch.column(leaf.path))
+                leaf.path: work.values(leaf, clear[leaf.path])
                 for leaf, dropped in leaves
                 if not dropped and protected_type(leaf) is not None
             }
-            columns[column.name] = work.texts(column, values, done)
+            columns[column.name] = work.texts(column, values, clear, done, _edit(contract))
             paths |= done
     fields = list(protected_schema(contract))
     for field in batch.schema:
@@ -155,6 +157,12 @@ class _Protect(beam.DoFn):
         yield self.protector.protect(rows)
 
 
+@lru_cache(maxsize=8)
+def _edit(_: Contract) -> JsonText:
+    # It learns where keys stand in the texts of one contract, which makes the next batch cheaper.
+    return JsonText()
+
+
 def touches(column: Column) -> bool:
     """Whether anything in or under the column is protected."""
     inside = (*column.children, *((column.items,) if column.items else ()))
@@ -215,25 +223,30 @@ class _Walk:
 
     @staticmethod
     def texts(
-        column: Column, texts: pa.StringArray, protected: dict[str, pa.Array]
+        column: Column,
+        texts: pa.StringArray,
+        clear: dict[str, pa.Array],
+        protected: dict[str, pa.Array],
+        edit: JsonText,
     ) -> pa.StringArray:
         """JSON texts of an open object with its declared keys protected in place.
 
         Args:
             column: The open object.
             texts: Its JSON texts.
-            protected: Its path columns by name, protected already; what is dropped is not in it.
+            clear: Its path columns by name.
+            protected: The same protected; what is dropped is not in it.
+            edit: What it learned of earlier texts.
         """
-        changes: list[tuple[Keys, pa.Array | None]] = []
         for keys, leaf in _leaves(column, ()):
             if leaf.path not in protected:
-                changes.append((keys, None))
+                texts = edit.remove(texts, keys)
             elif touches(leaf):
-                changes.append((keys, protected[leaf.path]))
-        return rewritten(texts, changes) if changes else texts
+                texts = put(texts, keys, clear[leaf.path], protected[leaf.path], edit)
+        return texts
 
 
-def _leaves(column: Column, above: Keys) -> Iterator[tuple[Keys, Column]]:
+def _leaves(column: Column, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Column]]:
     """Keys of each declared leaf of an open object; a dropped object counts as one."""
     for child in column.children:
         keys = (*above, child.name)

@@ -60,6 +60,8 @@ def load_function(call: str, folder: Path) -> Function:
 def _module(name: str, folder: Path) -> ModuleType:
     top = name.partition(".")[0]
     own = importlib.machinery.PathFinder.find_spec(top, [str(folder)])
+    if own is not None and own.origin is None and name == top:
+        own = None  # a plain directory of that name is no module
     try:
         if own is None:
             return importlib.import_module(name)
@@ -74,7 +76,7 @@ def _module(name: str, folder: Path) -> ModuleType:
     except Exception as error:
         msg = f"{name} must be importable; got {type(error).__name__}: {error}; correct the module"
         raise UsageError(msg) from error
-    if not _inside(module, folder):
+    if own.origin is not None and not _inside(module, folder):
         msg = f"{name} must lie inside {folder}; got a link that leads out; copy the file there"
         raise UsageError(msg)
     return module

@@ -20,13 +20,20 @@ class Contestant:
         name: As the table shows it.
         command: Its command for an empty output folder.
         promise: Our `wall`, `cpu` or `rss` is at most this times its.
+        limits: What we promise by itself: wall s, cpu s or rss MiB.
         scale: Its wall and CPU are multiplied by this: it was given 1/scale of the rows.
     """
 
     name: str
     command: Callable[[Path], list[str]]
     promise: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
     scale: int = 1
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is Penstock."""
+        return self.name.startswith("Penstock")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +43,12 @@ class Job:
     Attributes:
         title: As the table shows it.
         contestants: Ours first.
-        limits: What we promise by itself: wall s, cpu s or rss MiB.
         agree: Counts that all unscaled contestants must report alike.
         note: What is unequal, beyond the peers' own docstrings.
     """
 
     title: str
     contestants: tuple[Contestant, ...]
-    limits: dict[str, float] = field(default_factory=dict)
     agree: tuple[str, ...] = ()
     note: str = ""
 
@@ -66,7 +71,7 @@ def events(rows: int, data: Path) -> Job:
     return Job(
         title=f"events: {rows:,} JSON events ({full.stat().st_size / 1e6:,.0f} MB) into the lake",
         contestants=(
-            Contestant(name="Penstock", command=ours),
+            Contestant(name="Penstock", command=ours, limits={"rss": 1.2 * 1024}),
             Contestant(
                 name="DuckDB, the same work",
                 command=script(own("python"), "duckdb_events.py", full),
@@ -84,7 +89,6 @@ def events(rows: int, data: Path) -> Job:
                 scale=20,
             ),
         ),
-        limits={"rss": 1.2 * 1024},
         agree=("kept", "refused"),
         note="Row-wise Beam is given 1/20 of the rows; its start (about 1 s) is multiplied, too.",
     )
@@ -101,6 +105,7 @@ def events_large(rows: int, data: Path) -> Job:
                     "beam_pipelines/events",
                     *("--input", str(event_file(10 * rows, data)), "--sinks", "lake"),
                 ),
+                limits={"rss": 1.8 * 1024},
             ),
             Contestant(
                 name=f"Penstock, {rows:,} rows",
@@ -111,7 +116,6 @@ def events_large(rows: int, data: Path) -> Job:
                 promise={"wall": 10.5},
             ),
         ),
-        limits={"rss": 1.8 * 1024},
     )
 
 
@@ -142,9 +146,12 @@ def startup(data: Path) -> tuple[Job, Job]:
         Job(
             title="penstock --help",
             contestants=(
-                Contestant(name="Penstock", command=lambda _: [own("penstock"), "--help"]),
+                Contestant(
+                    name="Penstock",
+                    command=lambda _: [own("penstock"), "--help"],
+                    limits={"wall": 0.3},
+                ),
             ),
-            limits={"wall": 0.3},
         ),
         Job(
             title="a run over 10 events, lake and warehouse",
@@ -152,9 +159,9 @@ def startup(data: Path) -> tuple[Job, Job]:
                 Contestant(
                     name="Penstock",
                     command=penstock("beam_pipelines/events", "--input", str(ten)),
+                    limits={"wall": 3.0},
                 ),
             ),
-            limits={"wall": 3.0},
         ),
     )
 

@@ -12,6 +12,7 @@ from tests.benchmarks.jobs import Job
 from tests.benchmarks.measure import Run
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+UNITS = {"wall": "s", "cpu": "s", "rss": "MiB"}
 HEAD = (
     "| contestant | wall s | CPU s | peak MiB | ours / its: wall | CPU | memory | promised |\n"
     "|---|--:|--:|--:|--:|--:|--:|---|"
@@ -29,7 +30,10 @@ def ratios(job: Job, rounds: list[list[Run]], index: int) -> dict[str, float]:
 
 
 def table(job: Job, rounds: list[list[Run]]) -> tuple[str, bool]:
-    """The job's table as Markdown, and whether every promise was kept."""
+    """The job's table as Markdown, and whether every promise was kept.
+
+    Ratios are to the first contestant, if that is Penstock.
+    """
     lines = [f"**{job.title}**", "", HEAD]
     kept = True
     for index, contestant in enumerate(job.contestants):
@@ -38,22 +42,25 @@ def table(job: Job, rounds: list[list[Run]]) -> tuple[str, bool]:
             "cpu": median(r[index].cpu for r in rounds) * contestant.scale,
             "rss": median(r[index].rss for r in rounds),
         }
-        cells = [contestant.name, *(f"{figures[k]:.{1 if k == 'rss' else 2}f}" for k in figures)]
-        cells[3] = f"{figures['rss']:.0f}"
-        if index == 0:
-            measured, promised = figures, job.limits
-            cells += ["", "", ""]
-        else:
-            measured, promised = ratios(job, rounds, index), contestant.promise
-            cells += [_ratio(measured[k]) for k in ("wall", "cpu", "rss")]
-        verdicts = []
-        for name, most in promised.items():
-            held = measured[name] <= most
-            kept = kept and held
-            unit = {"wall": " s", "cpu": " s", "rss": " MiB"}[name] if index == 0 else ""
-            shown = f"{most:g}{unit}" if index == 0 else _ratio(most)
-            verdicts.append(f"{name} ≤ {shown} {'kept' if held else '**broken**'}")
-        cells.append(", ".join(verdicts))
+        against = ratios(job, rounds, index) if index and job.contestants[0].ours else {}
+        said = [f"{name} ≤ {most:g} {UNITS[name]}" for name, most in contestant.limits.items()]
+        held = [figures[name] <= most for name, most in contestant.limits.items()]
+        if against:
+            said += [f"{name} ≤ {_ratio(most)}" for name, most in contestant.promise.items()]
+            held += [against[name] <= most for name, most in contestant.promise.items()]
+        verdicts = [
+            f"{text} {'kept' if good else '**broken**'}"
+            for text, good in zip(said, held, strict=True)
+        ]
+        kept = kept and all(held)
+        cells = [
+            contestant.name,
+            f"{figures['wall']:.2f}",
+            f"{figures['cpu']:.2f}",
+            f"{figures['rss']:.0f}",
+            *(_ratio(against[name]) if against else "" for name in ("wall", "cpu", "rss")),
+            ", ".join(verdicts),
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     if job.note:
         lines += ["", job.note]

@@ -1,93 +1,284 @@
-"""Accumulators of the measures: what a row adds, how two merge, what comes out.
+"""The measures: how each makes accumulators of rows, merges them, and ends in a value.
 
-Each measure is two or three Polars expressions over named accumulator columns, so that merging is
-one group-by, in any order and cut. Integers and decimals are summed exactly (128 bits), doubles
-to 1e-9 relative; deviations merge as (n, mean, M2) after Chan, Golub and LeVeque (1983).
-Null arguments count for nothing; a measure over nulls alone is null (counts are 0).
+Accumulators are columns, one row per group. All measures ignore nulls (count(*) counts rows); over
+nothing but nulls count and approx_count_distinct are 0, the others null.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
-import polars as pl
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from schemas.plan import Measure
-from transforms.aggregate.hyperloglog import best
+from schemas.plan import Aggregate, Measure
+from transforms.aggregate import extremes, moments, sketch, sums
+from transforms.aggregate.groups import Groups
+from transforms.aggregate.moments import Moments
+from transforms.aggregate.windows import AggregateError
 
-TIME: Final = "~time"
-"""Column of row inputs that holds the event time (int64 us)."""
-
-
-def argument(i: int) -> str:
-    """Column of row inputs that holds the argument of the i-th measure."""
-    return f"~{i}"
-
-
-def _names(i: int) -> tuple[str, str, str]:
-    return f"~{i}a", f"~{i}b", f"~{i}c"
+Columns = dict[str, pa.Array]
 
 
-def add_rows(i: int, measure: Measure, dtype: pl.DataType | None) -> list[pl.Expr]:
-    """Return the accumulators of a group of rows."""
-    (a, b, c), x = _names(i), pl.col(argument(i))
-    match measure.function:
-        case "count":
-            return [(pl.len() if measure.argument is None else x.count()).cast(pl.Int64).alias(a)]
-        case "sum" | "avg":
-            wide = x.cast(pl.Int128) if dtype is not None and dtype.is_integer() else x
-            return [wide.sum().alias(a), x.count().cast(pl.Int64).alias(b)]
-        case "stddev":
-            y = x.cast(pl.Float64)
-            m2 = (y - y.mean()).pow(2).sum()
-            return [x.count().cast(pl.Int64).alias(a), y.mean().alias(b), m2.alias(c)]
-        case "min" | "max":
-            return [(x.min() if measure.function == "min" else x.max()).alias(a)]
-        case "approx_count_distinct":
-            return [best(argument(i)).alias(a)]
-        case _:  # first, last
-            time = pl.col(TIME).filter(x.is_not_null())
-            edge = time.min() if measure.function == "first" else time.max()
-            value = x.filter(x.is_not_null() & (pl.col(TIME) == edge)).min()
-            return [edge.alias(a), value.alias(b)]
+@dataclass(frozen=True)
+class Values:
+    """The argument of a measure over some rows, and the group of each.
+
+    Attributes:
+        groups: Of the rows.
+        there: Which rows have a value; None: all (count(*)).
+        values: These values, without the nulls.
+        times: Event times of all rows.
+    """
+
+    groups: Groups
+    there: NDArray[np.bool_] | None
+    values: pa.Array | None
+    times: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, groups: Groups, values: pa.Array | None, times: NDArray[np.int64]) -> Values:
+        """Leave the nulls out."""
+        if values is None or values.null_count == 0:
+            return cls(groups, None, values, times)
+        there = pc.is_valid(values).to_numpy(zero_copy_only=False)
+        return cls(groups, there, values.drop_null(), times)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Group of each value."""
+        return self.groups.ids if self.there is None else self.groups.ids[self.there]
+
+    @property
+    def counts(self) -> pa.Array:
+        """Number of values of each group."""
+        return pa.array(np.bincount(self.ids, minlength=self.groups.count))
+
+    @property
+    def when(self) -> NDArray[np.int64]:
+        """Event time of each value."""
+        return self.times if self.there is None else self.times[self.there]
 
 
-def merge(i: int, measure: Measure) -> list[pl.Expr]:
-    """Return the accumulators of a group of accumulators."""
-    a, b, c = _names(i)
-    match measure.function:
-        case "count":
-            return [pl.col(a).sum()]
-        case "sum" | "avg":
-            return [pl.col(a).sum(), pl.col(b).sum()]
-        case "stddev":
-            n, mean = pl.col(a), pl.col(b).fill_null(0.0)
-            total = n.sum()
-            whole = (n * mean).sum() / total
-            spread = pl.col(c).sum() + (n * (mean - whole).pow(2)).sum()
-            return [total.alias(a), whole.fill_nan(None).alias(b), spread.fill_nan(None).alias(c)]
-        case "min" | "max":
-            return [pl.col(a).min() if measure.function == "min" else pl.col(a).max()]
-        case "approx_count_distinct":
-            flat = pl.col(a).explode().drop_nulls().sort()
-            return [flat.filter((flat.shift(-1) // 64 != flat // 64).fill_null(value=True)).alias(a)]
-        case _:
-            edge = pl.col(a).min() if measure.function == "first" else pl.col(a).max()
-            return [edge.alias(a), pl.col(b).filter(pl.col(a) == edge).min().alias(b)]
+class Kind:
+    """What a measure does; columns are named by their part of the accumulator."""
+
+    parts: ClassVar[tuple[str, ...]]
+
+    def __init__(self, measure: Measure, aggregate: Aggregate) -> None:
+        """Keep what the measure is."""
+        self.measure, self.key = measure, aggregate.hash_key
+        self.place = f"{aggregate.name}.{measure.name}"
+
+    def start(self, rows: Values) -> Columns:
+        """Make the accumulators of the groups of some rows."""
+        raise NotImplementedError
+
+    def merge(self, groups: Groups, parts: Columns) -> Columns:
+        """Merge accumulators by group."""
+        raise NotImplementedError
+
+    def finish(self, parts: Columns) -> pa.Array:
+        """Return the value of each group, of the measure's type."""
+        raise NotImplementedError
 
 
-def result(i: int, measure: Measure) -> pl.Expr:
-    """Return the measure's value from its accumulators (approx_count_distinct: the sketch)."""
-    a, b, c = (pl.col(n) for n in _names(i))
-    match measure.function:
-        case "sum":
-            out = pl.when(b > 0).then(a)
-        case "avg":
-            out = pl.when(b > 0).then(a.cast(pl.Float64) / b)
-        case "stddev":
-            out = pl.when(a > 1).then((c / (a - 1)).sqrt())
-        case "first" | "last":
-            out = b
-        case _:
-            out = a
-    return out.alias(measure.name)
+class Count(Kind):
+    """count(*), count(x)."""
+
+    parts = ("n",)
+
+    def start(self, rows: Values) -> Columns:
+        return {"n": rows.counts}
+
+    def merge(self, groups: Groups, parts: Columns) -> Columns:
+        return {"n": pa.array(groups.sum(parts["n"].to_numpy()))}
+
+    def finish(self, parts: Columns) -> pa.Array:
+        return parts["n"].cast(self.measure.type)
+
+
+class Sum(Kind):
+    """sum(x): exact, rounded once.
+
+    NaN if a value is NaN or infinities of both signs meet; a double too large is infinite.
+    """
+
+    parts = ("n", "digits", "special")
+
+    def start(self, rows: Values) -> Columns:
+        ids, count, values = rows.ids, rows.groups.count, rows.values
+        special = np.zeros(count)
+        if pa.types.is_floating(values.type):
+            plain = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            finite = np.isfinite(plain)
+            if not finite.all():
+                with np.errstate(invalid="ignore"):
+                    special = np.bincount(ids[~finite], plain[~finite], count)
+                ids, values = ids[finite], pa.array(plain[finite])
+        digits = sums.add(ids, count, values)
+        return {"n": rows.counts, "digits": digits, "special": pa.array(special)}
+
+    def merge(self, groups: Groups, parts: Columns) -> Columns:
+        with np.errstate(invalid="ignore"):
+            special = np.bincount(groups.ids, parts["special"].to_numpy(), groups.count)
+        return {
+            "n": pa.array(groups.sum(parts["n"].to_numpy())),
+            "digits": sums.merge(groups.ids, groups.count, parts["digits"]),
+            "special": pa.array(special),
+        }
+
+    def finish(self, parts: Columns) -> pa.Array:
+        none = parts["n"].to_numpy() == 0
+        kind = self.measure.type
+        if pa.types.is_floating(kind):
+            total, exponent = sums.as_doubles(parts["digits"])
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = np.ldexp(total, exponent) + parts["special"].to_numpy()
+            return pa.array(total, mask=none)
+        width = kind.bit_width // 32
+        words, fits = sums.as_words(parts["digits"], width)
+        if pa.types.is_integer(kind):
+            plain = pa.array(words.view(np.int64).ravel(), mask=none)
+        else:
+            valid = pa.array(~none).buffers()[1]
+            plain = pa.Array.from_buffers(kind, len(none), [valid, pa.py_buffer(words)])
+            fits &= _precise(plain)
+        if not fits.all():
+            msg = (
+                f"{self.place} must fit {kind}; got {int((~fits).sum())} sums that do not; "
+                "sum CAST(... AS DOUBLE) or CAST(... AS DECIMAL(38, 0)) instead"
+            )
+            raise AggregateError(msg)
+        return plain
+
+
+class Average(Sum):
+    """avg(x): the exact sum, rounded once, divided by the number of values."""
+
+    def finish(self, parts: Columns) -> pa.Array:
+        n = parts["n"].to_numpy()
+        total, exponent = sums.as_doubles(parts["digits"])
+        kind = self.measure.argument_type
+        if kind is not None and pa.types.is_decimal(kind):
+            total = total / 10.0**kind.scale
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.ldexp(total / np.maximum(n, 1), exponent) + parts["special"].to_numpy()
+        return pa.array(mean, mask=n == 0).cast(self.measure.type)
+
+
+class Deviation(Kind):
+    """stddev(x): of the sample (n - 1), null below two values."""
+
+    parts = ("n", "mean", "rest", "m2")
+
+    def start(self, rows: Values) -> Columns:
+        plain = rows.values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return self._columns(moments.merge(rows.ids, rows.groups.count, moments.of_rows(plain)))
+
+    def merge(self, groups: Groups, parts: Columns) -> Columns:
+        return self._columns(moments.merge(groups.ids, groups.count, self._moments(parts)))
+
+    def finish(self, parts: Columns) -> pa.Array:
+        result, defined = moments.deviation(self._moments(parts))
+        return pa.array(result, mask=~defined).cast(self.measure.type)
+
+    def _columns(self, found: Moments) -> Columns:
+        return {name: pa.array(column) for name, column in zip(self.parts, found, strict=True)}
+
+    def _moments(self, parts: Columns) -> Moments:
+        return Moments(*(parts[name].to_numpy() for name in self.parts))
+
+
+class Distinct(Kind):
+    """approx_count_distinct(x)."""
+
+    parts = ("registers",)
+
+    def start(self, rows: Values) -> Columns:
+        return {"registers": sketch.add(rows.ids, rows.groups.count, rows.values, self.key)}
+
+    def merge(self, groups: Groups, parts: Columns) -> Columns:
+        return {"registers": sketch.merge(groups.ids, groups.count, parts["registers"])}
+
+    def finish(self, parts: Columns) -> pa.Array:
+        return pa.array(sketch.estimate(parts["registers"])).cast(self.measure.type)
+
+
+class Extreme(Kind):
+    """min(x), max(x)."""
+
+    parts = ("value",)
+
+    def start(self, rows: Values) -> Columns:
+        return {"value": self._best(rows)}
+
+    def merge(self, groups: Groups, parts: Columns) -> Columns:
+        return {"value": self._best(Values.of(groups, parts["value"], groups.ids))}
+
+    def finish(self, parts: Columns) -> pa.Array:
+        return parts["value"].cast(self.measure.type)
+
+    def _best(self, rows: Values) -> pa.Array:
+        largest = self.measure.function == "max"
+        return extremes.best(rows.ids, rows.groups.count, rows.values, largest=largest)
+
+
+class End(Kind):
+    """first(x), last(x) by event time; of values at the same time the smallest."""
+
+    parts = ("time", "value")
+
+    def start(self, rows: Values) -> Columns:
+        latest = self.measure.function == "last"
+        times, values = extremes.at_end(
+            rows.ids, rows.groups.count, rows.when, rows.values, latest=latest
+        )
+        return {"time": times, "value": values}
+
+    def merge(self, groups: Groups, parts: Columns) -> Columns:
+        times = parts["time"].fill_null(0).to_numpy(zero_copy_only=False)
+        return self.start(Values.of(groups, parts["value"], times))
+
+    def finish(self, parts: Columns) -> pa.Array:
+        return parts["value"].cast(self.measure.type)
+
+
+KINDS: Final[Mapping[str, type[Kind]]] = {
+    "count": Count,
+    "sum": Sum,
+    "avg": Average,
+    "stddev": Deviation,
+    "approx_count_distinct": Distinct,
+    "min": Extreme,
+    "max": Extreme,
+    "first": End,
+    "last": End,
+}
+
+
+def kinds(aggregate: Aggregate) -> Sequence[Kind]:
+    """Return what each measure of an aggregate does, in their order.
+
+    Raises:
+        AggregateError: A function that has no measure here.
+    """
+    unknown = [m.function for m in aggregate.measures if m.function not in KINDS]
+    if unknown:
+        msg = f"measures must be one of {', '.join(KINDS)}; got {unknown[0]}; choose another"
+        raise AggregateError(msg)
+    return [KINDS[m.function](m, aggregate) for m in aggregate.measures]
+
+
+def _precise(values: pa.Array) -> NDArray[np.bool_]:
+    limit = pa.scalar(10**values.type.precision - 1, pa.decimal128(values.type.precision, 0))
+    limit = limit.cast(pa.decimal128(values.type.precision, 0))
+    whole = pa.Array.from_buffers(
+        pa.decimal128(values.type.precision, 0), len(values), [None, values.buffers()[1]]
+    )
+    inside = pc.and_(pc.less_equal(whole, limit), pc.greater_equal(whole, pc.negate(limit)))
+    return inside.to_numpy(zero_copy_only=False)

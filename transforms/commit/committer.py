@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
+from pyiceberg.table import Table
 
 from schemas.errors import CommitError
 from schemas.plan import Plan
 from transforms.commit.draft import Draft, Drafter, Request
 from transforms.commit.fold import fold
 from transforms.commit.intent import VOID, Hand, declare, finish
-from transforms.commit.journal import is_open, tail
+from transforms.commit.journal import Entry, is_head, is_open, tail
 from transforms.commit.lake import Lake
 from transforms.commit.landed import Landed
 from transforms.commit.ledger import Counts
@@ -91,10 +92,16 @@ class Committer:
         Raises:
             CommitError: An open intent cannot be finished.
         """
+        return self._ask([])
+
+    def _ask(self, wrote: list[Entry]) -> State:
+        """Ask; `wrote` are the rows this committer has just written, if it did write the last."""
         for _ in patience():
             commits = self.lake.commits()
             known = self._known or State(commits)
-            rows = tail(commits, known.seq)
+            if self._known is not None and _head(commits) == _head(known.commits):
+                return replace(known, commits=commits)
+            rows = wrote if wrote and is_head(commits, wrote[-1]) else tail(commits, known.seq)
             if rows and is_open(commits, rows[-1].commit_id):
                 finish(self._hand, rows[-1], found=True)
                 continue
@@ -144,12 +151,12 @@ class Committer:
             if not declare(self._hand, state.commits, intent):
                 continue
             self._point("after intent")
-            finish(self._hand, intent, found=False)
-            after = self.ask()
+            ended = finish(self._hand, intent, found=False)
+            after = self._ask([] if ended is None else [intent, ended])
             if after.ended.get(drafted.commit_id) == VOID:
                 msg = "files that a run wrote must stay until it ends; some are gone; run again"
                 raise CommitError(msg)
-            fold(self._hand, after, self._fold_at)
+            fold(self._hand, after, self._fold_at, self._drafter.plan.processed)
             return self._committed(drafted, state, after)
         msg = "a commit must be declared between those of others; it could not; run again"
         raise CommitError(msg)
@@ -165,3 +172,8 @@ class Committer:
             counts=draft.counts,
             windows={n: len(starts) for n, starts in draft.windows.items()},
         )
+
+
+def _head(commits: Table) -> int | None:
+    head = commits.current_snapshot()
+    return None if head is None else head.snapshot_id

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+from pyiceberg.table import Table
 
 from schemas.plan import Plan
 from transforms.commit import ledger
@@ -38,6 +39,17 @@ class Request:
     rebuild: bool = False
 
 
+class _Loaded(dict[str, Table]):
+    """Tables, each loaded once for a draft."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+
+    def __missing__(self, name: str) -> Table:
+        self[name] = self.lake.load(name)
+        return self[name]
+
+
 @dataclass
 class Draft:
     """A commit that could be declared on the state it was planned on.
@@ -45,6 +57,7 @@ class Draft:
     Attributes:
         parts: Table -> files to put in and take out, in the order of carrying out.
         windows: Aggregate -> touched window starts.
+        tables: As loaded for planning.
         counts: What is new, by destiny, step and rule.
     """
 
@@ -52,6 +65,7 @@ class Draft:
     seq: int
     op: str
     done: Ranges
+    tables: dict[str, Table]
     parts: dict[str, Files] = field(default_factory=dict)
     windows: dict[str, np.ndarray] = field(default_factory=dict)
     counts: ledger.Counts = field(default_factory=dict)
@@ -92,17 +106,18 @@ class Drafter:
         done = state.removed if rebuild else merged(state.done, state.removed)
         always = (self.plan.processed, self.plan.operations("refused"))
         others = {n for one in request.landed for n in one.files}.difference(always)
-        infos = {n: self.lake.table_info(n) for n in (*always, *sorted(others))}
+        tables = _Loaded(self.lake)
+        infos = {n: TableInfo.of(tables[n]) for n in (*always, *sorted(others))}
         fresh = trim(request.landed, done, infos)
         sources = _sources(state.sources, request.sources, rebuild=rebuild)
         anew = rebuild and bool(fresh.done or state.done)
         if not (fresh.done or sources is not None or request.recompute or anew):
             return None
         op = "rebuild" if rebuild else "append" if fresh.done else "refresh"
-        draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done)
+        draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables)
         for name in infos:
             at = state.snapshots.get(name) if rebuild else None
-            draft.put(name, Files(fresh.files.get(name, []), files_at(self.lake.load(name), at)))
+            draft.put(name, Files(fresh.files.get(name, []), files_at(tables[name], at)))
         self._aggregates(draft, state, fresh, request, infos[self.plan.processed])
         self._ledger(draft, state, fresh, infos, rebuild=rebuild)
         if sources is not None:
@@ -115,7 +130,6 @@ class Drafter:
 
     def intent(self, state: State, draft: Draft) -> Entry:
         """Return the row that declares the draft; its data files are stored as manifests."""
-        lake = self.lake
         return Entry(
             seq=draft.seq,
             commit_id=draft.commit_id,
@@ -124,7 +138,7 @@ class Drafter:
             op=draft.op,
             at=now(),
             done=draft.done,
-            parts={n: store(lake.load(n), state.commits, f) for n, f in draft.parts.items()},
+            parts={n: store(draft.tables[n], state.commits, f) for n, f in draft.parts.items()},
             snapshots=state.snapshots,
             totals=state.totals,
             windows=draft.windows,
@@ -134,9 +148,10 @@ class Drafter:
         self, draft: Draft, state: State, fresh: Fresh, request: Request, info: TableInfo
     ) -> None:
         kept = Kept(
-            table=self.lake.load(info.name),
+            table=draft.tables[info.name],
             info=info,
             at=None if request.rebuild else state.snapshots.get(info.name),
+            times=state.times,
             new=fresh.files.get(info.name, []),
             trimmed=fresh.trimmed.get(info.name, []),
         )
@@ -152,7 +167,7 @@ class Drafter:
             )
             if made is None and not whole:
                 continue
-            table, at = self.lake.load(name), state.snapshots.get(name)
+            table, at = draft.tables[name], state.snapshots.get(name)
             files, windows = replaced(table, at, made, whole=whole)
             draft.put(name, files)
             draft.windows[aggregate.name] = windows
@@ -186,8 +201,8 @@ class Drafter:
     def _operations(
         self, draft: Draft, state: State, name: str, rows: pa.Table, *, replace: bool = False
     ) -> None:
-        table = self.lake.load(self.lake.operations(name))
         full = self.lake.operations(name)
+        table = draft.tables[full]
         old = files_at(table, state.snapshots.get(full)) if replace else []
         draft.put(full, Files(write_files(TableInfo.of(table), rows), old))
 

@@ -21,10 +21,10 @@ def read_file(info: TableInfo, file: DataFile, columns: Collection[str] | None =
 
 
 def read_batches(
-    info: TableInfo, file: DataFile, columns: Collection[str] | None = None
+    info: TableInfo, path: str, columns: Collection[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a data file in order, some at a time, so that memory stays bounded."""
-    with info.file_io().new_input(file.file_path).open() as stream:
+    with info.file_io().new_input(path).open() as stream:
         parquet = pq.ParquetFile(stream)
         there = None if columns is None else [c for c in columns if c in parquet.schema_arrow.names]
         yield from parquet.iter_batches(columns=there)

@@ -33,13 +33,14 @@ from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
 
 
-def fold(hand: Hand, state: State, at: int) -> None:
+def fold(hand: Hand, state: State, at: int, processed: str) -> None:
     """Fold when `at` commits have come since the last base row; skipped if somebody moved on.
 
     Args:
         hand: Where.
         state: Just asked: no intent is open, and the fold is staged on what was asked.
         at: Commits.
+        processed: Full name of the table of kept rows.
     """
     commits = state.commits
     head = commits.current_snapshot()
@@ -63,6 +64,7 @@ def fold(hand: Hand, state: State, at: int) -> None:
         parts={},
         snapshots=state.snapshots,
         totals=state.totals,
+        hints=state.times.hints(hand.lake.load(processed), state.snapshots.get(processed)),
     )
     add = [f for t in (archive, entries_table([entry])) for f in write_files(info, t)]
     summary = {ID: "", STATE: "base", OP: "base", BASE: str(state.seq)}

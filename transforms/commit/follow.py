@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from pyiceberg.io import FileIO
 
 from schemas.errors import PenstockError
 from schemas.names import TIMESTAMP
@@ -49,7 +50,8 @@ def commits_after(lake: Lake, seq: int) -> Iterator[DoneCommit]:
     Raises:
         FollowerTooFarError: Commits after `seq` are no longer kept, or `seq` is of another lake.
     """
-    entries = [e for e in after(lake.commits(), seq) if e.state != "intent"]
+    commits = lake.commits()
+    entries = [e for e in after(commits, seq) if e.state != "intent"]
     if not entries:
         newest = lake.last_done().seq
         if newest < seq:
@@ -59,11 +61,11 @@ def commits_after(lake: Lake, seq: int) -> Iterator[DoneCommit]:
         raise FollowerTooFarError(_too_far(seq, entries[0].seq))
     for entry in entries:
         if entry.state == "done":
-            yield _done(lake, entry)
+            yield _done(commits.io, entry)
 
 
-def _done(lake: Lake, entry: Entry) -> DoneCommit:
-    parts = {name: stored(lake.load(name), manifests) for name, manifests in entry.parts.items()}
+def _done(io: FileIO, entry: Entry) -> DoneCommit:
+    parts = {name: stored(io, manifests) for name, manifests in entry.parts.items()}
     return DoneCommit(
         seq=entry.seq,
         commit_id=entry.commit_id,

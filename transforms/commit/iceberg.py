@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
 from pyiceberg.manifest import (
     DataFile,
@@ -25,10 +26,14 @@ from pyiceberg.manifest import (
 )
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
-from pyiceberg.table.update import AssertTableUUID, RemoveSnapshotsUpdate
+from pyiceberg.table.update import AddSnapshotUpdate, AssertTableUUID, RemoveSnapshotsUpdate
 from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
 from pyiceberg.typedef import EMPTY_DICT, Record
+
+_PARTITION: Final = 3
+"""Place of the partition in a DataFile, whose properties have no setters."""
 
 Stored = list[tuple[str, int]]
 """Manifests that hold data files: (path, partition spec id)."""
@@ -39,6 +44,17 @@ class Files(NamedTuple):
 
     add: list[DataFile]
     remove: list[DataFile]
+
+
+class _Staging(Transaction):
+    """pyiceberg copies the whole metadata whenever a transaction is asked for it, 20 times a send.
+
+    Nothing is staged here before the snapshot itself is, so what was loaded is the answer.
+    """
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        return super().table_metadata if self._updates else self._table.metadata
 
 
 class _Append(_MergeAppendFiles):
@@ -96,7 +112,8 @@ class _Overwrite(_OverwriteFiles, _Append):
 
 def _unpartitioned(file: DataFile) -> DataFile:
     same = copy.copy(file)
-    same.partition = Record()
+    same._data = [*file._data]  # noqa: SLF001
+    same._data[_PARTITION] = Record()  # noqa: SLF001
     return same
 
 
@@ -121,7 +138,7 @@ def send(
     Raises:
         Exception: Any exception means: unknown. Nothing is ever cleaned up.
     """
-    transaction = Transaction(table)
+    transaction = _Staging(table)
     kind, operation = (
         (_Overwrite, Operation.OVERWRITE) if files.remove else (_Append, Operation.APPEND)
     )
@@ -133,10 +150,7 @@ def send(
     for file in files.add:
         producer.append_data_file(file)
     producer.commit()
-    staged = transaction.table_metadata.snapshot_by_id(producer.snapshot_id)
-    if staged is None:
-        msg = "a staged snapshot must be in the staged metadata"
-        raise AssertionError(msg)
+    (staged,) = (u.snapshot for u in transaction._updates if isinstance(u, AddSnapshotUpdate))  # noqa: SLF001
     old = [s.snapshot_id for s in table.metadata.snapshots[: -keep + 1] if keep > 1]
     expired = [i for i in old if i not in pinned]
     updates = (*transaction._updates, *_expire(expired))  # noqa: SLF001
@@ -187,7 +201,7 @@ def store(table: Table, where: Table, files: Files) -> Stored:
     return out
 
 
-def stored(table: Table, manifests: Sequence[tuple[str, int]]) -> Files:
+def stored(io: FileIO, manifests: Sequence[tuple[str, int]]) -> Files:
     """Read back what `store` wrote."""
     files = Files([], [])
     for path, spec in manifests:
@@ -199,7 +213,7 @@ def stored(table: Table, manifests: Sequence[tuple[str, int]]) -> Files:
             sequence_number=0,
             added_snapshot_id=0,
         )
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False):
+        for entry in manifest.fetch_manifest_entry(io, discard_deleted=False):
             gone = entry.status == ManifestEntryStatus.DELETED
             (files.remove if gone else files.add).append(entry.data_file)
     return files

@@ -73,7 +73,7 @@ def declare(hand: Hand, commits: Table, intent: Entry) -> bool:
     return True
 
 
-def finish(hand: Hand, intent: Entry, *, found: bool) -> None:
+def finish(hand: Hand, intent: Entry, *, found: bool) -> Entry | None:
     """Carry out an intent and write its done row; return when it has ended, whoever ended it.
 
     Args:
@@ -81,20 +81,23 @@ def finish(hand: Hand, intent: Entry, *, found: bool) -> None:
         intent: A row in state intent.
         found: Whether it was found open: then its files may be gone, and it may be voided.
 
+    Returns:
+        The row that ended it, if this call wrote it.
+
     Raises:
         CommitError: Part of it has landed and files are gone, or the catalog does not take it.
     """
     try:
-        _finish(hand, intent, found=found)
+        return _finish(hand, intent, found=found)
     except OvertakenError:
-        return
+        return None
 
 
-def _finish(hand: Hand, intent: Entry, *, found: bool) -> None:
+def _finish(hand: Hand, intent: Entry, *, found: bool) -> Entry | None:
     lake = hand.lake
-    tables = {name: lake.load(name) for name in intent.parts}
-    parts = {name: stored(tables[name], intent.parts[name]) for name in intent.parts}
-    lost = found and _lost(lake.commits().io, list(parts.values()))
+    io = lake.commits().io
+    parts = {name: stored(io, manifests) for name, manifests in intent.parts.items()}
+    lost = found and _lost(io, list(parts.values()))
     snapshots, totals = dict(intent.snapshots), dict(intent.totals)
     for name, files in parts.items():
         landed = _land(hand, name, intent, Files([], []) if lost else files, lost=lost)
@@ -108,12 +111,12 @@ def _finish(hand: Hand, intent: Entry, *, found: bool) -> None:
     for _ in patience():
         commits = lake.commits()
         if not is_open(commits, intent.commit_id):
-            return
+            return None
         try:
             _append(hand, commits, ended)
         except Exception:  # noqa: BLE001, S112 - conflict or unknown: look again
             continue
-        return
+        return ended
     msg = f"the end of commit {intent.commit_id} must land; the catalog did not take it; run again"
     raise CommitError(msg)
 

@@ -16,6 +16,7 @@ from pyiceberg.table import Table
 from transforms.commit.iceberg import Stored
 from transforms.commit.ranges import Ranges
 from transforms.commit.tables import COMMITS
+from transforms.commit.times import Hints
 
 ID: Final = "penstock.commit"
 OP: Final = "penstock.op"
@@ -40,6 +41,7 @@ class Entry:
         snapshots: Table -> snapshot of the last done commit (intent) or after this one.
         totals: Table -> rows there.
         windows: Aggregate -> touched window starts, microseconds, sorted.
+        hints: Spans of manifests (base only).
     """
 
     seq: int
@@ -53,6 +55,7 @@ class Entry:
     snapshots: dict[str, int]
     totals: dict[str, int]
     windows: dict[str, np.ndarray] = field(default_factory=dict)
+    hints: Hints = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Return the row as it is stored."""
@@ -63,6 +66,7 @@ class Entry:
             "snapshots": self.snapshots,
             "totals": self.totals,
             "windows": windows,
+            "hints": self.hints,
         }
         plain = {n: getattr(self, n) for n in COMMITS.names if n not in texts}
         return plain | {n: json.dumps(v, separators=(",", ":")) for n, v in texts.items()}
@@ -78,6 +82,7 @@ class Entry:
             snapshots=json.loads(row["snapshots"]),
             totals=json.loads(row["totals"]),
             windows={name: _starts(runs) for name, runs in windows.items()},
+            hints=json.loads(row["hints"]),
         )
 
 
@@ -118,6 +123,12 @@ def is_open(commits: Table, commit_id: str) -> bool:
     """Whether the intent is open: it is exactly while it is the head. No file is read."""
     head = commits.current_snapshot()
     return _said(head, STATE) == "intent" and _said(head, ID) == commit_id
+
+
+def is_head(commits: Table, entry: Entry) -> bool:
+    """Whether this row is the newest one. No file is read."""
+    head = commits.current_snapshot()
+    return _said(head, STATE) == entry.state and _said(head, ID) == entry.commit_id
 
 
 def now() -> datetime:

@@ -87,20 +87,6 @@ def within(
     return mask
 
 
-def of_rows(source: pa.Array | pa.ChunkedArray, position: pa.Array | pa.ChunkedArray) -> Ranges:
-    """Return the positions of the rows, each as itself, merged where they touch."""
-    spots = _flat(position).to_numpy()
-    names, which = _encoded(source)
-    out: Ranges = {}
-    for code, name in enumerate(names):
-        own = np.unique(spots[which == code])
-        if len(own):
-            cuts = np.flatnonzero(np.diff(own) != 1)
-            starts, ends = own[np.r_[0, cuts + 1]], own[np.r_[cuts, len(own) - 1]] + 1
-            out[name] = list(zip(starts.tolist(), ends.tolist(), strict=True))
-    return out
-
-
 def _encoded(source: pa.Array | pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
     flat = _flat(source)
     if not pa.types.is_dictionary(flat.type):

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
@@ -24,6 +23,7 @@ from transforms.commit.files import read_batches, read_file, write_files
 from transforms.commit.iceberg import Files
 from transforms.commit.lake import files_at
 from transforms.commit.table_info import TableInfo
+from transforms.commit.times import FOREVER, FileTimes, Timed, timed
 from transforms.commit.windows import WINDOW_START, compute, spans, stored_columns, touched
 
 
@@ -36,22 +36,24 @@ class Kept:
         info: Its facts.
         at: Snapshot of the last done commit, None if it has none.
         new: Files that this commit adds.
+        times: What is known of the event times of its files.
         trimmed: Landed files of which rows were dropped: panes count those rows too.
     """
 
     table: Table
     info: TableInfo
     at: int | None
+    times: FileTimes
     new: Sequence[DataFile]
     trimmed: Sequence[DataFile] = ()
 
-    def earlier(self, aggregate: Aggregate, first: int, last: int) -> list[DataFile]:
+    def earlier(self, column: str, first: int, last: int) -> list[Timed]:
         """Return earlier files whose event times may lie in [first, last], microseconds."""
-        column = aggregate.event_time
-        if column not in self.info.arrow.names:
-            return files_at(self.table, self.at)
-        near = And(GreaterThanOrEqual(column, first), LessThanOrEqual(column, last))
-        return files_at(self.table, self.at, near)
+        return self.times.near(self.table, self.at, column, first, last)
+
+    def landed(self, files: Sequence[DataFile], column: str) -> list[Timed]:
+        """Return landed files with their event times."""
+        return [timed(file, self.info.schema, column) for file in files]
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ def refreshed(
         epoch: `_epoch` of recomputed rows.
         everything: Compute every window that holds a row, earlier or new.
     """
+    column = aggregate.event_time
     if everything:
-        files = [*files_at(kept.table, kept.at), *kept.new]
+        files = [*kept.earlier(column, *FOREVER), *kept.landed(kept.new, column)]
         rows = _computed(aggregate, kept.info, files, None, epoch)
         return Refreshed(_starts(rows), rows)
     if not kept.new:
@@ -93,8 +96,8 @@ def refreshed(
     whole = pane is not None and not kept.trimmed
     starts = _starts(pane) if whole else _touched(aggregate, kept)
     firsts, lasts = spans(aggregate, starts)
-    earlier = kept.earlier(aggregate, int(firsts.min()), int(lasts.max()))
-    stale = _met(aggregate, kept.info, [*earlier, *kept.trimmed], firsts, lasts)
+    earlier = kept.earlier(column, int(firsts.min()), int(lasts.max()))
+    stale = _met([*earlier, *kept.landed(kept.trimmed, column)], firsts, lasts)
     parts = []
     if pane is None:
         stale[:] = True
@@ -104,8 +107,8 @@ def refreshed(
     if stale.any():
         near = [
             file
-            for file in [*earlier, *kept.new]
-            if _met(aggregate, kept.info, [file], firsts[stale], lasts[stale]).any()
+            for file in [*earlier, *kept.landed(kept.new, column)]
+            if _met([file], firsts[stale], lasts[stale]).any()
         ]
         parts.append(_computed(aggregate, kept.info, near, starts[stale], epoch))
     return Refreshed(starts, pa.concat_tables(parts, promote_options="permissive"))
@@ -144,7 +147,7 @@ def replaced(
 def _computed(
     aggregate: Aggregate,
     info: TableInfo,
-    files: Sequence[DataFile],
+    files: Sequence[Timed],
     starts: np.ndarray | None,
     epoch: int,
 ) -> pa.Table:
@@ -152,33 +155,25 @@ def _computed(
 
 
 def _touched(aggregate: Aggregate, kept: Kept) -> np.ndarray:
+    new = kept.landed(kept.new, aggregate.event_time)
     parts = [
-        touched(aggregate, pa.Table.from_batches([b]))
-        for b in _rows(aggregate, kept.info, kept.new)
+        touched(aggregate, pa.Table.from_batches([b])) for b in _rows(aggregate, kept.info, new)
     ]
     return np.unique(np.concatenate(parts)) if parts else np.array([], np.int64)
 
 
 def _rows(
-    aggregate: Aggregate, info: TableInfo, files: Iterable[DataFile]
+    aggregate: Aggregate, info: TableInfo, files: Iterable[Timed]
 ) -> Iterator[pa.RecordBatch]:
     for file in files:
-        yield from read_batches(info, file, stored_columns(aggregate))
+        yield from read_batches(info, file.path, stored_columns(aggregate))
 
 
-def _met(
-    aggregate: Aggregate,
-    info: TableInfo,
-    files: Iterable[DataFile],
-    firsts: np.ndarray,
-    lasts: np.ndarray,
-) -> np.ndarray:
-    """Return which windows the event-time bounds of some file meet; unknown bounds meet all."""
+def _met(files: Iterable[Timed], firsts: np.ndarray, lasts: np.ndarray) -> np.ndarray:
+    """Return which windows the event times of some file meet."""
     # Windows of one size sort alike by both ends, so those that a file meets lie side by side.
     steps = np.zeros(len(firsts) + 1, np.int64)
-    for file in files:
-        found = bounds(file, info.schema, aggregate.event_time)
-        low, high = found or (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+    for _, low, high in files:
         begin = np.searchsorted(lasts, low)
         end = np.searchsorted(firsts, high, side="right")
         if begin < end:

@@ -11,6 +11,7 @@ from transforms.commit.journal import Entry
 from transforms.commit.lake import Lake, read_at
 from transforms.commit.ranges import Ranges, merged
 from transforms.commit.tables import REMOVED, SOURCES
+from transforms.commit.times import FileTimes
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class State:
         snapshots: Table -> snapshot of the last done commit.
         totals: Table -> rows.
         sources: Rows of `_sources`, one for each source.
+        times: Event times of the files of `processed_data`, shared by all states of a process.
         ended: Commit ids seen to end since this committer started -> done or void.
     """
 
@@ -36,13 +38,17 @@ class State:
     totals: dict[str, int] = field(default_factory=dict)
     sources: pa.Table = field(default_factory=SOURCES.empty_table)
     ended: dict[str, str] = field(default_factory=dict)
+    times: FileTimes = field(default_factory=FileTimes)
 
     def after(self, lake: Lake, commits: Table, rows: list[Entry]) -> State:
         """Return what is known after these rows: `journal.tail` beyond `seq`, none of them open.
 
         `_sources` and `_removed` are read again only if they changed.
         """
-        done = {} if rows and rows[0].state == "base" else self.done
+        done = self.done
+        if rows and rows[0].state == "base":
+            done = {}
+            self.times.learn(rows[0].hints)
         seq, snapshots, totals, ended = self.seq, self.snapshots, self.totals, dict(self.ended)
         new: list[Ranges] = []
         for entry in rows:

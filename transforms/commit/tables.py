@@ -22,6 +22,7 @@ COMMITS: Final = pa.schema(
         pa.field("snapshots", pa.string(), nullable=False),
         pa.field("totals", pa.string(), nullable=False),
         pa.field("windows", pa.string(), nullable=False),
+        pa.field("hints", pa.string(), nullable=False),
     ]
 )
 """`_commits`: the fence and the outbox. Only `transforms.commit.journal` reads and writes rows.
@@ -29,7 +30,8 @@ COMMITS: Final = pa.schema(
 `state` intent, done, void or base; `op` append, refresh, erase, compact or rebuild. JSON texts:
 `done` source -> ranges, `parts` table -> [[manifest path, spec id], ...] of data files to add
 and to take out, `snapshots` table -> snapshot of the last done commit (intent) or of this one
-(done), `totals` table -> rows there, `windows` aggregate -> runs of touched window starts.
+(done), `totals` table -> rows there, `windows` aggregate -> runs of touched window starts,
+`hints` (base only) event-time column -> manifest of processed_data -> span of its files.
 """
 
 _RANGE: Final = pa.struct(
@@ -105,6 +107,8 @@ PROPERTIES: Final = {
     "write.metadata.previous-versions-max": "10",
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "20",
+    # A merge decodes and writes every entry in Python: about 1,500 data files at a time.
+    "commit.manifest.target-size-bytes": "524288",
     # Bounds of strings are cut at 16 characters otherwise, and every URI starts alike.
     f"write.metadata.metrics.column.{SOURCE}": "full",
 }

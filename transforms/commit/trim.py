@@ -89,7 +89,7 @@ def _trim_files(
 def rewrite(info: TableInfo, file: DataFile, ranges: Ranges) -> list[DataFile]:
     """Write the rows of a data file whose positions lie within the ranges to new files."""
     writer = FileWriter(info)
-    for batch in read_batches(info, file):
+    for batch in read_batches(info, file.file_path):
         mask = within(batch[SOURCE], batch[POSITION], ranges)
         writer.write(batch if mask.all() else batch.filter(pa.array(mask)))
     return writer.close()

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.contract import Column
-from schemas.names import TIMESTAMP
+from schemas.names import TIMESTAMP, WATERMARK
 from schemas.plan import Aggregate
-from transforms.aggregate import windows
-from transforms.aggregate.compute import Aggregator
+from transforms.aggregate import partials, windows
+from transforms.aggregate.windows import micros, timestamps
 from transforms.decode.json_text import extract
 
 WINDOW_START: Final = "window_start"
@@ -20,13 +20,12 @@ WINDOW_START: Final = "window_start"
 
 def touched(aggregate: Aggregate, rows: pa.Table) -> np.ndarray:
     """Return the starts (us, sorted, distinct) of all windows that hold a row."""
-    times = rows[aggregate.event_time].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
-    return windows.touched(times, aggregate.window)
+    return micros(windows.touched(rows, aggregate))
 
 
 def spans(aggregate: Aggregate, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return first and last event time (both in it) that can lie in each window."""
-    return windows.spans(starts, aggregate.window)
+    return windows.spans(timestamps(starts), aggregate)
 
 
 def stored_columns(aggregate: Aggregate) -> list[str]:
@@ -34,8 +33,8 @@ def stored_columns(aggregate: Aggregate) -> list[str]:
 
     A path (`properties.amount`) does not land: it is read out of the JSON text again.
     """
-    names = [name.partition(".")[0] for name in aggregate.input.names]
-    return list(dict.fromkeys([*names, aggregate.event_time]))
+    names = [name.partition(".")[0] for name in partials.input_columns(aggregate)]
+    return list(dict.fromkeys(names))
 
 
 def compute(
@@ -46,17 +45,18 @@ def compute(
     epoch: int,
 ) -> pa.Table:
     """Return the aggregate's finished rows for these windows only (None: all)."""
-    return Aggregator(aggregate).compute(_as_input(aggregate, rows), starts, epoch=epoch)
+    wanted = None if starts is None else timestamps(starts)
+    return partials.compute(_as_input(aggregate, rows), aggregate, epoch, wanted)
 
 
 def _as_input(aggregate: Aggregate, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    wanted = [*aggregate.input]
-    if aggregate.event_time not in aggregate.input.names:
-        wanted.append(pa.field(aggregate.event_time, TIMESTAMP))
+    types = {f.name: f.type for f in aggregate.input}
+    types.setdefault(aggregate.event_time, TIMESTAMP)
+    types[WATERMARK] = TIMESTAMP
     paths = [
-        Column(name=f.name.rpartition(".")[2], path=f.name, type=f.type, logical="")
-        for f in wanted
-        if "." in f.name
+        Column(name=name.rpartition(".")[2], path=name, type=kind, logical="")
+        for name, kind in types.items()
+        if "." in name
     ]
     for batch in rows:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -65,7 +65,7 @@ def _as_input(aggregate: Aggregate, rows: Iterable[pa.RecordBatch]) -> Iterator[
             columns |= extract(columns[text], own)
         arrays = [
             # A file that is older than a column holds null there.
-            columns[f.name].cast(f.type) if f.name in columns else pa.nulls(batch.num_rows, f.type)
-            for f in wanted
+            columns[name].cast(kind) if name in columns else pa.nulls(batch.num_rows, kind)
+            for name, kind in types.items()
         ]
-        yield pa.RecordBatch.from_arrays(arrays, names=[f.name for f in wanted])
+        yield pa.RecordBatch.from_arrays(arrays, names=list(types))

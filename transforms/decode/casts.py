@@ -62,7 +62,7 @@ def expected(column: Column) -> str:
     }[column.logical]
 
 
-def cast_text(texts: pa.Array, column: Column) -> Cast:  # noqa: PLR0911  # a line a type
+def cast_text(texts: pa.Array, column: Column) -> Cast:  # a line a type
     """Read texts as a scalar column's type (see the module's text for what fits).
 
     Args:

@@ -115,7 +115,7 @@ def _placed(block: Block) -> tuple[pa.RecordBatch, NDArray[np.int64], NDArray[np
     return data.drop_columns([POSITION, SEQUENCE]), positions, sequences
 
 
-def fits(kind: pa.DataType, column: Column) -> bool:  # noqa: PLR0911  # a line a type
+def fits(kind: pa.DataType, column: Column) -> bool:  # a line a type
     """Return whether values of a type can be a column's, as far as types say."""
     if _T.is_null(kind):
         return True

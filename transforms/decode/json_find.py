@@ -32,6 +32,7 @@ from transforms.decode.json_tokens import (
 )
 
 MOST_SHAPES: Final = 32
+_CACHE: Final = 1 << 19
 _MANY: Final = 1024  # texts without a known shape, from which on learning pays
 _SAMPLE: Final = 256  # of which so many are looked at
 _FEW: Final = 8  # of which so many must have a shape to make it worth its cost
@@ -47,10 +48,12 @@ class Found(NamedTuple):
 
     Attributes:
         docs: The texts; `fault` is now whole: NONE means valid, strict JSON.
-        values: By path; one value a text, absent from texts with a fault.
+        rows: Which of them have no fault.
+        values: By path; one value for each of `rows`.
     """
 
     docs: Documents
+    rows: Ints
     values: dict[Path, Values]
 
 
@@ -81,36 +84,38 @@ class Finder:
 
     def find(self, docs: Documents) -> Found:
         """Check every text and find its values; sets the remaining faults in `docs.fault`."""
-        values = {
-            path: Values(np.zeros(len(docs), np.uint8), docs.starts.copy(), docs.starts.copy())
-            for path in self.paths
-        }
         todo = docs.fault == 0
-        for shape in self._shapes:
-            _match(shape, docs, todo, values)
+        parts = self._match(self._shapes, docs, todo)
         self._rest -= 1
         rest = np.flatnonzero(todo)
-        if len(rest) >= _MANY and self._may_learn():
+        if len(rest) >= _MANY and self.learns and self._rest < 0:
             sample = rest[:: len(rest) // _SAMPLE]
-            learned = self._learn(self._read(docs, sample, values))
+            tokens = self._read(docs, sample, parts)
             todo[sample] = False
-            for shape in learned:
-                _match(shape, docs, todo, values)
+            parts += self._match(self._learn(tokens), docs, todo)
             rest = np.flatnonzero(todo)
-        if len(rest):
-            self._read(docs, rest, values)
-        return Found(docs, values)
+        for rows in _cache_sized(docs, rest):
+            self._read(docs, rows, parts)
+        return _merged(docs, self.paths, parts)
 
-    def _may_learn(self) -> bool:
-        return self.learns and self._rest < 0 and len(self._shapes) < MOST_SHAPES
+    def _match(self, shapes: tuple[Shape, ...], docs: Documents, todo: np.ndarray) -> list[_Part]:
+        """Read the texts that have one of the shapes, and clear their marks in `todo`."""
+        parts = []
+        for shape in shapes:
+            rows = np.flatnonzero(todo & (docs.count == shape.quotes))
+            if len(rows):
+                parts.append(_Part(*shape.match(docs, rows)))
+                todo[parts[-1].rows] = False
+        return [part for part in parts if len(part.rows)]
 
-    def _read(self, docs: Documents, rows: Ints, values: dict[Path, Values]) -> Tokens:
+    def _read(self, docs: Documents, rows: Ints, parts: list[_Part]) -> Tokens:
         tokens = tokenize(docs, rows)
         docs.fault[rows] = tokens.fault
-        _put_tokens(values, tokens)
+        if len(tokens.sound):
+            parts.append(_Part(rows[tokens.sound], _values(tokens, self.paths)))
         return tokens
 
-    def _learn(self, tokens: Tokens) -> list[Shape]:
+    def _learn(self, tokens: Tokens) -> tuple[Shape, ...]:
         """Learn the most common shapes of a sample."""
         sound = np.flatnonzero(tokens.fault == 0)
         docs, learned = tokens.docs, []
@@ -129,44 +134,65 @@ class Finder:
                     break
                 learned.append(shape)
                 alike = alike[~fits]
-        self._shapes = (*self._shapes, *learned)[:MOST_SHAPES]
+        if learned:  # the oldest go first
+            self._shapes = (*learned, *self._shapes)[:MOST_SHAPES]
         self._pause = 0 if learned else min(2 * self._pause + 1, _LONGEST_REST)
         self._rest = self._pause
-        return learned
+        return tuple(learned)
 
 
-def _match(shape: Shape, docs: Documents, todo: np.ndarray, values: dict[Path, Values]) -> None:
-    rows = np.flatnonzero(todo & (docs.count == shape.quotes))
-    if len(rows):
-        rows, found = shape.match(docs, rows)
-        todo[rows] = False
-        _put(values, rows, found)
+class _Part(NamedTuple):
+    """Some rows without a fault, ascending, and their values; a path that is missing is absent."""
+
+    rows: Ints
+    values: dict[Path, Values]
 
 
-def _put(values: dict[Path, Values], rows: Ints, found: dict[Path, Values]) -> None:
-    for path, new in found.items():
-        for old, part in zip(values[path], new, strict=True):
-            old[rows] = part
+def _cache_sized(docs: Documents, rows: Ints) -> list[Ints]:
+    """Cut rows into parts of few enough bytes that their tokens stay in the processor's cache."""
+    if not len(rows):
+        return []
+    upto = np.cumsum(docs.ends[rows] - docs.starts[rows])
+    cuts = np.searchsorted(upto, np.arange(_CACHE, int(upto[-1]), _CACHE), "right")
+    return [part for part in np.split(rows, np.unique(cuts)) if len(part)]
 
 
-def _put_tokens(values: dict[Path, Values], tokens: Tokens) -> None:
+def _absent(docs: Documents, rows: Ints) -> Values:
+    return Values(np.zeros(len(rows), np.uint8), docs.starts[rows], docs.starts[rows])
+
+
+def _merged(docs: Documents, paths: tuple[Path, ...], parts: list[_Part]) -> Found:
+    """Put parts together in the order of their rows."""
+    parts = sorted(parts, key=lambda part: int(part.rows[0]))
+    rows = np.concatenate([part.rows for part in parts]) if parts else np.empty(0, np.int64)
+    order = None if (np.diff(rows) > 0).all() else np.argsort(rows)
+    values = {}
+    for path in paths:
+        each = [part.values.get(path) or _absent(docs, part.rows) for part in parts]
+        if len(each) == 1:
+            found = each[0]
+        else:
+            each = each or [_absent(docs, rows)]
+            found = Values(*map(np.concatenate, zip(*each, strict=True)))
+        values[path] = found if order is None else Values(*(x[order] for x in found))
+    return Found(docs, rows if order is None else rows[order], values)
+
+
+def _values(tokens: Tokens, paths: tuple[Path, ...]) -> dict[Path, Values]:
+    """Values at paths, for each text that has tokens."""
     keys = np.flatnonzero(tokens.kind == KEY)
-    if not len(keys) or not values:
-        return
     names = key_names(tokens, keys).dictionary_encode()
     code = dict(zip(names.dictionary.to_pylist(), range(len(names.dictionary)), strict=True))
     named = names.indices.to_numpy()
-    owner = np.repeat(tokens.sound, tokens.count[tokens.sound])
-    first = np.zeros(len(tokens.rows), np.int64)
-    first[tokens.sound] = tokens.first
-    inside: dict[Path, Ints] = {(): np.full(len(tokens.rows), -1)}
-    inside[()][tokens.sound] = tokens.container[tokens.first]
+    size = len(tokens.sound)
+    owner = np.repeat(np.arange(size), tokens.count[tokens.sound])
+    inside: dict[Path, Ints] = {(): tokens.container[tokens.first]}
 
     def object_at(path: Path) -> Ints:
         """Container of the object at a path, by text; -1 where there is none."""
         if path not in inside:
             texts, at = value_at(path)
-            inside[path] = np.full(len(tokens.rows), -1)
+            inside[path] = np.full(size, -1)
             is_object = tokens.kind[at] == OPEN_OBJECT
             inside[path][texts[is_object]] = tokens.container[at[is_object]]
         return inside[path]
@@ -178,9 +204,13 @@ def _put_tokens(values: dict[Path, Values], tokens: Tokens) -> None:
         own = tokens.container[at] == object_at(path[:-1])[texts]
         return texts[own], at[own] + 2  # key, colon, value
 
-    for path in values:
+    out = {}
+    for path in paths:
         texts, at = value_at(path)
-        _put(values, tokens.rows[texts], {path: token_values(tokens, at)})
+        out[path] = _absent(tokens.docs, tokens.rows[tokens.sound])
+        for old, new in zip(out[path], token_values(tokens, at), strict=True):
+            old[texts] = new
+    return out
 
 
 def token_values(tokens: Tokens, at: Ints) -> Values:

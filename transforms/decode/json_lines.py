@@ -1,4 +1,4 @@
-"""JSON lines to typed rows: a block of bytes in, a record batch and the refused records out.
+r"""JSON lines to typed rows: a block of bytes in, a record batch and the refused records out.
 
 One JSON object a line, strictly as RFC 8259 has it and in UTF-8; `\\n` ends a line and `\\r\\n` is
 taken for it; a byte order mark at the start of a source and lines of white space are passed over.
@@ -15,8 +15,8 @@ from schemas.contract import Contract
 from schemas.names import EVENT_TIME, POSITION_FIELDS, REFUSED, TIMESTAMP
 from transforms.decode.decoded import Decoded
 from transforms.decode.json_find import Finder
-from transforms.decode.json_scan import REASONS, Fault, Ints, note, scan, utf8_faults
-from transforms.decode.json_tokens import cut, expand
+from transforms.decode.json_scan import REASONS, Documents, Fault, Ints, note, scan, utf8_faults
+from transforms.decode.json_tokens import Path, cut, expand
 from transforms.decode.json_values import Faults, Node, Reader, Slot
 from transforms.sources.blocks import Block
 
@@ -79,31 +79,29 @@ class JsonDecoder:
         note(docs.fault, lines.end - lines.start > self.longest, Fault.LENGTH)
         found = self._finder.find(docs)
 
-        faults = Faults(np.full(len(docs), -1))
-        for fault in np.unique(docs.fault[docs.fault != 0]).tolist():
-            rule = _RULES.get(Fault(fault), "json")
-            faults.add(docs.fault == fault, rule, REASONS[Fault(fault)])
-        present = docs.fault == 0
+        below = Faults(np.full(len(found.rows), -1))
+        present = np.ones(len(found.rows), bool)
         slots = {path: Slot(docs, values) for path, values in found.values.items()}
-        nodes: dict[tuple[str, ...], Node] = {}
+        nodes: dict[Path, Node] = {}
         for reader in self._readers:
-            nodes[reader.path] = reader.read(slots, present, faults)
+            nodes[reader.path] = reader.read(slots, present, below)
             nodes |= nodes[reader.path].nodes
 
-        good = faults.code < 0
+        good = below.code < 0
         kept = None if good.all() else np.flatnonzero(good)
-        rows = self._rows(block, lines, nodes, kept)
-        refused = None if kept is None else _refused(block, lines, faults)
+        position = lines.position[found.rows if kept is None else found.rows[kept]]
+        rows = self._rows(block, position, nodes, kept)
+        faults = _faults(docs, found.rows, below)
+        refused = _refused(block, lines, faults) if len(position) < len(docs) else None
         return Decoded(rows, refused, lambda positions: _records(lines, positions))
 
     def _rows(
         self,
         block: Block,
-        lines: _Lines,
-        nodes: dict[tuple[str, ...], Node],
+        position: Ints,
+        nodes: dict[Path, Node],
         kept: Ints | None,
     ) -> pa.RecordBatch:
-        position = lines.position if kept is None else lines.position[kept]
         size = len(position)
         columns = [
             nodes[(c.name,)].take(kept) if c.read else pa.nulls(size, c.type)
@@ -175,6 +173,17 @@ def _position_columns(block: Block, position: Ints) -> list[pa.Array]:
         pa.array(np.full(size, block.arrived_us, np.int64)).cast(TIMESTAMP),
         pa.nulls(size, TIMESTAMP),
     ]
+
+
+def _faults(docs: Documents, rows: Ints, below: Faults) -> Faults:
+    """Join the faults of whole records with those of values in `rows`."""
+    code = np.full(len(docs), -1)
+    code[rows] = below.code
+    faults = Faults(code, list(below.entries))
+    for fault in np.unique(docs.fault[docs.fault != 0]).tolist():
+        rule = _RULES.get(Fault(fault), "json")
+        faults.add(docs.fault == fault, rule, REASONS[Fault(fault)])
+    return faults
 
 
 def _refused(block: Block, lines: _Lines, faults: Faults) -> pa.RecordBatch:

@@ -70,8 +70,9 @@ class _Segment(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a value is: from a byte of a segment to a byte of another; SCALAR may be any
-    value without a string or an object.
+    """Where a value is: from a byte of a segment to a byte of another.
+
+    SCALAR may be any value without a string or an object.
     """
 
     kind: int

@@ -1,4 +1,4 @@
-"""Edits and reads of open objects: columns of JSON texts, changed in place and not re-serialised."""
+"""Columnar edits of open objects: values of JSON texts are read, replaced or removed in place."""
 
 from __future__ import annotations
 
@@ -45,13 +45,16 @@ class JsonText:
         """Pickle as new."""
         return (JsonText, ())
 
-    def replace(self, texts: pa.Array, path: Path, new: pa.Array) -> pa.Array:
+    def replace(
+        self, texts: pa.Array, path: Path, new: pa.Array, *, json: bool = False
+    ) -> pa.Array:
         """Put new values at a path.
 
         Args:
             texts: JSON objects.
             path: Keys from the root; where a text has no value there it stays as it is.
             new: As many strings, numbers or booleans; null leaves the text as it is.
+            json: Whether `new` holds JSON texts, put in as they are.
 
         Returns:
             The texts (pa.string); all bytes outside of the values are as they were.
@@ -61,11 +64,12 @@ class JsonText:
         given = pc.is_valid(fresh).to_numpy(zero_copy_only=False) & (values.kind != ABSENT)
         start, end = values.start.copy(), values.end.copy()
         # A string keeps its quotes where it can: there is less to copy.
-        quoted = pa.types.is_string(new.type) and bool((values.kind[given] == TEXT).all())
+        texts_only = pa.types.is_string(new.type) and not json
+        quoted = texts_only and bool((values.kind[given] == TEXT).all())
         if not quoted:
             start -= values.kind == TEXT
             end += values.kind == TEXT
-        pieces = _encoded(fresh, quotes=not quoted)
+        pieces = fresh if json else _encoded(fresh, quotes=not quoted)
         return _scattered(_spliced(docs, start, end, pieces, given), there)
 
     def remove(self, texts: pa.Array, path: Path) -> pa.Array:

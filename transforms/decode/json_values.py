@@ -177,13 +177,17 @@ class Reader:
         column, of = self.column, self.column.type
         if pa.types.is_boolean(of):
             return pa.array(values.kind == TRUE, mask=~fits)
-        texts = _texts(docs, values, fits, None, strings=not _is_number(of))
+        rows = None if fits.all() else np.flatnonzero(fits)
+        texts = _texts(docs, values, fits, rows, strings=not _is_number(of))
         if _is_number(of):
-            return numbers(texts, of)
-        if pa.types.is_timestamp(of):
-            return timestamps(texts, column.formats, column.timezone).cast(of)
-        read = dates if pa.types.is_date(of) else times
-        return read(texts, column.formats).cast(of)
+            read = numbers(texts, of)
+        elif pa.types.is_timestamp(of):
+            read = timestamps(texts, column.formats, column.timezone)
+        else:
+            read = (dates if pa.types.is_date(of) else times)(texts, column.formats)
+        if rows is not None:
+            read = read.take(pa.array(np.cumsum(fits) - 1, mask=~fits))
+        return read.cast(of)
 
     def _struct(self, nodes: dict[Path, Node], there: np.ndarray, rows: Ints | None) -> pa.Array:
         there = there if rows is None else there[rows]
@@ -272,7 +276,7 @@ def _members(slot: Slot, finder: Finder) -> dict[Path, Slot]:
     for path, inner in found.values.items():
         kind = np.zeros(len(values.kind), np.uint8)
         start, end = (np.zeros(len(kind), np.int64) for _ in range(2))
-        kind[rows], start[rows], end[rows] = inner
+        kind[rows], start[rows], end[rows] = inner  # all of them are sound
         # Where there is none, an empty slice that keeps the order.
         gap = np.maximum.accumulate(end)
         there = np.zeros(len(kind), bool)

@@ -152,6 +152,7 @@ class _File:
             compression="zstd",
             compression_level=1,
             store_schema=False,
+            write_batch_size=1 << 14,
             metadata_collector=self._metadata,
             **encodings(first),
         )

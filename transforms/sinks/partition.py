@@ -106,8 +106,13 @@ def _made(transform: Transform[Any, Any], column: pa.Array) -> pa.Array | None:
         if pa.types.is_string(of):
             return pc.utf8_slice_codeunits(column, 0, width)
         return pc.binary_slice(column, 0, width) if pa.types.is_binary(of) else None
+    return _times(transform, column)
+
+
+def _times(transform: Transform[Any, Any], column: pa.Array) -> pa.Array | None:
+    of = column.type
     if pa.types.is_date32(of):
-        days = _numbers(column.cast(pa.int32()), lambda v: v)
+        days = column.cast(pa.int32())
     elif pa.types.is_timestamp(of):
         micros = column.cast(pa.timestamp("us", of.tz)).cast(pa.int64())
         if isinstance(transform, HourTransform):
@@ -116,7 +121,7 @@ def _made(transform: Transform[Any, Any], column: pa.Array) -> pa.Array | None:
     else:
         return None
     if isinstance(transform, DayTransform):
-        return days
+        return days.cast(pa.int64())
     unit = {MonthTransform: "M", YearTransform: "Y"}.get(type(transform))
     if unit is None:
         return None

@@ -102,7 +102,8 @@ class Warehouse:
         deadline = time.monotonic() + self.patience_s
         while True:
             try:
-                connection = duckdb.connect(str(self.path), config={"TimeZone": "UTC"})
+                connection = duckdb.connect(str(self.path))
+                connection.execute("SET TimeZone = 'UTC'")
                 break
             except duckdb.IOException as error:
                 if "lock" not in str(error).lower():
@@ -178,8 +179,8 @@ class Warehouse:
         )
         if _count(c, table.name):
             c.execute(
-                f"CREATE OR REPLACE TEMP TABLE touched AS "  # noqa: S608
-                f"SELECT {key}, count(*) AS n FROM {rows} SEMI JOIN touched USING ({key}) GROUP BY ALL"
+                f"CREATE OR REPLACE TEMP TABLE touched AS SELECT {key}, count(*) AS n "  # noqa: S608
+                f"FROM {rows} SEMI JOIN touched USING ({key}) GROUP BY ALL"
             )
             c.execute(
                 f"DELETE FROM {target} USING touched WHERE "  # noqa: S608
@@ -189,7 +190,9 @@ class Warehouse:
             f"INSERT INTO {target} ({names}) SELECT {names} FROM {rows} "  # noqa: S608
             f"SEMI JOIN (FROM touched WHERE n = 1) USING ({key})"
         )
-        order = f"{quote(table.latest or '')} DESC NULLS LAST, sha256(to_json(struct_pack({', '.join(f'{quote(x.name)} := {quote(x.name)}' for x in table.columns)}))) DESC"
+        content = ", ".join(f"{quote(x.name)} := {quote(x.name)}" for x in table.columns)
+        latest = f"{quote(table.latest or '')} DESC NULLS LAST"
+        order = f"{latest}, sha256(to_json(struct_pack({content}))) DESC"
         c.execute(
             f"INSERT INTO {target} ({names}) SELECT {names} FROM {rows} "  # noqa: S608
             f"SEMI JOIN (FROM touched WHERE n > 1) USING ({key}) "

@@ -46,7 +46,7 @@ def arrow_schema(schema: Any) -> pa.Schema:
     return pa.schema([f for f in fields if f.name not in (POSITION, SEQUENCE)])
 
 
-def arrow_type(  # noqa: PLR0911  # a line a type
+def arrow_type(  # a line a type
     schema: Any, named: dict[str, pa.DataType | None]
 ) -> pa.DataType:
     """Return the Arrow type of an Avro type; `named` holds the types met before."""

@@ -10,8 +10,8 @@ import json
 import sys
 
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812 Spark's own convention
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 KEY = b"benchmark-key-of-32-bytes-length"
 OPAD, IPAD = (bytes(k ^ byte for k in KEY.ljust(64, b"\0")).hex() for byte in (0x5C, 0x36))

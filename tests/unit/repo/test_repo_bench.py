@@ -20,7 +20,7 @@ def job(**promise: float) -> Job:
     return Job(
         title="t",
         contestants=(
-            Contestant(name="ours", command=lambda _: []),
+            Contestant(name="Penstock", command=lambda _: []),
             Contestant(name="theirs", command=lambda _: [], promise=promise),
         ),
         agree=("kept",),
@@ -38,6 +38,14 @@ def test_a_broken_promise_is_said_and_counted() -> None:
     text, kept = report.table(job(wall=1.3), rounds)
     assert not kept
     assert "wall ≤ 1.30 **broken**" in text
+
+
+def test_without_us_there_is_nothing_to_promise() -> None:
+    alone = bench.without(job(wall=0.1), ["penstock"])
+    text, kept = report.table(alone, [[ran(2)]])
+    assert kept
+    assert "theirs | 2.00" in text
+    assert "≤" not in text.splitlines()[-1]
 
 
 def test_contestants_that_found_different_rows_stop_the_benchmark() -> None:

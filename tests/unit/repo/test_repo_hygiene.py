@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import re
 import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,3 +155,30 @@ def test_ci_and_pre_commit_run_what_lint_runs() -> None:
         assert f"$(BIN)/{tool}" in makefile
         assert f".venv/bin/{tool}" in hooks
     assert "make lint" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_package_that_the_rooms_import_is_named_in_setup_py() -> None:
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    lists = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    named = lists["RUNTIME"] + [
+        p for extra, ps in lists["EXTRAS"].items() if extra != "dev" for p in ps
+    ]
+    declared = {re.split(r"[\[<>=!~ ]", package)[0].lower().replace("_", "-") for package in named}
+    owners = importlib.metadata.packages_distributions()
+    missing = set()
+    for path in tracked():
+        if path.suffix != ".py" or path.relative_to(ROOT).parts[0] not in lists["ROOMS"]:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            for name in {n.split(".")[0] for n in names} - sys.stdlib_module_names:
+                by = {d.lower().replace("_", "-") for d in owners.get(name, [name])}
+                if name not in lists["ROOMS"] and not by & declared:
+                    missing.add((str(path.relative_to(ROOT)), name))
+    assert missing == set()

@@ -25,7 +25,7 @@ def contract(*columns: Column, event_time: str | None = None) -> Contract:
     )  # fmt: skip
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     pass
 
 
@@ -48,21 +48,26 @@ def parse(line: bytes) -> dict[str, Any]:
         return dict(items)
 
     def constant(_: str) -> Any:
-        raise Refused("json")
+        msg = "json"
+        raise Refused(msg)
 
     try:
         text = line.decode()
         if depth(text) > 200:
-            raise Refused("json")
+            msg = "json"
+            raise Refused(msg)
         value = json.loads(
             text, object_pairs_hook=pairs, parse_constant=constant, parse_float=Num, parse_int=Num
         )
     except ValueError:
-        raise Refused("json") from None
+        msg = "json"
+        raise Refused(msg) from None
     if not isinstance(value, dict):
-        raise Refused("json")
+        msg = "json"
+        raise Refused(msg)
     if twice:
-        raise Refused("duplicate_key")
+        msg = "duplicate_key"
+        raise Refused(msg)
     return value
 
 
@@ -78,10 +83,12 @@ def depth(text: str) -> int:
 def check(value: Any) -> None:
     if isinstance(value, Num):
         if float(value) in (float("inf"), float("-inf")):
-            raise Refused("json")
+            msg = "json"
+            raise Refused(msg)
     elif isinstance(value, str):
         if any("\ud800" <= c <= "\udfff" for c in value):
-            raise Refused("json")
+            msg = "json"
+            raise Refused(msg)
     elif isinstance(value, list):
         for v in value:
             check(v)
@@ -96,7 +103,8 @@ STAMP = re.compile(
 def stamp(text: str) -> dt.datetime:
     found = STAMP.fullmatch(text)
     if not found:
-        raise Refused("type")
+        msg = "type"
+        raise Refused(msg)
     y, mo, d, h, mi, s, f, z = found.groups()
     us = int((f or "0")[:6].ljust(6, "0"))
     zone = dt.UTC
@@ -104,30 +112,35 @@ def stamp(text: str) -> dt.datetime:
         if z and z not in "Zz":
             hours, minutes = int(z[1:3]), int(z[-2:]) if len(z) > 3 else 0
             if hours > 23 or minutes > 59:
-                raise Refused("type")
+                msg = "type"
+                raise Refused(msg)
             shift = dt.timedelta(hours=hours, minutes=minutes)
             zone = dt.timezone(-shift if z[0] == "-" else shift)
         at = dt.datetime(int(y), int(mo), int(d), int(h), int(mi), int(s or 0), us, zone)
         return at.astimezone(dt.UTC)
     except (ValueError, OverflowError):
-        raise Refused("type") from None
+        msg = "type"
+        raise Refused(msg) from None
 
 
 def convert(value: Any, c: Column) -> Any:
     """Value of a column, or Refused."""
     if value is None:
         if c.required:
-            raise Refused("required")
+            msg = "required"
+            raise Refused(msg)
         return None
     kind = c.type
     if c.open or pa.types.is_struct(kind):
         if not isinstance(value, dict):
-            raise Refused("type")
+            msg = "type"
+            raise Refused(msg)
         inner = {k.name: convert(value.get(k.name), k) for k in c.children}
         return value if c.open else inner
     if pa.types.is_list(kind):
         if not isinstance(value, list):
-            raise Refused("type")
+            msg = "type"
+            raise Refused(msg)
         items = c.items or column("items", kind.value_type, "string")
         return [convert(v, items) for v in value]
     if pa.types.is_boolean(kind):
@@ -137,29 +150,34 @@ def convert(value: Any, c: Column) -> Any:
     if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
         return exact(expect(value, Num), kind)
     if isinstance(value, Num):
-        raise Refused("type")
+        msg = "type"
+        raise Refused(msg)
     text = expect(value, str)
     if pa.types.is_timestamp(kind):
         return stamp(text)
     try:
         if pa.types.is_date(kind):
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-                raise Refused("type")
+                msg = "type"
+                raise Refused(msg)
             return dt.date.fromisoformat(text)
         if pa.types.is_time(kind):
             found = re.fullmatch(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", text, re.ASCII)
             if not found:
-                raise Refused("type")
+                msg = "type"
+                raise Refused(msg)
             h, m, s, f = found.groups()
             return dt.time(int(h), int(m), int(s or 0), int((f or "0")[:6].ljust(6, "0")))
     except ValueError:
-        raise Refused("type") from None
+        msg = "type"
+        raise Refused(msg) from None
     return text
 
 
 def expect(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
-        raise Refused("type")
+        msg = "type"
+        raise Refused(msg)
     return value
 
 
@@ -167,7 +185,8 @@ def exact(text: str, kind: pa.DataType) -> Any:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise Refused("type") from None
+        msg = "type"
+        raise Refused(msg) from None
     sign, digits, exponent = value.as_tuple()
     if not any(digits):
         return 0 if pa.types.is_integer(kind) else Decimal(0)
@@ -176,14 +195,17 @@ def exact(text: str, kind: pa.DataType) -> Any:
     number, exponent = number.rstrip("0"), exponent + zeros
     scale = 0 if pa.types.is_integer(kind) else kind.scale
     if -exponent > scale or exponent > 400:
-        raise Refused("type")
+        msg = "type"
+        raise Refused(msg)
     whole = int(number) * 10 ** (exponent + scale) * (-1 if sign else 1)
     if pa.types.is_integer(kind):
         if not -(2 ** (kind.bit_width - 1)) <= whole < 2 ** (kind.bit_width - 1):
-            raise Refused("type")
+            msg = "type"
+            raise Refused(msg)
         return whole
     if abs(whole) >= 10**kind.precision:
-        raise Refused("type")
+        msg = "type"
+        raise Refused(msg)
     return Decimal(whole).scaleb(-scale)
 
 
