@@ -12,7 +12,7 @@ stands on is taken for the record, and reading goes on behind it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -162,23 +162,24 @@ class CsvGrammar:
 
     def skipper(self) -> Skipper:
         """Return a state machine, for records of any length."""
-        return _Machine(self.delimiter)
+        return _Machine(bytes([self.delimiter]))
 
 
 @dataclass
 class _Machine:
     """Walks from token to token through a record whose bytes come in pieces."""
 
-    delimiter: int
+    delimiter: bytes
     state: str = "start"
-    _text: re.Pattern[bytes] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._text = re.compile(rb"[%b\n]" % re.escape(bytes([self.delimiter])))
+    @property
+    def open(self) -> bool:
+        """Whether it is within quotes."""
+        return self.state == "quoted"
 
     def end(self, data: Bytes) -> int:
         """Return the index after the record's end in the next piece, 0 if it goes on."""
-        text, at = data.tobytes(), 0
+        text, at, newline = data.tobytes(), 0, -1
         while at < len(text):
             if self.state == "start":
                 quoted = text[at] == _QUOTE
@@ -192,10 +193,11 @@ class _Machine:
                 doubled = text[at] == _QUOTE
                 self.state, at = ("quoted", at + 1) if doubled else ("text", at)
             else:
-                token = self._text.search(text, at)
-                if token is None:
-                    return 0
-                if token.group() == b"\n":
-                    return token.end()
-                self.state, at = "start", token.end()
+                if newline < at:
+                    newline = text.find(b"\n", at)
+                    newline = len(text) if newline < 0 else newline
+                found = text.find(self.delimiter, at, newline)
+                if found < 0:
+                    return newline + 1 if newline < len(text) else 0
+                self.state, at = "start", found + 1
         return 0

@@ -168,7 +168,7 @@ def _header(piece: Slice, framer: Framer) -> bytes:
 def _in_source(piece: Slice, run: Run | TooLong, header: bytes) -> Block | LongRecord:
     if isinstance(run, Run):
         return Block(piece.source, run.start, run.data, piece.identity.modified_us, header)
-    if not run.closed and piece.format == "csv":
+    if run.open:
         msg = (
             f"a quote that opens a CSV field must close; got one after position {run.start} of "
             f"{piece.source} that does not close in {run.length} bytes; fix the file"

@@ -124,6 +124,12 @@ def test_records_over_the_limit_are_passed_over_to_their_real_end(
     assert cut(data, block, limit=limit) == wanted
 
 
+@settings(max_examples=150, deadline=None)
+@given(TEXT, st.integers(1, 60), st.integers(1, 30))
+def test_the_limit_is_met_alike_at_any_block_size(data: bytes, block: int, limit: int) -> None:
+    assert cut(data, block, limit=limit) == cut(data, 1 << 16, 1 << 16, limit)
+
+
 @pytest.mark.parametrize("data", [b'a "b" c,1\n', b'"a"b,1\n', b'x"\n'])
 def test_records_with_a_quote_out_of_place_are_told(data: bytes) -> None:
     found = records(np.frombuffer(b"1,2\n" + data + b"3,4\n", np.uint8))

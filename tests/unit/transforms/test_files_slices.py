@@ -115,7 +115,7 @@ def test_a_record_that_never_ends_is_hashed_without_being_held() -> None:
     runs = list(framer(data, max_record=1000, most=1 << 20, block_bytes=9000).runs())
     long = next(run for run in runs if isinstance(run, TooLong))
     assert long.sha256 == hashlib.sha256(data[2:-2]).hexdigest()
-    assert (long.start, long.length, long.closed) == (2, 5_000_001, True)
+    assert (long.start, long.length) == (2, 5_000_001)
     assert max(len(run.data) for run in runs if isinstance(run, Run)) < 10
 
 
@@ -278,3 +278,15 @@ def test_csv_with_quotes_is_read_in_one_slice_and_without_in_several(tmp_path: P
     blocks = [b for p in pieces for b in read_blocks(p)]
     assert {b.header for b in blocks} == {b"a,b"}
     assert sum(len(CsvGrammar().ends(b.data)) for b in blocks) == 2_000_001
+
+
+def test_a_long_csv_record_is_passed_over_unless_its_quote_never_closes(tmp_path: Path) -> None:
+    source = FileSource(path="a.csv", format="csv", max_record_bytes=1000, block_bytes=500)
+    (tmp_path / "a.csv").write_bytes(b"a,b\n1,2\n3," + b"x" * 9000)
+    (piece,) = discover(source, tmp_path, {}).slices
+    first, long = read_blocks(piece)
+    assert (first.start, long.start, long.end) == (4, 8, 9010)
+    (tmp_path / "a.csv").write_bytes(b'a,b\n1,2\n3,"' + b"x\n" * 9000)
+    (piece,) = discover(source, tmp_path, {}).slices
+    with pytest.raises(SourceError, match=r"must close; got one after position 8 of .*a\.csv"):
+        list(read_blocks(piece))
