@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from schemas.errors import UsageError
-from schemas.names import Destiny
+from schemas.names import ARRIVED, EVENT_TIME, Destiny
 from schemas.plan import Plan, Step
 from transforms.admit import Admit, Read
 from transforms.aggregate.windowed import AggregateWindows
@@ -65,7 +66,7 @@ class Engine:
 
 
 def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | None) -> Outputs:
-    """Wire the middle: admit, deduplicate, the row steps, the aggregates. Tests call this."""
+    """Wire the middle: admit with row steps, deduplicate, the aggregates. Tests call this."""
     before, dedupe, after = _around_deduplicate(plan)
     admitted = slices | Admit(plan, before, engine.threads, engine.progress)
     rows, removed, refused = admitted.rows, [admitted.removed], [admitted.refused]
@@ -322,6 +323,13 @@ def _run(
 def _around_deduplicate(
     plan: Plan,
 ) -> tuple[tuple[Step, ...], Step | None, tuple[Step, ...]]:
+    """Return the row steps before the dedupe, the dedupe, and those after it.
+
+    A row is a duplicate of a *kept* row. So row steps that the file names after the dedupe come
+    before it too, as far as its columns go: they look at one row at a time, and a run over two
+    files then gives what a run over each of them gives (to the second run a row that the first one
+    filtered is not there).
+    """
     at = [i for i, step in enumerate(plan.steps) if step.kind == "deduplicate"]
     if len(at) > 1:
         msg = (
@@ -330,8 +338,11 @@ def _around_deduplicate(
         )
         raise UsageError(msg)
     if not at:
-        return (), None, plan.steps
-    return plan.steps[: at[0]], plan.steps[at[0]], plan.steps[at[0] + 1 :]
+        return plan.steps, None, ()
+    dedupe, later = plan.steps[at[0]], plan.steps[at[0] + 1 :]
+    needs = {*dedupe.parameters["by"], plan.contract.event_time_column} - {EVENT_TIME, ARRIVED}
+    early = tuple(takewhile(lambda step: needs <= set(step.output.names), later))
+    return (*plan.steps[: at[0]], *early), dedupe, later[len(early) :]
 
 
 def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
