@@ -19,6 +19,7 @@ from apache_beam.pvalue import PCollection
 from schemas.errors import UsageError
 from schemas.names import ARRIVED, EVENT_TIME, Destiny
 from schemas.plan import Plan, Step
+from schemas.plan_json import to_json
 from transforms.admit import Admit, Read
 from transforms.aggregate.windowed import AggregateWindows
 from transforms.commit.committer import Committed, Committer
@@ -26,6 +27,7 @@ from transforms.commit.follow import commits_after
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
+from transforms.decode.preflight import check_files
 from transforms.deduplicate import Deduplicate, Held
 from transforms.keys import DEFAULT_REFERENCE, make_default_key
 from transforms.land import CommitOnce, Reads, UnbalancedError, WriteFiles
@@ -152,7 +154,7 @@ class Commit:
         """Balance what was read against what became of it, then commit."""
         counts = _destinies(self.plan, reads, landed)
         lake = open_lake(self.plan)
-        committed = Committer(lake, self.plan, run_id=self.run_id, started=self.started).commit(
+        committed = _committer(lake, self.plan, self.run_id, self.started).commit(
             [*landed, Landed(done=reads.done)],
             panes,
             sources=pa.Table.from_batches([remember(footprints)]),
@@ -162,6 +164,11 @@ class Commit:
         text = json.dumps({"rows": counts, "committed": _summary(committed)})
         Path(self.result).write_text(text, encoding="utf-8")
         return text
+
+
+def _committer(lake: Lake, plan: Plan, run_id: str, started: float) -> Committer:
+    text = json.dumps(to_json(plan))
+    return Committer(lake, plan, run_id=run_id, started=started, plan_text=text)
 
 
 def _summary(committed: Committed | None) -> dict[str, Any] | None:
@@ -247,13 +254,14 @@ def ingest(
     result = Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = open_lake(plan)
     lake.prepare(plan)
-    committer = Committer(lake, plan, run_id=result.run_id, started=started)
+    committer = _committer(lake, plan, result.run_id, started)
     state = committer.ask()
     found = discover(
         plan.source,
         plan.folder,
         {} if rebuild or state.sources is None else remembered(state.sources),
     )
+    check_files(plan.contract, plan.source, found.slices)
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
     if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
         make_default_key(plan.folder)

@@ -68,7 +68,9 @@ def test_files_that_share_hours_give_the_tables_of_one_run_over_both(
     new = len(want["rows"]) - len(second["rows"])
     assert result["tables"][PROCESSED] == {"rows": len(want["rows"]), "added": new}
     assert result["warehouse"][FACT] == {"rows": len(want["rows"]), "added": new}
-    assert result["rows"]["duplicate"] == want["counts"]["duplicate"] - second["counts"]["duplicate"]
+    assert (
+        result["rows"]["duplicate"] == want["counts"]["duplicate"] - second["counts"]["duplicate"]
+    )
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])

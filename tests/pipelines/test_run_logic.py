@@ -158,9 +158,7 @@ def test_a_required_column_that_the_contract_drops_is_null_in_new_rows(
     folder: Path, out: Out, run: Run
 ) -> None:
     line = "      - {name: pieces, logicalType: integer, required: true}\n"
-    _change(
-        folder, "      - {name: pieces, logicalType: integer}\n", line, "contract.odcs.yaml"
-    )
+    _change(folder, "      - {name: pieces, logicalType: integer}\n", line, "contract.odcs.yaml")
     _change(folder, ', most: "max(pieces)"', "")
     run()
     _change(folder, line, "", "contract.odcs.yaml")
