@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
-Key = Indices | pa.Array | pa.ChunkedArray
+Key: TypeAlias = Indices | pa.Array | pa.ChunkedArray
 
 _ROOM: Final = 1 << 62
 _HIGHEST: Final = np.iinfo(np.int64).max

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from schemas.plan import Aggregate, Measure
 from transforms.aggregate import extremes, moments, sketch, sums
@@ -31,13 +32,13 @@ class Values:
     Attributes:
         groups: Of the rows.
         there: Which rows have a value; None: all (count(*)).
-        values: These values, without the nulls.
+        values: These values, without the nulls; None for count(*).
         times: Event times of all rows.
     """
 
     groups: Groups
     there: NDArray[np.bool_] | None
-    values: pa.Array | None
+    values: Any
     times: NDArray[np.int64]
 
     @classmethod
@@ -92,12 +93,15 @@ class Count(Kind):
 
     parts = ("n",)
 
+    @override
     def start(self, rows: Values) -> Columns:
         return {"n": rows.counts}
 
+    @override
     def merge(self, groups: Groups, parts: Columns) -> Columns:
         return {"n": pa.array(groups.sum(parts["n"].to_numpy()))}
 
+    @override
     def finish(self, parts: Columns) -> pa.Array:
         return parts["n"].cast(self.measure.type)
 
@@ -110,9 +114,10 @@ class Sum(Kind):
 
     parts = ("n", "digits", "special")
 
+    @override
     def start(self, rows: Values) -> Columns:
         ids, count, values = rows.ids, rows.groups.count, rows.values
-        special = np.zeros(count)
+        special: NDArray[Any] = np.zeros(count)
         if pa.types.is_floating(values.type):
             plain = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
             finite = np.isfinite(plain)
@@ -123,6 +128,7 @@ class Sum(Kind):
         digits = sums.add(ids, count, values)
         return {"n": rows.counts, "digits": digits, "special": pa.array(special)}
 
+    @override
     def merge(self, groups: Groups, parts: Columns) -> Columns:
         with np.errstate(invalid="ignore"):
             special = np.bincount(groups.ids, parts["special"].to_numpy(), groups.count)
@@ -132,6 +138,7 @@ class Sum(Kind):
             "special": pa.array(special),
         }
 
+    @override
     def finish(self, parts: Columns) -> pa.Array:
         none = parts["n"].to_numpy() == 0
         kind = self.measure.type
@@ -160,6 +167,7 @@ class Sum(Kind):
 class Average(Sum):
     """avg(x): the exact sum, rounded once, divided by the number of values."""
 
+    @override
     def finish(self, parts: Columns) -> pa.Array:
         n = parts["n"].to_numpy()
         total, exponent = sums.as_doubles(parts["digits"])
@@ -176,13 +184,16 @@ class Deviation(Kind):
 
     parts = ("n", "mean", "rest", "m2")
 
+    @override
     def start(self, rows: Values) -> Columns:
         plain = rows.values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return self._columns(moments.merge(rows.ids, rows.groups.count, moments.of_rows(plain)))
 
+    @override
     def merge(self, groups: Groups, parts: Columns) -> Columns:
         return self._columns(moments.merge(groups.ids, groups.count, self._moments(parts)))
 
+    @override
     def finish(self, parts: Columns) -> pa.Array:
         result, defined = moments.deviation(self._moments(parts))
         return pa.array(result, mask=~defined).cast(self.measure.type)
@@ -199,12 +210,15 @@ class Distinct(Kind):
 
     parts = ("registers",)
 
+    @override
     def start(self, rows: Values) -> Columns:
         return {"registers": sketch.add(rows.ids, rows.groups.count, rows.values, self.key)}
 
+    @override
     def merge(self, groups: Groups, parts: Columns) -> Columns:
         return {"registers": sketch.merge(groups.ids, groups.count, parts["registers"])}
 
+    @override
     def finish(self, parts: Columns) -> pa.Array:
         return pa.array(sketch.estimate(parts["registers"])).cast(self.measure.type)
 
@@ -214,12 +228,15 @@ class Extreme(Kind):
 
     parts = ("value",)
 
+    @override
     def start(self, rows: Values) -> Columns:
         return {"value": self._best(rows)}
 
+    @override
     def merge(self, groups: Groups, parts: Columns) -> Columns:
         return {"value": self._best(Values.of(groups, parts["value"], groups.ids))}
 
+    @override
     def finish(self, parts: Columns) -> pa.Array:
         return parts["value"].cast(self.measure.type)
 
@@ -233,6 +250,7 @@ class End(Kind):
 
     parts = ("time", "value")
 
+    @override
     def start(self, rows: Values) -> Columns:
         latest = self.measure.function == "last"
         times, values = extremes.at_end(
@@ -240,10 +258,12 @@ class End(Kind):
         )
         return {"time": times, "value": values}
 
+    @override
     def merge(self, groups: Groups, parts: Columns) -> Columns:
         times = parts["time"].fill_null(0).to_numpy(zero_copy_only=False)
         return self.start(Values.of(groups, parts["value"], times))
 
+    @override
     def finish(self, parts: Columns) -> pa.Array:
         return parts["value"].cast(self.measure.type)
 

@@ -53,7 +53,7 @@ def merge(ids: Indices, count: int, parts: Moments) -> Moments:
         away = (mean - origin[ids]) + (rest - origin_rest[ids])
         shift = np.bincount(ids, weight * away, count) / safe
         apart = away - shift[ids]
-        spread = np.bincount(ids, m2 + weight * apart * apart, count)
+        spread: Doubles = np.bincount(ids, m2 + weight * apart * apart, count).astype(np.float64)
         high = origin + shift
         back = high - origin
         low = (origin - (high - back)) + (shift - back) + origin_rest

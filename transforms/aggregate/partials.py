@@ -83,8 +83,8 @@ def partial(batch: pa.RecordBatch, aggregate: Aggregate) -> pa.RecordBatch | Non
     """
     if batch.num_rows > sums.ROWS:
         pieces = [batch.slice(at, sums.ROWS) for at in range(0, batch.num_rows, sums.ROWS)]
-        found = [made for piece in pieces if (made := partial(piece, aggregate)) is not None]
-        return one_batch(merge(pa.Table.from_batches(found), aggregate)) if found else None
+        merged = merge_all((partial(piece, aggregate) for piece in pieces), aggregate)
+        return None if merged is None else one_batch(merged)
     windows = Windows.of(aggregate)
     times = event_times(batch, aggregate)
     slices = windows.slices(times)

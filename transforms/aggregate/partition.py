@@ -18,7 +18,7 @@ _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 def partitions(groups: Sequence[pa.Array], count: int, length: int) -> NDArray[np.int64]:
     """Return the partition of each row, 0 <= partition < count, by its group alone."""
-    total = np.zeros(length, np.uint64)
+    total: NDArray[np.uint64] = np.zeros(length, np.uint64)
     if count == 1:
         return total.view(np.int64)
     for column in groups:

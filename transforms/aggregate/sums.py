@@ -87,7 +87,7 @@ def as_words(sums: pa.LargeBinaryArray, words: int) -> tuple[NDArray[np.uint32],
     width = max(words, int(items["place"].max(initial=0)) - ONES + 1)
     digits = np.zeros((len(sums), width), np.int64)
     digits[owners, items["place"] - ONES] = items["digit"]
-    carry = np.zeros(len(sums), np.int64)
+    carry: Indices = np.zeros(len(sums), np.int64)
     for at in range(width):
         total = digits[:, at] + carry
         digits[:, at] = total & _MASK

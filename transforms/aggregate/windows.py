@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from schemas.names import TIMESTAMP, WATERMARK
 from schemas.plan import Aggregate
 
 Micros = NDArray[np.int64]
-Rows = pa.RecordBatch | pa.Table
+Rows: TypeAlias = pa.RecordBatch | pa.Table
 
 GLOBAL_START: Final = 0
 GLOBAL_END: Final = 253402300799_999_999

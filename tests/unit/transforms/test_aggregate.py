@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -68,9 +69,7 @@ rows_strategy = st.lists(
             "s": maybe(st.text(max_size=3)),
             "b": maybe(st.booleans()),
             "day": maybe(st.dates(date(1, 1, 1), date(9999, 1, 1))),
-            "at": maybe(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))).map(
-                lambda at: at and at.replace(tzinfo=UTC)
-            ),
+            "at": maybe(st.datetimes(timezones=st.just(UTC))),
             "raw": maybe(st.binary(max_size=3)),
             WATERMARK: maybe(st.integers(-40, 40)),
         }
@@ -82,7 +81,7 @@ rows_strategy = st.lists(
 
 def _cut(rows: list[Row], cuts: list[int]) -> list[list[Row]]:
     edges = sorted({0, len(rows), *(cut % (len(rows) + 1) for cut in cuts)})
-    return [rows[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [rows[a:b] for a, b in pairwise(edges)]
 
 
 @settings(max_examples=25, deadline=None)
