@@ -96,10 +96,7 @@ class AggregateWindows(beam.PTransform[PCollection[pa.RecordBatch], PCollection[
             | "Cut" >> beam.ParDo(_Cut(self.aggregate, span, count)).with_output_types(Keyed)
             | "Windows" >> beam.WindowInto(span.beam(), **options)
             | "Merge" >> beam.CombinePerKey(_Merge(self.aggregate)).with_output_types(Keyed)
-            | "Finish"
-            >> beam.ParDo(_Finish(self.aggregate, span, self.epoch)).with_output_types(
-                pa.RecordBatch
-            )
+            | "Finish" >> beam.ParDo(_Finish(self, span)).with_output_types(pa.RecordBatch)
             | "Global" >> beam.WindowInto(GlobalWindows())
             | "Gather" >> beam.ParDo(_Gather()).with_output_types(pa.RecordBatch)
         )
@@ -273,8 +270,9 @@ class _Merge(beam.CombineFn):
 class _Finish(beam.DoFn):
     """A pane's partial aggregates to finished rows."""
 
-    def __init__(self, aggregate: Aggregate, span: Span, epoch: int) -> None:
-        self.aggregate, self.span, self.epoch = aggregate, span, epoch
+    def __init__(self, options: AggregateWindows, span: Span) -> None:
+        self.aggregate, self.span = options.aggregate, span
+        self.epoch, self.streaming = options.epoch, options.streaming
 
     @override
     def process(
@@ -287,7 +285,8 @@ class _Finish(beam.DoFn):
             pa.Table.from_batches([element[1]]),
             self.aggregate,
             epoch=self.epoch,
-            final=pane.is_last,
+            # The local runner calls no pane of a batch the last, which each of them is.
+            final=not self.streaming or pane.is_last,
             starts_in=self.span.starts(window),
         )
         if table.num_rows:
