@@ -47,7 +47,7 @@ def run(folder: Path, die: str = "", nth: int = 1, meet: str = "", rule: str = "
         rule: Rule of the commit that is switched off (`job.break_rule`).
     """
     logging.disable(logging.CRITICAL)
-    sys.stdout = Path(os.devnull).open("w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     left = nth
 
     def point(there: str) -> None:
