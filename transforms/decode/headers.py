@@ -35,9 +35,10 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
     places: dict[str, int] = {}
     for i, name in enumerate(names):
         if name and places.setdefault(name, i) != i:
+            # By number: in a file without a header the names are values, perhaps personal ones.
             msg = (
-                f"columns of a file must have different names; got {name!r} twice in {source}; "
-                "rename one"
+                f"columns of a file must have different names; got the same for columns "
+                f"{places[name] + 1} and {i + 1} of {source}; rename one, or give it a header"
             )
             raise SourceError(msg)
     missing = [c.name for c in contract.columns if c.read and c.required and c.name not in places]
