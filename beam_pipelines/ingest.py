@@ -19,6 +19,7 @@ from apache_beam.pvalue import PCollection
 from schemas.errors import UsageError
 from schemas.names import ARRIVED, EVENT_TIME, Destiny
 from schemas.plan import Plan, Step
+from schemas.plan_json import to_json
 from transforms.admit import Admit, Read
 from transforms.aggregate.windowed import AggregateWindows
 from transforms.commit.committer import Committed, Committer
@@ -152,7 +153,14 @@ class Commit:
         """Balance what was read against what became of it, then commit."""
         counts = _destinies(self.plan, reads, landed)
         lake = open_lake(self.plan)
-        committed = Committer(lake, self.plan, run_id=self.run_id, started=self.started).commit(
+        committer = Committer(
+            lake,
+            self.plan,
+            run_id=self.run_id,
+            started=self.started,
+            plan_text=plan_text(self.plan),
+        )
+        committed = committer.commit(
             [*landed, Landed(done=reads.done)],
             panes,
             sources=pa.Table.from_batches([remember(footprints)]),
@@ -162,6 +170,11 @@ class Commit:
         text = json.dumps({"rows": counts, "committed": _summary(committed)})
         Path(self.result).write_text(text, encoding="utf-8")
         return text
+
+
+def plan_text(plan: Plan) -> str:
+    """Return the plan's published JSON form, as `_runs` keeps it."""
+    return json.dumps(to_json(plan))
 
 
 def _summary(committed: Committed | None) -> dict[str, Any] | None:
@@ -247,7 +260,9 @@ def ingest(
     result = Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = open_lake(plan)
     lake.prepare(plan)
-    committer = Committer(lake, plan, run_id=result.run_id, started=started)
+    committer = Committer(
+        lake, plan, run_id=result.run_id, started=started, plan_text=plan_text(plan)
+    )
     state = committer.ask()
     found = discover(
         plan.source,
@@ -256,7 +271,11 @@ def ingest(
     )
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
     if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
-        make_default_key(plan.folder)
+        if make_default_key(plan.folder) and state.seq:
+            result.warnings.append(
+                "the key of this pipeline was gone and a new one was made: pseudonyms and sealed "
+                "records of earlier runs are of the old key; restore .penstock-key if you can"
+            )
     RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
