@@ -23,6 +23,9 @@ from schemas.errors import PenstockError
 from schemas.plan import Plan
 from transforms.commit.follow import DoneCommit
 
+PATIENCE_S = 10.0
+"""How long a load waits for another process that has the file open."""
+
 _EVERYTHING = frozenset({"rebuild"})
 
 
@@ -50,17 +53,18 @@ class Loaded:
 class Warehouse:
     """One DuckDB file that follows one pipeline's commits (others may share the file)."""
 
-    def __init__(self, plan: Plan, path: Path, *, patience_s: float = 10.0) -> None:
+    def __init__(self, plan: Plan, path: Path, *, patience_s: float | None = None) -> None:
         """Describe the warehouse; nothing is opened yet.
 
         Args:
             plan: Whose tables it holds.
             path: The DuckDB file; made on first load.
-            patience_s: How long to wait for another process that has the file open.
+            patience_s: How long to wait for another process that has the file open; PATIENCE_S
+                by default.
         """
         self.plan = plan
         self.path = path
-        self.patience_s = patience_s
+        self.patience_s = PATIENCE_S if patience_s is None else patience_s
         self.tables = warehouse_tables(plan)
         self._progress = f"operations.{plan.name}_loaded"
 
