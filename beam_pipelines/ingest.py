@@ -263,12 +263,12 @@ def ingest(
     )
     check_files(plan.contract, plan.source, found.slices)
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
-    if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
-        if make_default_key(plan.folder) and state.seq:
-            result.warnings.append(
-                "the key of this pipeline was gone and a new one was made: pseudonyms and sealed "
-                "records of earlier runs are of the old key; restore .penstock-key if you can"
-            )
+    local_key = plan.contract.classified and plan.secret == DEFAULT_REFERENCE
+    if local_key and make_default_key(plan.folder) and state.seq:
+        result.warnings.append(
+            "the key of this pipeline was gone and a new one was made: pseudonyms and sealed "
+            "records of earlier runs are of the old key; restore .penstock-key if you can"
+        )
     RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
