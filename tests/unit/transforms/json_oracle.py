@@ -29,7 +29,7 @@ def contract(*columns: Column, event_time: str | None = None) -> Contract:
 JSON, TWICE, TYPE, REQUIRED = "json", "duplicate_key", "type", "required"
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     pass
 
 
