@@ -187,22 +187,22 @@ def test_files_roll_at_their_size_and_rows_of_one_call_stay_together(table: Load
 def test_many_partitions_keep_few_files_open_and_lose_nothing(tmp_path: Path) -> None:
     catalog = local_catalog(tmp_path)
     catalog.create_namespace_if_not_exists("a")
-    wanted = Table(name="a.p", schema=SCHEMA, partition_by=("bucket(40, id)",))
+    wanted = Table(name="a.p", schema=SCHEMA, partition_by=("bucket(20, id)",))
     create_or_fit(catalog, wanted)
     writer = FileWriter(
         TableInfo.of(catalog.load_table("a.p")), open_files=4, buffer_bytes=20_000, group_rows=50
     )
     most = 0
-    for start in range(0, 6000, 500):
+    for start in range(0, 2000, 500):
         writer.write(rows(start, 500))
         most = max(most, sum(p.file is not None for p in writer._parts.values()))
         assert sum(p.bytes for p in writer._parts.values()) <= 20_000
     files = writer.close()
     assert most <= 4
-    assert sum(f.record_count for f in files) == 6000
+    assert sum(f.record_count for f in files) == 2000
     loaded = catalog.load_table("a.p")
     send(catalog, loaded, Files(files, []), {}, keep=10)
     loaded = catalog.load_table("a.p")
     at = loaded.current_snapshot().snapshot_id
-    assert sorted(read_at(loaded, at, ["_position"])["_position"].to_pylist()) == list(range(6000))
+    assert sorted(read_at(loaded, at, ["_position"])["_position"].to_pylist()) == list(range(2000))
     assert len(files_at(loaded, at)) == len(files)
