@@ -23,7 +23,7 @@ from schemas.plan_json import to_json
 from transforms.admit import Admit, Read
 from transforms.aggregate.windowed import AggregateWindows
 from transforms.commit.committer import Committed, Committer
-from transforms.commit.follow import commits_after
+from transforms.commit.follow import FollowerTooFarError, commits_after
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
@@ -391,7 +391,7 @@ def _follow(lake: Lake, plan: Plan, result: Result) -> None:
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
         loaded: Loaded = warehouse.load(commits_after(lake, warehouse.seq()))
-    except WarehouseBusyError as error:
+    except (WarehouseBusyError, FollowerTooFarError) as error:
         result.warnings.append(str(error))
         return
     result.warehouse = {

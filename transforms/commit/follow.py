@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.io import FileIO
 
-from schemas.errors import PenstockError
+from schemas.errors import CommitError, PenstockError
 from schemas.names import TIMESTAMP
 from transforms.commit.iceberg import stored
 from transforms.commit.journal import KEPT_DAYS, Entry, after
-from transforms.commit.lake import Lake
+from transforms.commit.lake import Lake, files_at, read_at
+from transforms.commit.patience import patience
+from transforms.commit.windows import WINDOW_START
 
 
 class FollowerTooFarError(PenstockError):
@@ -62,6 +65,39 @@ def commits_after(lake: Lake, seq: int) -> Iterator[DoneCommit]:
     for entry in entries:
         if entry.state == "done":
             yield _done(commits.io, entry)
+
+
+def everything(lake: Lake) -> DoneCommit:
+    """Return what the lake holds as one commit, as if its last one had put all of it in.
+
+    For a follower that begins, or has fallen too far behind. `seq` and files are of the last done
+    commit; `windows` has every window that an aggregate holds.
+    """
+    for _ in patience(20):
+        done = lake.last_done()
+        tables = {name: lake.load(name) for name in done.snapshots}
+        if all(tables[n].snapshot_by_id(at) is not None for n, at in done.snapshots.items()):
+            break
+    else:
+        msg = "snapshots of the last done commit must be readable; some are gone; restore the lake"
+        raise CommitError(msg)
+    analytics = [name for name in tables if name.startswith("analytics.")]
+    starts = {
+        name.partition(".")[2]: read_at(tables[name], done.snapshots[name], [WINDOW_START])
+        for name in analytics
+    }
+    added = {name: files_at(table, done.snapshots[name]) for name, table in tables.items()}
+    return DoneCommit(
+        seq=done.seq,
+        commit_id="",
+        op="rebuild",
+        added={name: [f.file_path for f in files] for name, files in added.items() if files},
+        replaced={},
+        windows={
+            name: pc.unique(rows[WINDOW_START].combine_chunks()).cast(TIMESTAMP).sort()
+            for name, rows in starts.items()
+        },
+    )
 
 
 def _done(io: FileIO, entry: Entry) -> DoneCommit:

@@ -82,11 +82,29 @@ class Warehouse:
         Raises:
             WarehouseBusyError: Another process had the file open for longer than `patience_s`.
         """
+        return self._load(commits, anew=False)
+
+    def rebuild(self, everything: DoneCommit) -> Loaded:
+        """Drop this pipeline's tables and load what the lake holds, in one transaction.
+
+        Args:
+            everything: See `transforms.commit.follow.everything`.
+
+        Raises:
+            WarehouseBusyError: See `load`.
+        """
+        return self._load([everything] if everything.seq else [], anew=True)
+
+    def _load(self, commits: Iterable[DoneCommit], *, anew: bool) -> Loaded:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as c:
             c.execute("BEGIN")
             self._create(c)
             before = self._counts(c)
+            if anew:
+                for name in (*(t.name for t in self.tables), self._progress):
+                    c.execute(f"DROP TABLE {quoted_table(name)}")
+                self._create(c)
             loaded = Loaded(self._seq(c))
             for commit in commits:
                 if commit.seq <= loaded.seq:
@@ -130,14 +148,23 @@ class Warehouse:
             c.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
         for table in self.tables:
             c.execute(create_table(table))
-            there = {r[1] for r in c.execute(f"PRAGMA table_info('{table.name}')").fetchall()}
-            for column in table.columns:
-                if column.name not in there:
-                    c.execute(
-                        f"ALTER TABLE {quoted_table(table.name)} "
-                        f"ADD COLUMN {quote(column.name)} {column.sql}"
-                    )
+            for change in self._changes(c, table):
+                c.execute(f"ALTER TABLE {quoted_table(table.name)} {change}")
         c.execute(f"CREATE TABLE IF NOT EXISTS {quoted_table(self._progress)} (seq BIGINT)")
+
+    def _changes(self, c: duckdb.DuckDBPyConnection, table: WarehouseTable) -> Iterator[str]:
+        """Yield what makes a table that is there fit the plan, as the lake's tables are made to."""
+        info = c.execute(f"PRAGMA table_info('{table.name}')").fetchall()
+        there = {name: (kind, required) for _, name, kind, required, *_ in info}
+        wanted = {column.name: column for column in table.columns}
+        for name, (kind, required) in there.items():
+            column = wanted.get(name)
+            if required and (column is None or not column.required):
+                yield f"ALTER COLUMN {quote(name)} DROP NOT NULL"
+            if column is not None and kind != column.sql and _is_number(column.sql):
+                yield f"ALTER COLUMN {quote(name)} SET DATA TYPE {column.sql}"
+        for name in [n for n in wanted if n not in there]:
+            yield f"ADD COLUMN {quote(name)} {wanted[name].sql}"
 
     def _seq(self, c: duckdb.DuckDBPyConnection) -> int:
         row = c.execute(f"SELECT max(seq) FROM {quoted_table(self._progress)}").fetchone()  # noqa: S608
@@ -225,6 +252,10 @@ class Warehouse:
                 f"FROM ({_read(table, files)}) SEMI JOIN touched_windows USING (window_start)"
             )
         c.unregister("touched_windows")
+
+
+def _is_number(sql: str) -> bool:
+    return sql in ("BIGINT", "DOUBLE") or sql.startswith("DECIMAL")
 
 
 def _count(c: duckdb.DuckDBPyConnection, table: str) -> int:
