@@ -16,7 +16,9 @@ RUNTIME = [
     "duckdb>=2.0,<3",
     "fastavro",
     "fsspec",
+    "isal",
     "jsonschema",
+    "numpy",
     "open-data-contract-standard>=3.1",
     "orjson",
     "polars>=2.1,<3",
@@ -26,11 +28,8 @@ RUNTIME = [
     "pyiceberg[pyarrow,sql-sqlite]==0.12.0",
     "pyyaml",
     "rich",
-    "ruamel.yaml",
-    "sqlglot",
     "typing-extensions",
     "xxhash",
-    "zstandard",
 ]
 
 EXTRAS = {

@@ -15,6 +15,7 @@ from schemas import errors
 from schemas.errors import PenstockError
 
 _OURS = re.compile(r"^(?:[\w]+\.)+(\w+): (.*?)(?: \[while running '[^']*'\])?$", re.DOTALL)
+_WHERE = re.compile(r" \[while running '[^']*'\]$")
 _START = re.compile(r"^(?:[A-Za-z_]\w*\.)+(\w+): ", re.MULTILINE)
 
 
@@ -27,15 +28,26 @@ def told() -> Iterator[None]:
     logger.setLevel(logging.CRITICAL)
     try:
         yield
-    except PenstockError:
-        raise
     except Exception as error:
-        known = carried(str(error))
+        where = _WHERE.search(str(error))
+        if isinstance(error, PenstockError) and where is None:
+            raise
+        known = (
+            _plain(error, where)
+            if where and isinstance(error, PenstockError)
+            else carried(str(error))
+        )
         if known is None:
             raise
         raise known from None
     finally:
         logger.setLevel(level)
+
+
+def _plain(error: PenstockError, where: re.Match[str]) -> PenstockError:
+    made = PenstockError(str(error)[: where.start()])
+    made.exit_code = error.exit_code
+    return made
 
 
 def carried(text: str) -> PenstockError | None:

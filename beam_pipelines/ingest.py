@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,19 +17,21 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from schemas.errors import UsageError
-from schemas.names import Destiny
+from schemas.names import ARRIVED, EVENT_TIME, Destiny
 from schemas.plan import Plan, Step
+from schemas.plan_json import to_json
 from transforms.admit import Admit, Read
 from transforms.aggregate.windowed import AggregateWindows
 from transforms.commit.committer import Committed, Committer
-from transforms.commit.follow import commits_after
+from transforms.commit.follow import FollowerTooFarError, commits_after
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
+from transforms.decode.preflight import check_files
 from transforms.deduplicate import Deduplicate, Held
-from transforms.land import CommitOnce, Reads, Unbalanced, WriteFiles
-from transforms.lookups import load_lookup
-from transforms.middle import Refine
+from transforms.keys import DEFAULT_REFERENCE, make_default_key
+from transforms.land import CommitOnce, Reads, UnbalancedError, WriteFiles
+from transforms.middle import Refine, RowSteps
 from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
 from transforms.sources.files import Discovery, Slice, discover
@@ -65,7 +68,7 @@ class Engine:
 
 
 def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | None) -> Outputs:
-    """Wire the middle: admit, deduplicate, the row steps, the aggregates. Tests call this."""
+    """Wire the middle: admit with row steps, deduplicate, the aggregates. Tests call this."""
     before, dedupe, after = _around_deduplicate(plan)
     admitted = slices | Admit(plan, before, engine.threads, engine.progress)
     rows, removed, refused = admitted.rows, [admitted.removed], [admitted.refused]
@@ -89,7 +92,8 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         removed.append(refined.removed)
         refused.append(refined.refused)
     panes = {
-        a.name: rows | a.name >> AggregateWindows(a, plan.hash_partitions) for a in plan.aggregates
+        a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads)
+        for a in plan.aggregates
     }
     return Outputs(
         rows,
@@ -150,9 +154,7 @@ class Commit:
         """Balance what was read against what became of it, then commit."""
         counts = _destinies(self.plan, reads, landed)
         lake = open_lake(self.plan)
-        committed = Committer(
-            lake, self.plan, run_id=self.run_id, started=self.started
-        ).commit(
+        committed = _committer(lake, self.plan, self.run_id, self.started).commit(
             [*landed, Landed(done=reads.done)],
             panes,
             sources=pa.Table.from_batches([remember(footprints)]),
@@ -162,6 +164,11 @@ class Commit:
         text = json.dumps({"rows": counts, "committed": _summary(committed)})
         Path(self.result).write_text(text, encoding="utf-8")
         return text
+
+
+def _committer(lake: Lake, plan: Plan, run_id: str, started: float) -> Committer:
+    text = json.dumps(to_json(plan))
+    return Committer(lake, plan, run_id=run_id, started=started, plan_text=text)
 
 
 def _summary(committed: Committed | None) -> dict[str, Any] | None:
@@ -187,7 +194,7 @@ def _destinies(plan: Plan, reads: Reads, landed: Sequence[Landed]) -> dict[str, 
             f"every record read must have one destiny; read {counts['read']} but kept, refused and "
             f"removed {total}; a step loses or makes rows: nothing was written"
         )
-        raise Unbalanced(msg)
+        raise UnbalancedError(msg)
     return counts
 
 
@@ -247,11 +254,22 @@ def ingest(
     result = Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = open_lake(plan)
     lake.prepare(plan)
-    committer = Committer(lake, plan, run_id=result.run_id, started=started)
+    committer = _committer(lake, plan, result.run_id, started)
     state = committer.ask()
-    found = discover(plan.source, plan.folder, {} if rebuild or state.sources is None else remembered(state.sources))
+    found = discover(
+        plan.source,
+        plan.folder,
+        {} if rebuild or state.sources is None else remembered(state.sources),
+    )
+    check_files(plan.contract, plan.source, found.slices)
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
-    _check_lookups(plan)
+    local_key = plan.contract.classified and plan.secret == DEFAULT_REFERENCE
+    if local_key and make_default_key(plan.folder) and state.seq:
+        result.warnings.append(
+            "the key of this pipeline was gone and a new one was made: pseudonyms and sealed "
+            "records of earlier runs are of the old key; restore .penstock-key if you can"
+        )
+    RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
         result.warnings.append(old)
@@ -260,7 +278,9 @@ def ingest(
     rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
     added: dict[str, int] = {}
     if found.slices or rebuild:
-        outcome = _run(plan, open_pipeline, lake, found, result, threads, progress, started, rebuild, recompute)
+        outcome = _run(
+            plan, open_pipeline, lake, found, result, threads, progress, started, rebuild, recompute
+        )
         rows, committed = outcome["rows"], outcome["committed"]
         added = committed["added"] if committed else {}
     elif recompute:
@@ -271,7 +291,7 @@ def ingest(
         result.warnings.append("nothing new: every table is as it was")
     result.tables = {
         name: {"rows": count, "added": added.get(name, 0)}
-        for name, count in lake.row_counts(plan).items()
+        for name, count in lake.row_counts().items()
     }
     if "warehouse" in plan.sinks:
         _follow(lake, plan, result)
@@ -315,6 +335,13 @@ def _run(
 def _around_deduplicate(
     plan: Plan,
 ) -> tuple[tuple[Step, ...], Step | None, tuple[Step, ...]]:
+    """Return the row steps before the dedupe, the dedupe, and those after it.
+
+    A row is a duplicate of a *kept* row. So row steps that the file names after the dedupe come
+    before it too, as far as its columns go: they look at one row at a time, and a run over two
+    files then gives what a run over each of them gives (to the second run a row that the first one
+    filtered is not there).
+    """
     at = [i for i, step in enumerate(plan.steps) if step.kind == "deduplicate"]
     if len(at) > 1:
         msg = (
@@ -323,14 +350,11 @@ def _around_deduplicate(
         )
         raise UsageError(msg)
     if not at:
-        return (), None, plan.steps
-    return plan.steps[: at[0]], plan.steps[at[0]], plan.steps[at[0] + 1 :]
-
-
-def _check_lookups(plan: Plan) -> None:
-    for step in plan.steps:
-        if step.kind == "enrich":
-            load_lookup(step, plan.folder)
+        return plan.steps, None, ()
+    dedupe, later = plan.steps[at[0]], plan.steps[at[0] + 1 :]
+    needs = {*dedupe.parameters["by"], plan.contract.event_time_column} - {EVENT_TIME, ARRIVED}
+    early = tuple(takewhile(lambda step: needs <= set(step.output.names), later))
+    return (*plan.steps[: at[0]], *early), dedupe, later[len(early) :]
 
 
 def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
@@ -341,9 +365,11 @@ def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
     aggregates = tuple(
         a.name
         for a in plan.aggregates
-        if deployed.held.get(f"aggregate:{a.name}") != {plan.parts[f"aggregate:{a.name}"]}
+        if deployed.held.get(part := f"aggregate:{a.name}") != frozenset([plan.parts[part]])
     )
-    changed = [p for p in ("contract", "steps") if deployed.held.get(p) != {plan.parts[p]}]
+    changed = [
+        p for p in ("contract", "steps") if deployed.held.get(p) != frozenset([plan.parts[p]])
+    ]
     if not changed:
         return "", aggregates
     text = (
@@ -364,8 +390,8 @@ def _rows_near(lake: Lake, plan: Plan) -> Held | None:
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
-        loaded: Loaded = warehouse.load(commits_after(lake, plan, warehouse.seq()))
-    except WarehouseBusyError as error:
+        loaded: Loaded = warehouse.load(commits_after(lake, warehouse.seq()))
+    except (WarehouseBusyError, FollowerTooFarError) as error:
         result.warnings.append(str(error))
         return
     result.warehouse = {

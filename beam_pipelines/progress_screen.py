@@ -1,4 +1,4 @@
-"""What a person sees of a run: live counts at a terminal, plain lines in a pipe, a table at the end."""
+"""What a person sees of a run: counts while it lasts, and a table at the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class _Watcher:
         self.stop = threading.Event()
 
     def found(self, found: Discovery, _: Progress) -> None:
-        self.total, self.files = found.total_bytes, len({s.source for s in found.slices})
+        plain = all(s.compression == "none" and s.format in ("json", "csv") for s in found.slices)
+        # How far a compressed or columnar file reaches is known at its end only.
+        self.total = found.stored_bytes if plain else 0
+        self.files = len({s.source for s in found.slices})
 
     def line(self) -> str:
         now, seconds = self.progress.read(), time.monotonic() - self.began

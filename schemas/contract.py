@@ -27,7 +27,8 @@ class Rule:
         kind: `enum`, `minimum`, `maximum`, `exclusive_minimum`, `exclusive_maximum`,
             `multiple_of`, `pattern`, `format` (uuid, email, ipv4, ipv6, uri, hostname),
             `min_length`, `max_length` (characters), `min_items`, `max_items`, `unique_items`.
-        value: The rule's argument, a JSON value (a tuple for `enum`).
+        value: The rule's argument, a JSON value (a tuple for `enum`); dates and times are ISO 8601
+            text, timestamps in UTC.
         refuse: Whether a row that breaks the rule is refused; otherwise it is only counted.
     """
 

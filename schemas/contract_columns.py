@@ -2,12 +2,6 @@
 
 An object without declared keys, or with `penstock:open: true`, is open, and so is every object
 inside it: what is not declared stays. Open objects stand at the top level.
-
-A property is classified by any `classification` but `public`; keys and items inherit it. What is
-classified, and neither declares `penstock:protect` nor stands in what does, is protected by
-default: text is pseudonymized, wherever it stands; everything else is dropped, an open object whole
-(its undeclared keys could hold anything). Keeping it needs `penstock:protect: keep` with a
-`penstock:reason`.
 """
 
 from __future__ import annotations
@@ -20,10 +14,10 @@ from typing import Any, Final
 import pyarrow as pa
 from open_data_contract_standard.model import SchemaProperty
 
-from schemas import protection
-from schemas.contract import Column, Protection
+from schemas.contract import Column
 from schemas.contract_custom import ours
 from schemas.contract_forms import names_zone, strptime_forms, zone
+from schemas.contract_protection import protect
 from schemas.contract_rules import RuleReader
 from schemas.contract_types import scalar_type
 from schemas.located import NodePath, Problems, did_you_mean, quoted
@@ -144,7 +138,7 @@ class ColumnReader:
         )
         rules = (*column.rules, *reader.read(prop))
         column = replace(column, rules=rules, required=reader.required, unique=reader.unique)
-        return self._protect(column, node, custom, place)
+        return protect(column, node, custom, self.problems, decided=place.decided)
 
     def _object(
         self,
@@ -302,45 +296,6 @@ class ColumnReader:
             must = f"a primary key must be required; got `{path}`, which is not"
             self.problems.add(at, f"{must}; add required: true")
 
-    def _protect(
-        self, column: Column, node: NodePath, custom: dict[str, Any], place: _Place
-    ) -> Column:
-        path, reason, options = column.path, custom.get("reason"), custom.get("protectOptions")
-        explicit = custom.get("protect")
-        protect = Protection.KEEP if place.decided else _default(column)
-        if explicit:
-            protect = Protection(explicit)
-        if protect is Protection.DROP and column.items is not None:
-            column = replace(column, items=replace(column.items, protect=Protection.KEEP))
-        column = replace(
-            column,
-            protect=protect,
-            protect_reason=reason,
-            protect_options=tuple(sorted((options or {}).items())),
-        )
-        if explicit == Protection.KEEP and column.classification and not reason:
-            self.problems.add(
-                node,
-                f"a classified property that is kept must say why; got `{path}` without a reason; "
-                "add penstock:reason",
-            )
-        if options and protect not in (Protection.MASK, Protection.GENERALIZE):
-            must = f"protectOptions of `{path}` must go with mask or generalize; got {protect}"
-            self.problems.add(node, f"{must}; remove them, or set penstock:protect")
-        elif why := protection.problem(column):
-            self.problems.add(node, f"`{path}`: {why}")
-        if path.endswith("[]") and explicit == Protection.DROP:
-            must = f"items of an array must stay; got drop of `{path}`"
-            self.problems.add(node, f"{must}; drop the array instead")
-        if column.primary_key and protect not in (Protection.KEEP, Protection.PSEUDONYMIZE):
-            how = "by default, since it is classified" if not explicit else "as declared"
-            self.problems.add(
-                node,
-                f"a primary key must stay distinct: keep or pseudonymize; got {protect} of "
-                f"`{path}` {how}; set penstock:protect",
-            )
-        return column
-
 
 def struct_type(columns: Sequence[Column]) -> pa.DataType:
     """Arrow type of a closed object with these keys."""
@@ -349,14 +304,3 @@ def struct_type(columns: Sequence[Column]) -> pa.DataType:
 
 def _field(column: Column) -> pa.Field:
     return pa.field(column.name, column.type, nullable=not column.required)
-
-
-def _default(column: Column) -> Protection:
-    """Choose the protection of a property that declares none; see the module docstring."""
-    if column.items is not None:
-        # Items cannot be dropped one by one, so the array goes.
-        dropped = column.items.protect is Protection.DROP
-        return Protection.DROP if dropped else Protection.KEEP
-    if column.classification is None or (column.children and not column.open):
-        return Protection.KEEP
-    return Protection.PSEUDONYMIZE if column.logical == "string" else Protection.DROP

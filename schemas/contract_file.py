@@ -14,8 +14,8 @@ standard has none, are custom properties `penstock:...`:
 | property | `penstock:reason` | why; needed to keep what is classified |
 | property, quality check | `penstock:onFailure` | refuse (default) or warn |
 
-What is protected by default: `schemas.contract_columns`. Patterns are searched for in the text, as
-in JSON Schema; anchor them with `^` and `$`.
+What is protected by default: `schemas.contract_protection`. Patterns are searched for in the text,
+as in JSON Schema; anchor them with `^` and `$`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from schemas.contract import Column, Contract, Protection
 from schemas.contract_columns import ColumnReader, struct_type
 from schemas.contract_custom import ours
 from schemas.contract_rules import runs, unsupported
+from schemas.contract_transforms import check_transforms
 from schemas.located import Located, NodePath, Problems, did_you_mean, load, quoted
 from schemas.structure import check_structure, published
 
@@ -58,6 +59,8 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
     """Check a contract that is already loaded; see `load_contract`."""
     problems = Problems(located)
     broken = check_structure(problems, published("contract"))
+    if problems.full:  # not every broken node is known
+        problems.raise_all()
     model, stubs = _model(located.value, broken, problems)
     chosen = _choose(model, name, problems) if model else None
     if model is None or chosen is None:
@@ -73,7 +76,6 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
     event_time = ours(schema.customProperties, node, problems).get("eventTime")
     if event_time is not None:
         columns = _with_event_time(columns, str(event_time), node, problems)
-    problems.raise_all()
     contract = Contract(
         id=model.id or "",
         name=model.name or schema.name or "",
@@ -85,6 +87,9 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
         hash="",
         description=schema.description or (model.description and model.description.purpose) or "",
     )
+    if not stubs:  # else types may be missing, and every expression would be wrong
+        check_transforms(contract, reader.nodes, problems)
+    problems.raise_all()
     return replace(contract, hash=meaning(contract))
 
 
@@ -185,7 +190,9 @@ def _choose(
         problems.add(("schema",), f"the contract must have one schema {quoted(name)}; {hint}")
     elif schemas:
         got = ", ".join(names)
-        problems.add(("schema",), f"the contract must have one schema; got {got}; name one")
+        problems.add(
+            ("schema",), f"the contract must have one schema; got {got}; choose one by name"
+        )
     elif not problems:
         problems.add(("schema",), "the contract must have a schema; got none; add one")
     return None

@@ -8,6 +8,8 @@ from itertools import product
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from schemas.located import quoted
+
 _LETTERS: Final = {
     "yyyy": "%Y", "uuuu": "%Y", "yy": "%y", "uu": "%y", "MM": "%m", "MMM": "%b", "MMMM": "%B",
     "dd": "%d", "DDD": "%j", "EEE": "%a", "EEEE": "%A", "HH": "%H", "hh": "%I", "mm": "%M",
@@ -36,9 +38,9 @@ def strptime_forms(pattern: str, logical: str) -> tuple[str, ...] | str:
         The forms to try in order, or what is wrong: `what must hold; got ...; what to do`.
     """
     if pattern.count("[") != pattern.count("]") or re.search(r"\[[^\]]*\[", pattern):
-        return f"format must close each [ once; got {pattern!r}; correct it"
+        return f"format must close each [ once; got {quoted(pattern)}; correct it"
     if pattern.count("[") > 3 or len(pattern) > 100:
-        return f"format must have at most 3 optional parts; got {pattern!r}; shorten it"
+        return f"format must have at most 3 optional parts; got {quoted(pattern)}; shorten it"
     parts = re.split(r"(\[[^\]]*\])", pattern)
     choices = [(part[1:-1], "") if part.startswith("[") else (part,) for part in parts]
     forms: list[str] = []
@@ -47,13 +49,13 @@ def strptime_forms(pattern: str, logical: str) -> tuple[str, ...] | str:
         if form is None:
             return (
                 "format must be a DateTimeFormatter pattern of yyyy MM dd HH hh mm ss S a XXX; "
-                f"got {pattern!r}; put other letters in single quotes"
+                f"got {quoted(pattern)}; put other letters in single quotes"
             )
         forms.append(form)
     if all(any(code in forms[0] for code in codes) for codes in _NEEDED[logical]):
         return tuple(dict.fromkeys(forms))
     need = "an hour" if logical == "time" else "year, month and day"
-    return f"format of a {logical} must name {need}; got {pattern!r}; add them"
+    return f"format of a {logical} must name {need}; got {quoted(pattern)}; add them"
 
 
 def _form(pattern: str) -> str | None:
@@ -79,7 +81,12 @@ def names_zone(form: str) -> bool:
 
 
 def zone(name: str) -> ZoneInfo | None:
-    """Return the time zone of an IANA name, or None if there is none."""
+    """Return the time zone of an IANA name, or None if there is none.
+
+    Names that mean another zone on another machine (`localtime`) are none.
+    """
+    if name.startswith(("localtime", "posix", "right/")):
+        return None
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -150,8 +150,9 @@ class RuleReader:
             must = "true or false"
         else:
             whole = self.logical == "integer" and "imum" not in what
-            number = isinstance(value, int) or (isinstance(value, float) and not whole)
-            if number and not isinstance(value, bool) and self._fits(value):
+            number = isinstance(value, int if whole else int | float)
+            number &= not isinstance(value, bool)
+            if number and self._fits(value):
                 return value
             must = "an integer" if whole else "a number"
             must += f" that fits {self.kind}" if number else ""
@@ -179,7 +180,7 @@ class RuleReader:
                 "declare it on its keys or items",
             )
             return
-        allowed: list[object] = []
+        allowed: dict[object, None] = {}  # in file order
         for node, value in values:
             literal = self._literal(value, node, "a value of the enumeration")
             if literal is not None and literal in allowed:
@@ -189,7 +190,7 @@ class RuleReader:
                     f"got {quoted(value)} twice; remove one",
                 )
             elif literal is not None:
-                allowed.append(literal)
+                allowed[literal] = None
         self._add("enum", tuple(allowed), refuse=refuse)
 
     def _quality(self, check: DataQuality, node: NodePath) -> None:

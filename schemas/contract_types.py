@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from schemas.contract import Rule
+from schemas.located import quoted
 from schemas.names import TIMESTAMP
 
 _SIMPLE: Final = {
@@ -77,6 +78,6 @@ def _decimal(arguments: str | None, physical: str | None) -> Typed:
         return Typed(pa.decimal128(precision, scale))
     message = (
         "physicalType of an exact number must be DECIMAL(precision, scale) with "
-        f"precision 1 to 38 and scale up to it; got {physical!r}; write for example DECIMAL(18,2)"
+        f"precision 1 to 38 and scale up to it; got {quoted(physical)}; write DECIMAL(18,2) or so"
     )
     return Typed(pa.float64(), problem=message)

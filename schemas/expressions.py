@@ -21,7 +21,7 @@ import pyarrow as pa
 from schemas.errors import Problem, SpecError
 from schemas.functions import Functions
 from schemas.sql_engine import BATCH, connect
-from schemas.sql_tree import Node, Refusal, Resolver, alike, parse, render
+from schemas.sql_tree import Node, Refusal, Resolver, alike, is_text, parse, render
 from schemas.sql_types import lake_type, quote
 
 _T = TypeVar("_T")
@@ -152,7 +152,7 @@ class _Checker:
             self._check_alike(group)
         sql = render(self._connection, tree)
         found = self._type(sql)
-        known = lake_type(found)
+        known = lake_type(found, expect)
         if known is None:
             msg = (
                 f"expression must give a type that a table can hold; got {found}; "
@@ -189,10 +189,10 @@ class _Checker:
 
     def _check_alike(self, group: list[Node]) -> None:
         """Refuse text beside numbers: DuckDB would convert each value, and fail on some rows."""
-        texts = [node for node in group if _is_text(node)]
-        others = [node for node in group if not _is_text(node)]
+        texts = [node for node in group if is_text(node)]
+        others = [node for node in group if not is_text(node)]
         types = list(self._types(others))
-        wanted = next((kind for kind in types if str(kind) not in ("VARCHAR", "NULL")), None)
+        wanted = next((k for k in types if str(k) != "VARCHAR" and k.id != "null"), None)
         if wanted is None or wanted.id in ("list", "struct", "array", "map"):
             return
         if any(str(kind) == "VARCHAR" for kind in types):
@@ -218,10 +218,6 @@ class _Checker:
                 yield self._type(render(self._connection, node))
             except duckdb.Error:
                 continue  # the parameter of a lambda, or an error that the whole will show
-
-
-def _is_text(node: Node) -> bool:
-    return bool(node["class"] == "CONSTANT" and node["literal"]["kind"] == "STRING")
 
 
 def _explain(error: duckdb.Error) -> str:

@@ -117,12 +117,15 @@ def parse(data: bytes, file: Path) -> Located:
     try:
         return _Builder(file, text).build()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        what = "; ".join(part for part in (error.context, error.problem) if part)
-        column = mark.column if mark else 0
+        mark, begin = error.problem_mark or error.context_mark, error.context_mark
         rows = text.split("\n")
-        row = rows[line - 1] if line <= len(rows) else ""
+        line = min(mark.line + 1, len(rows)) if mark else 1
+        context = error.context
+        if context and begin and begin.line + 1 < line:
+            context += f" from line {begin.line + 1}"
+        what = ", ".join(part for part in (context, error.problem) if part)
+        column = mark.column if mark else 0
+        row = rows[line - 1]
         if row[column : column + 1] == "\t" or re.match(r" *\t", row):
             _refuse(file, line, "indentation must be spaces; got a tab; replace it by spaces")
         _refuse(

@@ -1,4 +1,4 @@
-"""Names and Arrow schemas that every room shares: position columns, destinies, operations tables."""
+"""Names and schemas that every room shares: position columns, destinies, refused rows."""
 
 from __future__ import annotations
 

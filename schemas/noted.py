@@ -40,10 +40,10 @@ class Noted(Problems):
             value = value[key]
         return value
 
-    def duration(self, at: NodePath) -> int:
-        """Microseconds of a duration; 0 where it is wrong or absent, with a problem noted."""
+    def duration(self, at: NodePath) -> int | None:
+        """Return microseconds of a duration; None, with a problem noted, where it is wrong."""
         try:
             return parse_duration(self.node(at))
         except ValueError as error:
             self.add(at, f"`{dotted(at)}` {error}")
-            return 0
+            return None

@@ -16,11 +16,12 @@ from schemas.contract_file import load_contract
 from schemas.errors import Problem, SpecError, UsageError
 from schemas.located import NodePath, did_you_mean, dotted
 from schemas.noted import Noted
-from schemas.pipeline_file import PipelineFile, file_source, read_pipeline
+from schemas.pipeline_file import FILE, PipelineFile, file_source, read_pipeline
 from schemas.plan import Aggregate, FileSource, Plan
 from schemas.planning_aggregates import LATER, plan_aggregate
 from schemas.planning_steps import Flow
 from schemas.planning_tables import plan_tables
+from schemas.structure import published
 
 RUNNERS: Final = ("direct", "prism", "flink", "spark", "dataflow")
 CLOUDS: Final = ("local", "aws", "gcp")
@@ -100,7 +101,11 @@ def _draft(
     file, noted = read_pipeline(folder, sets)
     problems: list[Problem] = []
     contract = None
-    if file.contract:
+    if file.contract and not (folder / file.contract).is_file():
+        others = [path.name for path in folder.glob("*.yaml") if path.name != FILE]
+        must = f"`contract` must name a file of the folder; got {file.contract!r}"
+        noted.add(("contract",), f"{must}; {did_you_mean(file.contract, others) or 'add it'}")
+    elif file.contract:
         try:
             contract = load_contract(folder / file.contract)
         except SpecError as error:
@@ -123,7 +128,9 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
     flow = Flow(contract, noted, folder)
     steps = tuple(flow.step(spec) for spec in file.steps)
     aggregates: tuple[Aggregate, ...] = ()
-    if not noted.broken("steps"):  # else their columns are not known
+    known = published("pipeline")["properties"]
+    misspelt = any(len(path) == 1 and path[0] not in known for path in noted.paths)
+    if not noted.broken("steps") and not misspelt:  # else their columns are not known
         aggregates = tuple(
             plan_aggregate(spec, flow, contract=contract, pipeline=file.name, problems=noted)
             for spec in file.aggregates

@@ -118,7 +118,7 @@ def _wrong_call(call: Call) -> str | None:
     known = (*FUNCTIONS, *LATER)
     if call.function not in known:
         return (
-            f"measure must be one of {', '.join(known)}; got {call.function}; "
+            f"measure must be a function that aggregates have; got {call.function}; "
             f"{did_you_mean(call.function, known)}"
         )
     wanted = 2 if call.function in LATER else 1

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from schemas.contract import Contract, Protection
+from schemas.contract import Column, Contract, Protection
 from schemas.durations import parse_duration
 from schemas.errors import SpecError
 from schemas.expressions import Expression, Place, check
@@ -48,6 +48,7 @@ class Flow:
         self.protection = {column.path: column.protect for column in columns}
         self._contract, self._problems, self._folder = contract, problems, folder
         self._unknown: set[str] = set()
+        self._taint = {column.path for column in columns if _clear(column)}
         self._deduplicated = False
 
     def step(self, spec: StepSpec) -> Step:
@@ -55,7 +56,12 @@ class Flow:
         before = self.schema
         parameters: dict[str, Any] = getattr(self, f"_{spec.kind}")(spec.body, spec.at)
         return Step(
-            id=spec.id, kind=spec.kind, parameters=parameters, input=before, output=self.schema
+            id=spec.id,
+            kind=spec.kind,
+            parameters=parameters,
+            input=before,
+            output=self.schema,
+            taint=frozenset(self._taint.intersection(self.schema.names)),
         )
 
     def expression(
@@ -80,6 +86,10 @@ class Flow:
         must = f"`{dotted(at)}` must name {what}; got {quoted(name)}"
         if self.protection.get(name) is Protection.DROP:
             self._problems.add(at, f"{must}, which the contract drops; name another")
+        elif (first := name.partition(".")[0]) != name and first in self.schema.names:
+            self._problems.add(
+                at, f"{must}, a part of {quoted(first)}; derive a column of it first"
+            )
         else:
             self._problems.add(at, f"{must}; {did_you_mean(name, self.schema.names)}")
         return None
@@ -136,6 +146,8 @@ class Flow:
         found = {name: self.expression(text, (*at, name)) for name, text in body.items()}
         columns = {name: e for name, e in found.items() if e is not None}
         self._unknown.update(body.keys() - columns.keys())
+        tainted = {name for name, e in columns.items() if self._taint.intersection(e.columns)}
+        self._taint = self._taint - columns.keys() | tainted
         self._set({name: e.type for name, e in columns.items()}, at, replaces=True)
         return {"columns": columns}
 
@@ -167,6 +179,8 @@ class Flow:
         columns = body.get("columns")
         kinds = {name: LOGICAL[logical] for name, logical in (columns or {}).items()}
         self._set(kinds, (*at, "columns"), replaces=True)
+        if self._taint:  # a function sees the whole row
+            self._taint.update(kinds)
         code = self._folder / (body["call"].partition(":")[0].replace(".", "/") + ".py")
         # A changed function is a changed step; one that is installed is known by its name only.
         found = hashlib.sha256(code.read_bytes()).hexdigest() if code.is_file() else None
@@ -175,6 +189,13 @@ class Flow:
             "columns": dict(columns) if columns is not None else None,
             "code": found,
         }
+
+
+def _clear(column: Column) -> bool:
+    """Whether a column holds a classified value as it came, or anything in it does."""
+    inner = (*column.children, *((column.items,) if column.items else ()))
+    kept = column.classification is not None and column.protect is Protection.KEEP
+    return kept or any(map(_clear, inner))
 
 
 def _additions(add: Any) -> dict[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,8 +15,28 @@ from schemas.located import did_you_mean
 
 Node = dict[str, Any]
 
-MAX_LENGTH: Final = 20_000
+MAX_LENGTH: Final = 10_000
 """Characters of an expression."""
+
+MAX_BRACKETS: Final = 200
+"""Brackets open at once: DuckDB's parser takes quadratic time in them (24 s for 5,000)."""
+
+MAX_SIZE: Final = 10_000
+"""Characters or items that a function may be told to make."""
+
+# The memory limit does not hold for what these make of a number in a row (8 GB for 10^9 items).
+_SIZED: Final = {
+    "array_resize": (1,),
+    "bitstring": (1,),
+    "generate_series": (0, 1, 2),
+    "list_resize": (1,),
+    "lpad": (1,),
+    "range": (0, 1, 2),
+    "repeat": (1,),
+    "rpad": (1,),
+}
+# As does a width in a form (`%1000000000d`).
+_FORMED: Final = names("format printf")
 
 _ALLOWED: Final = names(
     "BETWEEN CASE CAST COLLATE COLUMN_REF COMPARISON CONJUNCTION CONSTANT FUNCTION LAMBDA OPERATOR "
@@ -54,6 +75,10 @@ def parse(connection: duckdb.DuckDBPyConnection, text: str) -> Node:
     if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
         msg = "expression must be Unicode text without NUL; got something else; retype it"
         raise Refusal(msg)
+    if _brackets(text) > MAX_BRACKETS:
+        must = f"expression must have at most {MAX_BRACKETS} brackets open at once"
+        msg = f"{must}; got more; split it into steps"
+        raise Refusal(msg)
     parsed = _serialize(connection, f"SELECT ({text}\n)")
     if parsed["error"]:
         msg = f"expression must be SQL; got `{_short(text)}`: {parsed['error_message']}; correct it"
@@ -74,6 +99,14 @@ def parse(connection: duckdb.DuckDBPyConnection, text: str) -> Node:
         msg = "expression must not be empty; got nothing; write one, or remove the key"
         raise Refusal(msg)
     return node
+
+
+def _brackets(text: str) -> int:
+    opened = most = 0
+    for c in text:
+        opened += (c in "([{") - (c in ")]}")
+        most = max(most, opened)
+    return most
 
 
 def render(connection: duckdb.DuckDBPyConnection, node: Node) -> str:
@@ -182,6 +215,7 @@ class Resolver:
             hint = _HINTS.get(why) or did_you_mean(name, self._functions.allowed)
             msg = f"function {why}; got {shown}; {hint}"
             raise Refusal(msg)
+        _check_sizes(name, [argument["expression"] for argument in node["arguments"]])
         extra = node["filter"] or node["distinct"] or node["order_bys"]["orders"]
         if extra or node["export_state"]:
             msg = f"function must be of one row; got {shown} with DISTINCT, FILTER or ORDER BY"
@@ -213,6 +247,26 @@ class Resolver:
         return same[0] if len(same) == 1 else None
 
 
+def _check_sizes(name: str, arguments: list[Node]) -> None:
+    """Refuse sizes that come from a row."""
+    for at in _SIZED.get(name, ()):
+        node = arguments[at] if at < len(arguments) else _NUMBER
+        literal = node["literal"]["text"] if node["class"] == "CONSTANT" else None
+        if literal is None or not re.fullmatch("[0-9]+", literal) or int(literal) > MAX_SIZE:
+            must = f"size that {name} makes must be a number up to {MAX_SIZE:,}, written out"
+            msg = f"{must}; got another; write the number"
+            raise Refusal(msg)
+    if name in _FORMED and arguments and not is_text(arguments[0]):
+        msg = f"form of {name} must be text, written out; got an expression; write the form"
+        raise Refusal(msg)
+
+
+def is_text(node: Node) -> bool:
+    """Whether a node is text, written out."""
+    return bool(node["class"] == "CONSTANT" and node["literal"]["kind"] == "STRING")
+
+
+_NUMBER: Final[Node] = {"class": "CONSTANT", "literal": {"kind": "INTEGER", "text": "1"}}
 _AT: Final[Node] = {"alias": "", "query_location": 0, "query_location_length": 0}
 _COLUMN: Final[Node] = {"class": "COLUMN_REF", "type": "COLUMN_REF", **_AT}
 _EXTRACT: Final[Node] = {"class": "OPERATOR", "type": "STRUCT_EXTRACT", **_AT}

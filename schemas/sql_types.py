@@ -32,12 +32,21 @@ _PLAIN: Final = {
 }
 
 
-def lake_type(sql_type: Any) -> tuple[pa.DataType, str] | None:
+_SMALL: Final = {
+    pa.int32(): ("INTEGER", {"tinyint", "smallint", "integer", "utinyint", "usmallint"}),
+    pa.float32(): ("FLOAT", {"float"}),
+}
+
+
+def lake_type(sql_type: Any, expect: pa.DataType | None = None) -> tuple[pa.DataType, str] | None:
     """Return the Arrow type for a DuckDB result type and the SQL type to cast to.
 
-    Only widening: integers become int64, floats float64. None for what could lose something or has
-    no place in a lake table (HUGEINT, UBIGINT, TIMESTAMP_NS, INTERVAL, MAP, UNION, NULL ...).
+    Where a small type is expected and fits, it is that one. Else only widening: integers become
+    int64, floats float64. None for what could lose something or has no place in a lake table
+    (HUGEINT, UBIGINT, TIMESTAMP_NS, INTERVAL, MAP, UNION, NULL ...).
     """
+    if expect in _SMALL and sql_type.id in _SMALL[expect][1]:
+        return expect, _SMALL[expect][0]
     if sql_type.id in _PLAIN:
         return _PLAIN[sql_type.id]
     if sql_type.id == "decimal":
@@ -46,14 +55,16 @@ def lake_type(sql_type: Any) -> tuple[pa.DataType, str] | None:
     if sql_type.id in ("list", "array"):
         items = lake_type(sql_type.children[0][1])
         return None if items is None else (pa.list_(items[0]), f"{items[1]}[]")
-    if sql_type.id == "struct":
-        fields = [(name, lake_type(kind)) for name, kind in sql_type.children]
-        if any(kind is None for _, kind in fields):
-            return None
-        known = [(name, kind) for name, kind in fields if kind is not None]
-        names = ", ".join(f"{quote(name)} {kind[1]}" for name, kind in known)
-        return pa.struct([(name, kind[0]) for name, kind in known]), f"STRUCT({names})"
-    return None
+    return _struct(sql_type) if sql_type.id == "struct" else None
+
+
+def _struct(sql_type: Any) -> tuple[pa.DataType, str] | None:
+    known = [(name, lake_type(kind)) for name, kind in sql_type.children]
+    fields = [(name, kind) for name, kind in known if kind is not None]
+    if len(fields) < len(known):
+        return None
+    names = ", ".join(f"{quote(name)} {kind[1]}" for name, kind in fields)
+    return pa.struct([(name, kind[0]) for name, kind in fields]), f"STRUCT({names})"
 
 
 def quote(name: str) -> str:

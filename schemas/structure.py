@@ -40,8 +40,8 @@ def check_structure(problems: Problems, schema: dict[str, Any]) -> list[NodePath
     """Add a problem for each place where the file breaks the schema.
 
     Of `oneOf` and `anyOf` only the branch that fits best is reported. A schema may carry
-    `x-message` beside a keyword's schema (`{"pattern": ..., "x-message": "must be a name"}`):
-    it is used instead of `must match the pattern ...`.
+    `x-message` beside its keywords (`{"pattern": ..., "x-message": "must be a name"}`): it replaces
+    `must match the pattern ...`, though not `must be text`.
 
     Args:
         problems: Where to add; it holds the file.
@@ -87,7 +87,9 @@ def _best_branch(error: ValidationError, path: NodePath) -> Iterator[tuple[NodeP
         found = f"got {quoted(error.instance)}; correct it"
         yield path, f"{_place(path)} must be {' or '.join(dict.fromkeys(names))}; {found}"
         return
-    lacks: list[Any] = [e for errors in branches.values() for e in errors if _is_whole(e, "required")]
+    lacks: list[Any] = [
+        e for errors in branches.values() for e in errors if _is_whole(e, "required")
+    ]
     known = [key for e in lacks if len(keys := list(e.validator_value)) == 1 for key in keys]
     if isinstance(error.instance, dict) and len(set(known)) == len(branches):
         keys = [key for key in error.instance if key not in _properties(branches)]
@@ -129,7 +131,10 @@ def _unknown_keys(error: Any, path: NodePath) -> Iterator[tuple[NodePath, str]]:
     for key in error.instance:
         if key not in known:
             hint = did_you_mean(key, known) or "remove it"
-            yield (*path, key), f"a key{where} must be one we know; got {quoted(key)}; {hint}"
+            yield (
+                (*path, key),
+                f"a key{where} must be one that is known here; got {quoted(key)}; {hint}",
+            )
 
 
 def _missing_keys(error: Any, path: NodePath) -> Iterator[tuple[NodePath, str]]:
@@ -145,12 +150,13 @@ def _place(path: NodePath) -> str:
     return f"`{dotted(path)}`" if path else "the file"
 
 
-def _must(error: Any) -> str:  # noqa: PLR0911 - one line for each keyword
+def _must(error: Any) -> str:
     """Say what must hold, what was found and what to do, for errors about one value."""
     value, argument = error.instance, error.validator_value
     got = f"got {quoted(value)}"
-    if isinstance(error.schema, dict) and "x-message" in error.schema and error.validator != "type":
-        return f"{error.schema['x-message']}; {got}; correct it"
+    ours = error.schema.get("x-message") if isinstance(error.schema, dict) else None
+    if ours and not (error.validator == "type" and argument == "string"):
+        return f"{ours}; {got}; correct it"
     match error.validator:
         case "type":
             kinds = [argument] if isinstance(argument, str) else argument
@@ -160,9 +166,10 @@ def _must(error: Any) -> str:  # noqa: PLR0911 - one line for each keyword
         case "enum":
             options = [option for option in argument if isinstance(option, str)]
             hint = did_you_mean(value if isinstance(value, str) else "", options)
+            if not hint.startswith("did you mean"):
+                hint = "correct it"
             shown = ", ".join(str(option) for option in argument)
-            known = f"one of {shown}" if len(argument) <= 20 else "a known word"
-            return f"must be {known}; {got}; {hint or 'correct it'}"
+            return f"must be {'one of ' * (len(argument) > 1)}{shown}; {got}; {hint}"
         case "const":
             return f"must be {quoted(argument)}; {got}; correct it"
         case "minimum" | "exclusiveMinimum":

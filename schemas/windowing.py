@@ -32,7 +32,8 @@ def read_window(problems: Noted, at: NodePath) -> Window:
         if key not in body:
             must = f"`{dotted(at)}` of type {kind} must have `{key}`; got none"
             problems.add(at, f"{must}; add for example {key}: 1h")
-    given = {key: problems.duration((*at, key)) for key in body if key in _DURATIONS}
+    read = {key: problems.duration((*at, key)) for key in body if key in _DURATIONS}
+    given = {key: length for key, length in read.items() if length is not None}
     for key in ("size", "period", "gap"):
         if given.get(key) == 0:
             must = f"`{dotted(at)}.{key}` must be more than nothing; got 0"

@@ -17,17 +17,15 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
-from schemas.plan import Plan, Step
 from schemas.names import POSITION
+from schemas.plan import Plan, Step
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
-from transforms.keys import Keyring, resolve
 from transforms.middle import RowSteps
 from transforms.outcome import refused
 from transforms.parallel import ThreadedDoFn
 from transforms.progress import Progress
-from transforms.protect import protect
-from transforms.sealing import seal
+from transforms.protect import Protector
 from transforms.sources.blocks import Block, LongRecord
 from transforms.sources.files import Slice, scan
 from transforms.sources.identity import Footprint
@@ -67,7 +65,11 @@ class Admit(beam.PTransform[PCollection[Slice], Admitted]):
     @no_annotations
     def expand(self, slices: PCollection[Slice]) -> Admitted:
         sides = slices | "Admit" >> beam.ParDo(_Admit(self)).with_output_types(
-            pa.RecordBatch, refused=pa.RecordBatch, removed=pa.RecordBatch, reads=Read, footprints=pa.RecordBatch
+            pa.RecordBatch,
+            refused=pa.RecordBatch,
+            removed=pa.RecordBatch,
+            reads=Read,
+            footprints=pa.RecordBatch,
         ).with_outputs("refused", "removed", "reads", "footprints", main="rows")
         return Admitted(sides.rows, sides.refused, sides.removed, sides.reads, sides.footprints)
 
@@ -81,9 +83,8 @@ class _Admit(ThreadedDoFn):
     def setup(self) -> None:
         super().setup()
         self._decoder = make_decoder(self.plan.contract, self.plan.source)
-        self._keyring = (
-            resolve(self.plan.secret, self.plan.folder) if self.plan.contract.classified else None
-        )
+        self._protector = Protector(self.plan.contract, self.plan.secret, self.plan.folder)
+        _ = self._protector.keyring  # a key that cannot be read ends the run before its first row
         self._steps = RowSteps(self.plan, self.before)
         self._steps.setup()
 
@@ -92,7 +93,9 @@ class _Admit(ThreadedDoFn):
         footprint = yield from self._read(scan(part))
         yield TaggedOutput("footprints", footprint.to_batch())
 
-    def _read(self, blocks: Generator[Block | LongRecord, None, Footprint]) -> Generator[Any, None, Footprint]:
+    def _read(
+        self, blocks: Generator[Block | LongRecord, None, Footprint]
+    ) -> Generator[Any, None, Footprint]:
         while True:
             try:
                 block = next(blocks)
@@ -109,8 +112,8 @@ class _Admit(ThreadedDoFn):
         broken = self._broken(decoded, checked)
         for dead in (decoded.refused, broken):
             if dead is not None and dead.num_rows:
-                yield TaggedOutput("refused", sealed(dead, self._keyring))
-        outcome = self._steps(protect(checked.rows, contract, self._keyring))
+                yield TaggedOutput("refused", self._protector.seal(dead))
+        outcome = self._steps(self._protector.protect(checked.rows))
         for tag in ("removed", "refused"):
             for side in getattr(outcome, tag):
                 yield TaggedOutput(tag, side)
@@ -137,14 +140,6 @@ class _Admit(ThreadedDoFn):
             record=decoded.records(positions),
             format=decoded.format,
         )
-
-
-def sealed(dead: pa.RecordBatch, keyring: Keyring | None) -> pa.RecordBatch:
-    """Encrypt the records of dead letters; without a keyring nothing in them is personal."""
-    if keyring is None:
-        return dead
-    at = dead.schema.get_field_index("record")
-    return dead.set_column(at, dead.schema.field(at), seal(dead["record"], keyring))
 
 
 def _size(batch: pa.RecordBatch | None) -> int:

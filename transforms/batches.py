@@ -25,6 +25,11 @@ class BatchCoder(beam.coders.Coder):
         return pa.ipc.open_stream(encoded).read_next_batch()
 
     @override
+    def estimate_size(self, value: pa.RecordBatch) -> int:
+        # Beam's default encodes the batch to learn its size, for the first elements of each output.
+        return int(value.nbytes)
+
+    @override
     def is_deterministic(self) -> bool:
         return True
 

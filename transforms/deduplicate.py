@@ -72,12 +72,16 @@ class Deduplicate(beam.PTransform[PCollection[pa.RecordBatch], Deduplicated]):
         ids = [first.ids]
         if self.held is not None:
             times = first.times | "Times" >> beam.CombineGlobally(_Span()).without_defaults()
-            ids.append(times | "Lake" >> beam.ParDo(_LakeIds(self)).with_output_types(tuple[int, pa.RecordBatch]))
+            ids.append(
+                times
+                | "Lake" >> beam.ParDo(_LakeIds(self)).with_output_types(tuple[int, pa.RecordBatch])
+            )
         found = (
             tuple(ids)
             | "Ids" >> beam.Flatten()
             | "ById" >> beam.GroupByKey()
-            | "Find" >> beam.ParDo(_Find(self.horizon_us)).with_output_types(tuple[str, pa.RecordBatch])
+            | "Find"
+            >> beam.ParDo(_Find(self.horizon_us)).with_output_types(tuple[str, pa.RecordBatch])
         )
         last = first.held | "Drop" >> beam.ParDo(_Drop(self), AsMultiMap(found)).with_output_types(
             pa.RecordBatch, removed=pa.RecordBatch
@@ -101,7 +105,8 @@ class _Hold(ThreadedDoFn):
             return
         chunk = _chunk_of(batch)
         yield chunk, self.spill.write(batch) if self.spill else batch
-        for ids in ids_of(batch, self.by, self.event_time, self.key, chunk, self.partitions):
+        by, at, n, placed = self.by, self.event_time, self.partitions, self.wants_times
+        for ids in ids_of(batch, by, at, self.key, chunk, n, placed=placed):
             yield TaggedOutput("ids", ids)
         if self.wants_times:
             times = batch[self.event_time].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
@@ -140,7 +145,7 @@ class _LakeIds(beam.DoFn):
             return
         for batch in o.held(times[0] - o.horizon_us, times[1] + o.horizon_us):
             if batch.num_rows:
-                yield from ids_of(batch, o.by, o.event_time, o.key, LAKE, o.partitions)
+                yield from ids_of(batch, o.by, o.event_time, o.key, LAKE, o.partitions, placed=True)
 
 
 class _Find(beam.DoFn):

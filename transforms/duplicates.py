@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -32,13 +33,13 @@ IDS: Final = pa.schema(
         ("time", pa.int64()),
         ("content", pa.uint32()),
         ("row", pa.uint32()),
-        ("place", pa.uint64()),
     ]
 )
-"""One line per row: id hash, event time (us), content hash, row in its chunk, hash of its place.
+"""One line per row: id hash, event time (us), content hash, row in its chunk."""
 
-`place` hashes (`_source`, `_position`), so that a row that is read again is told from a copy of it.
-"""
+PLACED: Final = IDS.append(pa.field("place", pa.uint64()))
+"""As IDS, with a hash of (`_source`, `_position`), where rows of the lake take part: it tells a row
+that is read again from a copy of it."""
 
 _CHUNK: Final = b"chunk"
 
@@ -63,6 +64,8 @@ def ids_of(
     key: tuple[int, int],
     chunk: str,
     partitions: int,
+    *,
+    placed: bool = False,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Hash the `by` values of a batch and cut the result by hash partition.
 
@@ -73,9 +76,10 @@ def ids_of(
         key: Two secret 64-bit seeds.
         chunk: Where the rows are (`chunk_name`), or `LAKE`.
         partitions: Number of hash partitions.
+        placed: Whether rows of the lake take part.
 
     Yields:
-        (partition, batch of schema IDS with the chunk's name in its metadata).
+        (partition, batch of schema IDS or PLACED with the chunk's name in its metadata).
     """
     names = rows.schema.names
     frame = pl.DataFrame(
@@ -89,19 +93,23 @@ def ids_of(
         "time": _flat(rows[event_time]).cast(TIMESTAMP).cast(pa.int64()).to_numpy(),
         "content": (content.to_numpy() >> np.uint64(32)).astype(np.uint32),
         "row": np.arange(rows.num_rows, dtype=np.uint32),
-        "place": _places(rows, key[1]),
     }
+    if placed:
+        table["place"] = _places(rows, key[1])
     whole = _without_nulls(rows, by)
     part = (low % np.uint64(partitions)).astype(np.int16)
     order = np.argsort(part, kind="stable")
     if whole is not None:
         order = order[whole[order]]
     ends = np.searchsorted(part[order], np.arange(partitions + 1))
-    schema = IDS.with_metadata({_CHUNK: chunk.encode()})
-    for p, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    schema = (PLACED if placed else IDS).with_metadata({_CHUNK: chunk.encode()})
+    for p, (start, end) in enumerate(pairwise(ends.tolist())):
         if end > start:
             pick = order[start:end]
-            yield p, pa.RecordBatch.from_arrays([table[n][pick] for n in IDS.names], schema=schema)
+            yield (
+                p,
+                pa.RecordBatch.from_arrays([table[n][pick] for n in schema.names], schema=schema),
+            )
 
 
 def duplicates(ids: Iterable[pa.RecordBatch], horizon_us: int) -> Iterator[Duplicates]:
@@ -122,7 +130,8 @@ def duplicates(ids: Iterable[pa.RecordBatch], horizon_us: int) -> Iterator[Dupli
     of = np.repeat(np.arange(len(parts)), sizes)[several]
     # Within a chunk ids were cut by partition in row order, so this order is (source, position).
     column = {
-        n: np.concatenate([b[n].to_numpy() for _, b in parts])[several] for n in IDS.names[1:]
+        n: np.concatenate([b[n].to_numpy() for _, b in parts])[several]
+        for n in parts[0][1].schema.names[1:]
     } | {"low": low[several], "part": of}
     lost, conflict = _lost(column, np.array([c == LAKE for c, _ in parts])[of], horizon_us)
     for i in np.unique(of[lost]):
@@ -146,9 +155,11 @@ def _lost(
     new_group[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
     group = np.cumsum(new_group) - 1
     first = np.flatnonzero(new_group)[group]
-    in_lake, place, content = lake[order], column["place"][order], column["content"][order]
+    in_lake, content = lake[order], column["content"][order]
     # A row that the lake holds at this very place is read again, not a copy.
-    again = _same_place(group, place, in_lake)
+    again = np.zeros(len(order), bool)
+    if in_lake.any():
+        again = _same_place(group, column["place"][order], in_lake)
     lost = ~in_lake & ~again & (np.arange(len(order)) != first)
     differs = content != content[first]
     starts = np.flatnonzero(new_group)
@@ -157,38 +168,32 @@ def _lost(
     ends = np.append(starts[1:], len(order))
     for g in np.flatnonzero(spread > horizon_us):
         members = np.arange(starts[g], ends[g])
-        _walk(members, time, kept_anyway, content, horizon_us, lost, differs)
+        for m, won in _walk(members, time, kept_anyway, horizon_us):
+            lost[m] = won is not None
+            differs[m] = won is not None and content[m] != content[won]
     out, conflict = np.empty(len(order), bool), np.empty(len(order), bool)
     out[order], conflict[order] = lost, differs
     return out, conflict
 
 
 def _walk(
-    members: np.ndarray,
-    time: np.ndarray,
-    kept_anyway: np.ndarray,
-    content: np.ndarray,
-    horizon_us: int,
-    lost: np.ndarray,
-    differs: np.ndarray,
-) -> None:
+    members: np.ndarray, time: np.ndarray, kept_anyway: np.ndarray, horizon_us: int
+) -> Iterator[tuple[int, int | None]]:
+    """Yield each row of a group that the lake does not hold, with the row that it repeats."""
     kept = sorted((int(time[m]), m) for m in members.tolist() if kept_anyway[m])
     for m in members.tolist():
         if kept_anyway[m]:
             continue
         t = int(time[m])
         at = bisect_left(kept, (t - horizon_us, -1))  # the earliest kept row that is near enough
-        near = at < len(kept) and kept[at][0] <= t + horizon_us
-        lost[m] = near
-        if near:
-            differs[m] = content[m] != content[kept[at][1]]
+        if at < len(kept) and kept[at][0] <= t + horizon_us:
+            yield m, kept[at][1]
         else:
             insort(kept, (t, m))
+            yield m, None
 
 
 def _same_place(group: np.ndarray, place: np.ndarray, in_lake: np.ndarray) -> np.ndarray:
-    if not in_lake.any():
-        return np.zeros(len(group), bool)
     frame = pl.DataFrame({"group": group, "place": place, "lake": in_lake})
     held = frame.select(pl.col("lake").any().over("group", "place"))["lake"].to_numpy()
     return held & ~in_lake

@@ -38,6 +38,13 @@ class Evaluated(NamedTuple):
     names: tuple[str, ...]
 
 
+class _Engine(NamedTuple):
+    """What one thread evaluates on; holds the columns of its last batch."""
+
+    connection: duckdb.DuckDBPyConnection
+    relations: dict[tuple[str, pa.Schema], duckdb.DuckDBPyRelation]
+
+
 class Evaluator:
     """Evaluates row expressions over batches, in the order of their rows.
 
@@ -102,12 +109,14 @@ class Evaluator:
         return Evaluated(self._typed(values), failed, tuple(names[i] for i in first[failed]))
 
     def _run(self, query: str, read: pa.RecordBatch) -> dict[str, pa.Array]:
-        connection = self._connection()
-        connection.register(BATCH, read)
-        try:
-            result = one_batch(connection.sql(query).to_arrow_table())
-        finally:
-            connection.unregister(BATCH)
+        engine = self._engine()
+        engine.connection.register(BATCH, read)
+        # A relation reads whatever has the name now; making it anew would double the cost of a row.
+        key = (query, read.schema)
+        relation = engine.relations.get(key)
+        if relation is None:
+            relation = engine.relations[key] = engine.connection.sql(query)
+        result = one_batch(relation.to_arrow_table())
         return dict(zip(result.schema.names, result.columns, strict=True))
 
     def _typed(self, values: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
@@ -117,10 +126,10 @@ class Evaluator:
             for name, kind in kinds.items()
         }
 
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        found = getattr(self._local, "connection", None)
+    def _engine(self) -> _Engine:
+        found: _Engine | None = getattr(self._local, "engine", None)
         if found is None:
-            found = self._local.connection = connect()
+            found = self._local.engine = _Engine(connect(), {})
         return found
 
 

@@ -91,7 +91,7 @@ def _shaped(batch: pa.RecordBatch, schema: pa.Schema, constants: dict[str, str])
     return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
-class Unbalanced(PenstockError):
+class UnbalancedError(PenstockError):
     """A step lost rows, or made some, without saying so."""
 
 

@@ -12,7 +12,12 @@ from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
 from schemas.plan import Plan, Step
+from transforms.derive import DeriveKernel
+from transforms.enrich import EnrichKernel
+from transforms.filter import FilterKernel
+from transforms.outcome import Kernel
 from transforms.parallel import ThreadedDoFn
+from transforms.python_step import PythonKernel
 
 
 class StepsOutcome(NamedTuple):
@@ -34,17 +39,23 @@ class Refined(NamedTuple):
 class RowSteps:
     """`derive`, `filter`, `enrich` and `python` steps of a plan, applied one after the other.
 
-    Pickles as the plan it was made of; `setup` loads lookups and compiles expressions, once for
-    each worker.
+    Pickles without lookup tables, connections and functions of the user's: `setup` makes those,
+    once for each worker.
     """
 
     def __init__(self, plan: Plan, steps: tuple[Step, ...]) -> None:
-        """Keep the description."""
-        self.plan, self.steps = plan, steps
+        """Make the kernels; lookup files are found, not read.
+
+        Raises:
+            PenstockError: A lookup file is missing.
+        """
+        self._functions = [step_kernel(plan, step) for step in steps]
 
     def setup(self) -> None:
-        """Make what the steps need. Errors here end the run before anything is written."""
-        self._functions = [step_function(self.plan, step) for step in self.steps]
+        """Read lookups and import functions, so that their errors end the run before it writes."""
+        for function in self._functions:
+            if isinstance(function, EnrichKernel | PythonKernel):
+                function.setup()
 
     def __call__(self, batch: pa.RecordBatch) -> StepsOutcome:
         """Apply the steps; input and output have the position columns."""
@@ -100,3 +111,21 @@ class _Refine(ThreadedDoFn):
                 yield TaggedOutput(tag, side)
         if outcome.rows.num_rows:
             yield outcome.rows
+
+
+def step_kernel(plan: Plan, step: Step) -> Kernel:
+    """Return the pure function of a row step.
+
+    Raises:
+        SourceError: A lookup file is missing.
+    """
+    match step.kind:
+        case "derive":
+            return DeriveKernel(step.id, step.parameters["columns"])
+        case "filter":
+            return FilterKernel(step.id, step.parameters["keep"])
+        case "enrich":
+            return EnrichKernel(step, plan.folder)
+        case _:
+            declared = step.output if step.parameters.get("columns") else None
+            return PythonKernel(step.id, step.parameters["call"], plan.folder, declared)

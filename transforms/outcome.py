@@ -169,6 +169,13 @@ class StepDoFn(ThreadedDoFn):
         self.kernel = kernel
 
     @override
+    def setup(self) -> None:
+        super().setup()
+        prepare = getattr(self.kernel, "setup", None)
+        if prepare is not None:  # what a kernel reads first (a lookup, a module) may end the run
+            prepare()
+
+    @override
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         yield from self.submit(self._sides, batch)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, lru_cache
+from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection
+from typing_extensions import override
 
 from schemas.contract import Column, Contract, Protection
 from schemas.errors import UsageError
@@ -22,10 +26,12 @@ from schemas.protection import (
     protected_schema,
     protected_type,
 )
+from transforms.decode.json_text import JsonText
 from transforms.generalizing import generalized, masked
-from transforms.keys import Key, Keyring
+from transforms.keys import DEFAULT_REFERENCE, Key, Keyring, resolve
+from transforms.open_objects import put
 from transforms.pseudonyms import canonical_text, pseudonymize
-from transforms.rewriting import Keys, extracted, rewritten
+from transforms.sealing import seal_records
 
 
 def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) -> pa.RecordBatch:
@@ -47,7 +53,7 @@ def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) 
     Raises:
         UsageError: When something is to be pseudonymized and there is no keyring.
     """
-    work = _Protector(None if keyring is None else keyring.newest)
+    work = _Walk(None if keyring is None else keyring.newest)
     columns: dict[str, pa.Array] = {}
     paths: dict[str, pa.Array] = {}
     known: set[str] = set()
@@ -59,14 +65,15 @@ def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) 
                 columns[column.name] = work.values(column, values)
             continue
         leaves = list(path_leaves(column))
-        known.update(leaf.path for leaf, _ in leaves)
+        clear = {leaf.path: batch.column(leaf.path) for leaf, _ in leaves}
+        known.update(clear)
         if column.protect is not Protection.DROP:
             done = {
-                leaf.path: work.values(leaf, batch.column(leaf.path))
+                leaf.path: work.values(leaf, clear[leaf.path])
                 for leaf, dropped in leaves
                 if not dropped and protected_type(leaf) is not None
             }
-            columns[column.name] = work.texts(column, values, partial(_done, done))
+            columns[column.name] = work.texts(column, values, clear, done, _edit(contract))
             paths |= done
     fields = list(protected_schema(contract))
     for field in batch.schema:
@@ -79,14 +86,87 @@ def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) 
     return pa.RecordBatch.from_arrays(list(columns.values()), schema=pa.schema(fields))
 
 
+class Protector:
+    """The keys of one pipeline at work; pickles as the reference of its keys, never the keys."""
+
+    def __init__(self, contract: Contract, secret: str, folder: Path) -> None:
+        """Name the keys; they are read at the first use, and in no other process than that one.
+
+        Args:
+            contract: What is protected.
+            secret: Reference of the keys (see `transforms.keys.resolve`).
+            folder: The pipeline folder.
+        """
+        self.contract, self.secret, self.folder = contract, secret, folder
+
+    @cached_property
+    def keyring(self) -> Keyring | None:
+        """The keys, or None where the contract has no personal data.
+
+        Raises:
+            UsageError: When the reference cannot be resolved.
+        """
+        return resolve(self.secret, self.folder) if self.contract.classified else None
+
+    def protect(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Protect one batch: see `protect`."""
+        return protect(rows, self.contract, self.keyring)
+
+    def seal(self, refused: pa.RecordBatch) -> pa.RecordBatch:
+        """Encrypt the records of refused rows if the contract has personal data."""
+        return refused if self.keyring is None else seal_records(refused, self.keyring)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"contract": self.contract, "secret": self.secret, "folder": self.folder}
+
+
+@dataclass(eq=False, kw_only=True)
+class Protect(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
+    """Protect the personal values of valid rows.
+
+    Input: batches with contract columns and path columns. Output: see `protect`; as many batches,
+    none refused. No state; order, windows and timestamps stay. The keys are read in the worker, at
+    set-up, and never travel with the pipeline.
+
+    Attributes:
+        contract: What is protected.
+        secret: Reference of the keys: `env:NAME` or `file:path`.
+        folder: What relative paths start from.
+    """
+
+    contract: Contract
+    secret: str = DEFAULT_REFERENCE
+    folder: Path = Path()
+
+    @override
+    def expand(self, rows: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
+        work = Protector(self.contract, self.secret, self.folder)
+        return rows | "Protect" >> beam.ParDo(_Protect(work)).with_output_types(pa.RecordBatch)
+
+
+class _Protect(beam.DoFn):
+    def __init__(self, protector: Protector) -> None:
+        self.protector = protector
+
+    @override
+    def setup(self) -> None:
+        _ = self.protector.keyring  # a missing key ends the run here, not at the first row
+
+    @override
+    def process(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        yield self.protector.protect(rows)
+
+
+@lru_cache(maxsize=8)
+def _edit(_: Contract) -> JsonText:
+    # It learns where keys stand in the texts of one contract, which makes the next batch cheaper.
+    return JsonText()
+
+
 def touches(column: Column) -> bool:
     """Whether anything in or under the column is protected."""
     inside = (*column.children, *((column.items,) if column.items else ()))
     return column.protect is not Protection.KEEP or any(map(touches, inside))
-
-
-def _done(done: dict[str, pa.Array], _: Keys, leaf: Column) -> pa.Array:
-    return done[leaf.path]
 
 
 def _event_time(values: pa.Array, contract: Contract) -> pa.Array:
@@ -97,7 +177,7 @@ def _event_time(values: pa.Array, contract: Contract) -> pa.Array:
 
 
 @dataclass(frozen=True)
-class _Protector:
+class _Walk:
     key: Key | None
 
     def values(self, column: Column, values: pa.Array) -> pa.Array:
@@ -107,7 +187,8 @@ class _Protector:
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         if column.open:
-            return self.texts(column, values, partial(self._read, values))
+            msg = f"{column.path}: open objects must stand at the top level; got one inside another"
+            raise UsageError(msg)
         if pa.types.is_struct(values.type) and column.children:
             return self._struct(column, values)
         if pa.types.is_list(values.type):
@@ -140,24 +221,32 @@ class _Protector:
         kind = protected_type(column)
         return pa.ListArray.from_arrays(offsets, inner, type=kind, mask=values.is_null())
 
+    @staticmethod
     def texts(
-        self, column: Column, texts: pa.StringArray, value: Callable[[Keys, Column], pa.Array]
+        column: Column,
+        texts: pa.StringArray,
+        clear: dict[str, pa.Array],
+        protected: dict[str, pa.Array],
+        edit: JsonText,
     ) -> pa.StringArray:
-        """JSON texts of an open object with its declared keys replaced by `value` or removed."""
-        changes: list[tuple[Keys, pa.Array | None]] = []
+        """JSON texts of an open object with its declared keys protected in place.
+
+        Args:
+            column: The open object.
+            texts: Its JSON texts.
+            clear: Its path columns by name.
+            protected: The same protected; what is dropped is not in it.
+            edit: What it learned of earlier texts.
+        """
         for keys, leaf in _leaves(column, ()):
-            if protected_type(leaf) is None:
-                changes.append((keys, None))
+            if leaf.path not in protected:
+                texts = edit.remove(texts, keys)
             elif touches(leaf):
-                changes.append((keys, value(keys, leaf)))
-        return rewritten(texts, changes) if changes else texts
-
-    def _read(self, texts: pa.StringArray, keys: Keys, leaf: Column) -> pa.Array:
-        # An open object inside another column has no path columns.
-        return self.values(leaf, extracted(texts, keys, leaf.type))
+                texts = put(texts, keys, clear[leaf.path], protected[leaf.path], edit)
+        return texts
 
 
-def _leaves(column: Column, above: Keys) -> Iterator[tuple[Keys, Column]]:
+def _leaves(column: Column, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Column]]:
     """Keys of each declared leaf of an open object; a dropped object counts as one."""
     for child in column.children:
         keys = (*above, child.name)

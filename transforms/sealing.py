@@ -44,6 +44,13 @@ def seal(records: pa.Array, keyring: Keyring) -> pa.BinaryArray:
     return pa.array([None if v is None else sealed(v) for v in values], pa.binary())
 
 
+def seal_records(refused: pa.RecordBatch, keyring: Keyring) -> pa.RecordBatch:
+    """Seal the column `record` of refused rows (schema `schemas.names.REFUSED`)."""
+    index = refused.schema.get_field_index("record")
+    field = refused.schema.field(index)
+    return refused.set_column(index, field, seal(refused.column(index), keyring))
+
+
 def open_sealed(records: pa.Array, keyring: Keyring) -> pa.BinaryArray:
     """Decrypt what `seal` made, in memory; null stays null.
 

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.typehints.decorators import no_annotations
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from schemas.contract import Column, Contract
-from schemas.errors import UsageError
-from transforms.rules import Check, check, item_rows
+from schemas.contract import Contract
+from transforms.contract_checks import broken, compiled
+from transforms.keys import DEFAULT_REFERENCE, resolve
+from transforms.outcome import keep, refused
+from transforms.row_records import row_records
+from transforms.rules import Check
+from transforms.sealing import seal
 
 Rows = NDArray[np.int64]
+
+WARNINGS: Final = pa.schema(
+    [pa.field("rule", pa.string(), nullable=False), pa.field("rows", pa.int64(), nullable=False)]
+)
 
 
 class Checked(NamedTuple):
@@ -53,148 +64,92 @@ def validate(batch: pa.RecordBatch, contract: Contract) -> Checked:
         UsageError: When the batch lacks a column of the contract, or a rule has no meaning for its
             column's type.
     """
-    checks, nodes = _compiled(contract)
-    broken: dict[int, Rows] = {}
-    for number, rows in _broken(batch, nodes):
-        broken[number] = np.union1d(broken[number], rows) if number in broken else rows
+    checks, nodes = compiled(contract)
+    found: dict[int, Rows] = {}
+    for number, rows in broken(batch, nodes):
+        found[number] = np.union1d(found[number], rows) if number in found else rows
     warnings = {
-        f"{checks[number].path}: {checks[number].rule}": len(np.unique(rows))
-        for number, rows in sorted(broken.items())
+        f"{checks[number].path}: {checks[number].rule}": len(rows)
+        for number, rows in sorted(found.items())
         if not checks[number].refuse
     }
-    refusing = {number: rows for number, rows in broken.items() if checks[number].refuse}
+    refusing = {number: rows for number, rows in found.items() if checks[number].refuse}
     if not refusing:
         return Checked(batch, np.empty(0, np.int64), [], [], warnings)
     numbers, rules, reasons = _explain(refusing, checks)
-    keep = np.ones(batch.num_rows, np.bool_)
-    keep[numbers] = False
-    return Checked(batch.filter(pa.array(keep)), numbers, rules, reasons, warnings)
+    return Checked(keep(batch, numbers), numbers, rules, reasons, warnings)
 
 
-@dataclass(frozen=True)
-class _Node:
-    """A column with something to check in or under it; numbers say the order of the contract."""
+class Validated(NamedTuple):
+    """Every input row, in one of `rows` and `refused`; `warnings` counts beside them."""
 
-    column: str
-    required: int | None = None
-    tests: tuple[tuple[int, Check], ...] = ()
-    fields: tuple[_Node, ...] = ()
-    items: _Node | None = None
-    paths: tuple[_Node, ...] = ()
+    rows: PCollection[pa.RecordBatch]
+    refused: PCollection[pa.RecordBatch]
+    warnings: PCollection[pa.RecordBatch]
 
 
-@dataclass
-class _Compiler:
-    contract: Contract
-    checks: list[Check] = field(default_factory=list)
+@dataclass(eq=False, kw_only=True)
+class Validate(beam.PTransform[PCollection[pa.RecordBatch], Validated]):
+    """Refuse the rows that break a rule of a contract.
 
-    def node(self, column: Column, path: str, name: str, *, required: bool) -> _Node | None:
-        there = Check(path, "required", "there and not null", refuse=True, test=None)
-        number = self._add(there) if required else None
-        tests = tuple(
-            (self._add(c), c) for c in (check(column, rule, path) for rule in column.rules)
-        )
-        fields: list[_Node] = []
-        paths: list[_Node] = []
-        if column.open:
-            paths = self._paths(column)
-        else:
-            for child in column.children:
-                made = self.node(child, f"{path}.{child.name}", child.name, required=child.required)
-                fields += [made] if made else []
-        items = None
-        if column.items is not None and pa.types.is_list(column.type):
-            inner = column.items
-            items = self.node(inner, f"{path}[]", "", required=inner.required)
-        if number is None and not tests and not fields and not paths and items is None:
-            return None
-        return _Node(name, number, tests, tuple(fields), items, tuple(paths))
+    Input: batches with contract, path and position columns. Output: `rows` unchanged but for the
+    refused ones; `refused` (`schemas.names.REFUSED`, the record being the row written as JSON,
+    sealed if the contract has personal data); `warnings` (schema WARNINGS, one row a batch and
+    broken rule that only counts). No state; order, windows and timestamps stay.
 
-    def _paths(self, column: Column, *, certain: bool = True) -> list[_Node]:
-        made: list[_Node] = []
-        for child in column.children:
-            if child.children:
-                # Whether an optional object inside JSON text is there, a null leaf does not say.
-                made += self._paths(child, certain=certain and child.required)
-            elif leaf := self.node(
-                child, child.path, child.path, required=child.required and certain
-            ):
-                made.append(leaf)
-        return made
-
-    def _add(self, made: Check) -> int:
-        self.checks.append(made)
-        return len(self.checks) - 1
-
-
-@lru_cache(maxsize=8)
-def _compiled(contract: Contract) -> tuple[tuple[Check, ...], tuple[_Node, ...]]:
-    compiler = _Compiler(contract)
-    nodes: list[_Node] = []
-    for column in contract.columns:
-        always = column.primary_key is not None or column.path == contract.event_time
-        node = compiler.node(column, column.path, column.name, required=column.required or always)
-        nodes += [node] if node else []
-    return tuple(compiler.checks), tuple(nodes)
-
-
-def _broken(batch: pa.RecordBatch, nodes: tuple[_Node, ...]) -> Iterator[tuple[int, Rows]]:
-    for node in nodes:
-        values = _column(batch, node.column)
-        yield from _broken_values(node, values, None, None)
-        for leaf in node.paths:
-            present = values.is_valid() if values.null_count else None
-            yield from _broken_values(leaf, _column(batch, leaf.column), None, present)
-
-
-def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    index = batch.schema.get_field_index(name)
-    if index < 0:
-        msg = (
-            f"a batch to validate must hold the contract's columns; got none named {name!r}; "
-            "decode the records by this contract first"
-        )
-        raise UsageError(msg)
-    values = batch.column(index)
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
-
-
-def _broken_values(
-    node: _Node, values: pa.Array, rows: Rows | None, present: pa.BooleanArray | None
-) -> Iterator[tuple[int, Rows]]:
-    """Numbers of the checks that fail and the rows where they do.
-
-    Args:
-        node: What to check.
-        values: Values of the column; `rows` are their rows, None where value i is of row i.
-        rows: See `values`.
-        present: Where the object around them is there; None if it is everywhere.
+    Attributes:
+        contract: What must hold.
+        step: Id of the step, written into `refused`.
+        secret: Reference of the keys that seal; read only if the contract has personal data.
+        folder: What a relative reference starts from.
     """
-    if node.required is not None and values.null_count:
-        missing = values.is_null()
-        if present is not None:
-            missing = pc.and_(missing, present)
-        yield from _failed(node.required, missing, rows)
-    for number, made in node.tests:
-        keeps = made.test(values) if made.test else None
-        if keeps is not None and not pc.all(keeps, min_count=0).as_py():
-            yield from _failed(number, pc.invert(pc.fill_null(keeps, fill_value=True)), rows)
-    if node.fields:
-        columns = values.flatten()
-        inner = values.is_valid() if values.null_count else None
-        for child in node.fields:
-            index = values.type.get_field_index(child.column)
-            yield from _broken_values(child, columns[index], rows, inner)
-    if node.items is not None:
-        of_items = item_rows(values)
-        outer = of_items if rows is None else rows[of_items]
-        yield from _broken_values(node.items, values.flatten(), outer, None)
+
+    contract: Contract
+    step: str = "validate"
+    secret: str = DEFAULT_REFERENCE
+    folder: Path = Path()
+
+    @override
+    @no_annotations
+    def expand(self, rows: PCollection[pa.RecordBatch]) -> Validated:
+        out = rows | "Validate" >> beam.ParDo(_Validate(self)).with_output_types(
+            pa.RecordBatch, refused=pa.RecordBatch, warnings=pa.RecordBatch
+        ).with_outputs("refused", "warnings", main="rows")
+        return Validated(out.rows, out.refused, out.warnings)
 
 
-def _failed(number: int, mask: pa.BooleanArray, rows: Rows | None) -> Iterator[tuple[int, Rows]]:
-    places = np.flatnonzero(mask.to_numpy(zero_copy_only=False)).astype(np.int64)
-    if len(places):
-        yield number, places if rows is None else np.unique(rows[places])
+class _Validate(beam.DoFn):
+    def __init__(self, options: Validate) -> None:
+        self.contract, self.step = options.contract, options.step
+        self.secret, self.folder = options.secret, options.folder
+
+    @override
+    def setup(self) -> None:
+        classified = self.contract.classified
+        self._keyring = resolve(self.secret, self.folder) if classified else None
+
+    @override
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        checked = validate(batch, self.contract)
+        if checked.rows.num_rows:
+            yield checked.rows
+        if len(checked.numbers):
+            record = row_records(batch, checked.numbers, self.contract)
+            if self._keyring is not None:
+                record = seal(record, self._keyring)
+            dead = refused(
+                batch,
+                checked.numbers,
+                self.step,
+                checked.rules,
+                checked.reasons,
+                record=record,
+                format="json",
+            )
+            yield TaggedOutput("refused", dead)
+        if checked.warnings:
+            columns = [list(checked.warnings), list(checked.warnings.values())]
+            yield TaggedOutput("warnings", pa.record_batch(columns, schema=WARNINGS))
 
 
 def _explain(
@@ -224,4 +179,4 @@ def _reason(made: Check) -> str:
 
 def describe(contract: Contract) -> list[str]:
     """Return what `validate` checks, one line a check, in the order of the contract."""
-    return [_reason(made) for made in _compiled(contract)[0]]
+    return [_reason(made) for made in compiled(contract)[0]]

@@ -16,7 +16,7 @@ from typing import Final
 
 from schemas.errors import PenstockError, UsageError
 
-VERBS: Final = ("validate", "plan", "run")
+VERBS: Final = ("validate", "plan", "run", "load")
 
 _EXAMPLES: Final = """\
 examples:

@@ -73,7 +73,8 @@ def describe(plan: Plan) -> Iterator[str]:
         yield f"  warehouse.duckdb: the same tables and analytics.fact_{plan.name}, from the lake"
     yield ""
     yield "options"
-    yield f"  sinks {', '.join(plan.sinks)}; {plan.hash_partitions} hash partitions; key {plan.secret}"
+    sinks = ", ".join(plan.sinks)
+    yield f"  sinks {sinks}; {plan.hash_partitions} hash partitions; key {plan.secret}"
     yield f"  {', '.join(f'{name} {version}' for name, version in plan.versions.items())}"
 
 

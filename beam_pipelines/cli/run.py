@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from beam_pipelines.cli import flags
+from runners.lean import import_beam
 
 SUMMARY = "run a pipeline: source to lake and warehouse"
 EXAMPLES = """\
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     plan = flags.plan_of(args)
+    import_beam()
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
     from beam_pipelines.failures import told  # noqa: PLC0415
     from beam_pipelines.ingest import ingest  # noqa: PLC0415

@@ -41,20 +41,26 @@ find_python() {
   die "Python 3.11 must be on PATH; found none; install it, or say make PYTHON=/path/to/python3.11"
 }
 
-# uv does not read pip's configuration: whoever set an index for pip meant it for this, too.
+# uv does not read pip's configuration: whoever set an index for pip, and none for uv, meant it for
+# this, too.
 follow_pip() {
-  local python=$1 value
-  setting() { "$python" -m pip config get "$1" 2>/dev/null || true; }
-  if [[ -z ${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}${UV_CONFIG_FILE:-} ]]; then
-    value=${PIP_INDEX_URL:-$(setting global.index-url)}
+  local list value
+  list=$("$1" -m pip config list 2>/dev/null || true)
+  setting() { sed -n "s/^global\\.$1='\\(.*\\)'\$/\\1/p" <<<"$list"; }
+  if [[ -n ${UV_CONFIG_FILE:-} || -e ${XDG_CONFIG_HOME:-${HOME:-}/.config}/uv/uv.toml ||
+    -e /etc/uv/uv.toml ]]; then
+    return
+  fi
+  if [[ -z ${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-} ]]; then
+    value=${PIP_INDEX_URL:-$(setting index-url)}
     [[ -z $value ]] || export UV_DEFAULT_INDEX=$value
   fi
   if [[ -z ${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-} ]]; then
-    value=${PIP_EXTRA_INDEX_URL:-$(setting global.extra-index-url)}
-    [[ -z $value ]] || export UV_INDEX=$value
+    value=${PIP_EXTRA_INDEX_URL:-$(setting extra-index-url)}
+    [[ -z $value ]] || export UV_INDEX=${value//\\n/ }
   fi
   if [[ -z ${SSL_CERT_FILE:-} ]]; then
-    value=${PIP_CERT:-$(setting global.cert)}
+    value=${PIP_CERT:-$(setting cert)}
     [[ -z $value ]] || export SSL_CERT_FILE=$value
   fi
 }
@@ -77,7 +83,6 @@ fi
 export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=${UV_LINK_MODE:-hardlink}
 [[ -t 2 ]] || export UV_NO_PROGRESS=1
 
-rm -f "$stamp" # from here on a broken-off setup is seen as none
 if ! .venv/bin/python -c '' 2>/dev/null; then
   "$uv" venv --quiet --clear --python "$python" .venv
 fi
@@ -104,6 +109,7 @@ PY
     --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o "$lock"
 fi
 
+rm -f "$stamp" # from here on a broken-off setup is seen as none
 say "installing $(grep -c '^[a-z0-9].*==' "$lock") locked packages into .venv"
 "$uv" pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode "$lock"
 # A plain path entry ("compat") instead of an import hook: `penstock --help` starts faster.

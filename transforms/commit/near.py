@@ -41,7 +41,8 @@ class RowsNear:
         direct = [n for n in self.by if n not in {c.path for c in paths}]
         names = list(dict.fromkeys([*direct, *texts, event_time, SOURCE, POSITION]))
         near = And(
-            GreaterThanOrEqual(event_time, _iso(first_us)), LessThanOrEqual(event_time, _iso(last_us))
+            GreaterThanOrEqual(event_time, _iso(first_us)),
+            LessThanOrEqual(event_time, _iso(last_us)),
         )
         rows = open_lake(self.plan).read(self.plan.processed, names, near)
         for text in texts:

@@ -18,9 +18,12 @@ class Decoded(NamedTuple):
         refused: `names.REFUSED` with the original record bytes, in source order; None if every
             record fits.
         records: Original bytes (pa.binary) of the records that stand at the given positions
-            (pa.int64, values of `_position` of this block), for steps that refuse later.
+            (pa.int64, values of `_position` of this block), for steps that refuse later; null
+            where the position does not tell the record (Avro).
+        format: What the records are: json or csv.
     """
 
     rows: pa.RecordBatch
     refused: pa.RecordBatch | None
     records: Callable[[pa.Array], pa.Array]
+    format: str = "json"

@@ -23,6 +23,9 @@ from schemas.errors import PenstockError
 from schemas.plan import Plan
 from transforms.commit.follow import DoneCommit
 
+PATIENCE_S = 10.0
+"""How long a load waits for another process that has the file open."""
+
 _EVERYTHING = frozenset({"rebuild"})
 
 
@@ -50,17 +53,18 @@ class Loaded:
 class Warehouse:
     """One DuckDB file that follows one pipeline's commits (others may share the file)."""
 
-    def __init__(self, plan: Plan, path: Path, *, patience_s: float = 10.0) -> None:
+    def __init__(self, plan: Plan, path: Path, *, patience_s: float | None = None) -> None:
         """Describe the warehouse; nothing is opened yet.
 
         Args:
             plan: Whose tables it holds.
             path: The DuckDB file; made on first load.
-            patience_s: How long to wait for another process that has the file open.
+            patience_s: How long to wait for another process that has the file open; PATIENCE_S
+                by default.
         """
         self.plan = plan
         self.path = path
-        self.patience_s = patience_s
+        self.patience_s = PATIENCE_S if patience_s is None else patience_s
         self.tables = warehouse_tables(plan)
         self._progress = f"operations.{plan.name}_loaded"
 
@@ -78,11 +82,29 @@ class Warehouse:
         Raises:
             WarehouseBusyError: Another process had the file open for longer than `patience_s`.
         """
+        return self._load(commits, anew=False)
+
+    def rebuild(self, everything: DoneCommit) -> Loaded:
+        """Drop this pipeline's tables and load what the lake holds, in one transaction.
+
+        Args:
+            everything: See `transforms.commit.follow.everything`.
+
+        Raises:
+            WarehouseBusyError: See `load`.
+        """
+        return self._load([everything] if everything.seq else [], anew=True)
+
+    def _load(self, commits: Iterable[DoneCommit], *, anew: bool) -> Loaded:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as c:
             c.execute("BEGIN")
             self._create(c)
             before = self._counts(c)
+            if anew:
+                for name in (*(t.name for t in self.tables), self._progress):
+                    c.execute(f"DROP TABLE {quoted_table(name)}")
+                self._create(c)
             loaded = Loaded(self._seq(c))
             for commit in commits:
                 if commit.seq <= loaded.seq:
@@ -102,7 +124,8 @@ class Warehouse:
         deadline = time.monotonic() + self.patience_s
         while True:
             try:
-                connection = duckdb.connect(str(self.path), config={"TimeZone": "UTC"})
+                connection = duckdb.connect(str(self.path))
+                connection.execute("SET TimeZone = 'UTC'")
                 break
             except duckdb.IOException as error:
                 if "lock" not in str(error).lower():
@@ -125,14 +148,23 @@ class Warehouse:
             c.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
         for table in self.tables:
             c.execute(create_table(table))
-            there = {r[1] for r in c.execute(f"PRAGMA table_info('{table.name}')").fetchall()}
-            for column in table.columns:
-                if column.name not in there:
-                    c.execute(
-                        f"ALTER TABLE {quoted_table(table.name)} "
-                        f"ADD COLUMN {quote(column.name)} {column.sql}"
-                    )
+            for change in self._changes(c, table):
+                c.execute(f"ALTER TABLE {quoted_table(table.name)} {change}")
         c.execute(f"CREATE TABLE IF NOT EXISTS {quoted_table(self._progress)} (seq BIGINT)")
+
+    def _changes(self, c: duckdb.DuckDBPyConnection, table: WarehouseTable) -> Iterator[str]:
+        """Yield what makes a table that is there fit the plan, as the lake's tables are made to."""
+        info = c.execute(f"PRAGMA table_info('{table.name}')").fetchall()
+        there = {name: (kind, required) for _, name, kind, required, *_ in info}
+        wanted = {column.name: column for column in table.columns}
+        for name, (kind, required) in there.items():
+            column = wanted.get(name)
+            if required and (column is None or not column.required):
+                yield f"ALTER COLUMN {quote(name)} DROP NOT NULL"
+            if column is not None and kind != column.sql and _is_number(column.sql):
+                yield f"ALTER COLUMN {quote(name)} SET DATA TYPE {column.sql}"
+        for name in [n for n in wanted if n not in there]:
+            yield f"ADD COLUMN {quote(name)} {wanted[name].sql}"
 
     def _seq(self, c: duckdb.DuckDBPyConnection) -> int:
         row = c.execute(f"SELECT max(seq) FROM {quoted_table(self._progress)}").fetchone()  # noqa: S608
@@ -178,8 +210,8 @@ class Warehouse:
         )
         if _count(c, table.name):
             c.execute(
-                f"CREATE OR REPLACE TEMP TABLE touched AS "  # noqa: S608
-                f"SELECT {key}, count(*) AS n FROM {rows} SEMI JOIN touched USING ({key}) GROUP BY ALL"
+                f"CREATE OR REPLACE TEMP TABLE touched AS SELECT {key}, count(*) AS n "  # noqa: S608
+                f"FROM {rows} SEMI JOIN touched USING ({key}) GROUP BY ALL"
             )
             c.execute(
                 f"DELETE FROM {target} USING touched WHERE "  # noqa: S608
@@ -189,7 +221,9 @@ class Warehouse:
             f"INSERT INTO {target} ({names}) SELECT {names} FROM {rows} "  # noqa: S608
             f"SEMI JOIN (FROM touched WHERE n = 1) USING ({key})"
         )
-        order = f"{quote(table.latest or '')} DESC NULLS LAST, sha256(to_json(struct_pack({', '.join(f'{quote(x.name)} := {quote(x.name)}' for x in table.columns)}))) DESC"
+        content = ", ".join(f"{quote(x.name)} := {quote(x.name)}" for x in table.columns)
+        latest = f"{quote(table.latest or '')} DESC NULLS LAST"
+        order = f"{latest}, sha256(to_json(struct_pack({content}))) DESC"
         c.execute(
             f"INSERT INTO {target} ({names}) SELECT {names} FROM {rows} "  # noqa: S608
             f"SEMI JOIN (FROM touched WHERE n > 1) USING ({key}) "
@@ -218,6 +252,10 @@ class Warehouse:
                 f"FROM ({_read(table, files)}) SEMI JOIN touched_windows USING (window_start)"
             )
         c.unregister("touched_windows")
+
+
+def _is_number(sql: str) -> bool:
+    return sql in ("BIGINT", "DOUBLE") or sql.startswith("DECIMAL")
 
 
 def _count(c: duckdb.DuckDBPyConnection, table: str) -> int:

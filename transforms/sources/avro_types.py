@@ -46,7 +46,9 @@ def arrow_schema(schema: Any) -> pa.Schema:
     return pa.schema([f for f in fields if f.name not in (POSITION, SEQUENCE)])
 
 
-def arrow_type(schema: Any, named: dict[str, pa.DataType | None]) -> pa.DataType:
+def arrow_type(  # a line a type
+    schema: Any, named: dict[str, pa.DataType | None]
+) -> pa.DataType:
     """Return the Arrow type of an Avro type; `named` holds the types met before."""
     if isinstance(schema, str):
         return _named(schema, named)

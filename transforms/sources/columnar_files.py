@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
@@ -19,6 +20,17 @@ from transforms.sources.stored import Stored
 
 _BLOCK_BYTES: Final = 4 << 20
 _GROUP_BYTES: Final = 32 << 20
+_DAMAGE: Final = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    zlib.error,
+    pa.ArrowException,
+)
 
 
 def columnar_blocks(file: Stored, form: str, start: int, stop: int | None) -> Iterator[Block]:
@@ -35,21 +47,13 @@ def columnar_blocks(file: Stored, form: str, start: int, stop: int | None) -> It
             yield from _avro(file)
         else:
             yield from _parquet(file, start, stop)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        pa.ArrowException,
-    ) as error:
+    except _DAMAGE as error:
         raise _damaged(file, form, error) from error
 
 
 def _damaged(file: Stored, form: str, error: Exception) -> SourceError:
     return SourceError(
-        f"{form} files must be whole; got damage in {file.path} ({type(error).__name__}: {error}); "
+        f"{form} files must be whole; got damage in {file.name} ({type(error).__name__}: {error}); "
         "nothing was written: get a whole copy, or set source.batch.files.format"
     )
 
@@ -66,7 +70,7 @@ def parquet_cuts(file: Stored) -> list[int]:
     """
     try:
         meta = _open(file).metadata
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except _DAMAGE as error:
         raise _damaged(file, "parquet", error) from error
     cuts, row, held = [0], 0, 0
     for i in range(meta.num_row_groups):
@@ -79,9 +83,19 @@ def parquet_cuts(file: Stored) -> list[int]:
     return cuts
 
 
-def parquet_schema(file: Stored) -> pa.Schema:
-    """Return the Arrow schema of a Parquet file."""
-    return _open(file).schema_arrow
+def columnar_schema(file: Stored, form: str) -> pa.Schema:
+    """Return the Arrow schema of a Parquet or Avro file.
+
+    Raises:
+        SourceError: If the file is not whole as far as that.
+    """
+    try:
+        if form == "avro":
+            return arrow_schema(fastavro.block_reader(cast("Any", file_like(file))).writer_schema)
+        schema = _open(file).schema_arrow
+        return pa.schema([f for f in schema if f.name not in (POSITION, SEQUENCE)])
+    except _DAMAGE as error:
+        raise _damaged(file, form, error) from error
 
 
 def _parquet(file: Stored, start: int, stop: int | None) -> Iterator[Block]:
@@ -110,10 +124,8 @@ def _avro(file: Stored) -> Iterator[Block]:
     held: list[dict[str, Any]] = []
     counts: list[int] = []
     offsets: list[int] = []
-    start, size = 0, 0
+    size = 0
     for block in reader:
-        if not held:
-            start = block.offset
         rows = [plain(row) for row in block]
         held += rows
         counts.append(len(rows))

@@ -17,6 +17,7 @@ from transforms.sources.stored import Stored
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE: Final = b"\x2a\x4d\x18"
 _ZIPS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _SUFFIXES: Final = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd", ".zip": "zip"}
 _FREE_BYTES: Final = 1 << 30
@@ -47,7 +48,7 @@ def compression_of(name: str, head: bytes, declared: str = "auto") -> str:
     actual = "none"
     if head.startswith(_GZIP):
         actual = "gzip"
-    elif head.startswith(_ZSTD):
+    elif head.startswith(_ZSTD) or head[1:4] == _SKIPPABLE:
         actual = "zstd"
     elif head.startswith(_ZIPS):
         actual = "zip"
@@ -107,10 +108,10 @@ def zip_members(file: Stored) -> list[str]:
         infos = [i for i in infos if not i.filename.startswith("__MACOSX/")]
     names = sorted(i.filename for i in infos)
     if any(i.flag_bits & 1 for i in infos):
-        msg = f"zip members must not be encrypted; got one in {file.path}; decrypt it first"
+        msg = f"zip members must not be encrypted; got one in {file.name}; decrypt it first"
         raise SourceError(msg)
     if len(set(names)) < len(names):
-        msg = f"names in a zip archive must be unique; got one twice in {file.path}; repack it"
+        msg = f"names in a zip archive must be unique; got one twice in {file.name}; repack it"
         raise SourceError(msg)
     return names
 
@@ -196,12 +197,12 @@ class _Guard:
             n = self._stream.readinto(view)
         except SourceError:
             raise
-        except (
+        except (  # type: ignore[misc]  # its stub says it is a value
             EOFError,
             OSError,
             ValueError,
             zlib.error,
-            isal_zlib.IsalError,
+            isal_zlib.error,
             zipfile.BadZipFile,
         ) as error:
             raise _damaged(self._file, self._out, error) from error
@@ -209,7 +210,7 @@ class _Guard:
         if self._out > self._limit:
             msg = (
                 f"a compressed file may expand to 1 GiB and {self._limit // max(self._stored, 1)} "
-                f"times its size; got more from {self._stored} bytes of {self._file.path}; if it "
+                f"times its size; got more from {self._stored} bytes of {self._file.name}; if it "
                 "is no bomb, raise source.batch.files.max_expansion"
             )
             raise SourceError(msg)
@@ -218,7 +219,7 @@ class _Guard:
 
 def _damaged(file: Stored, position: int, error: Exception) -> SourceError:
     return SourceError(
-        f"compressed files must be whole; got damage in {file.path} after {position} decompressed "
+        f"compressed files must be whole; got damage in {file.name} after {position} decompressed "
         f"bytes ({type(error).__name__}: {error}); nothing was written: get a whole copy"
     )
 

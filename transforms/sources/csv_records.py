@@ -12,16 +12,32 @@ stands on is taken for the record, and reading goes on behind it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import UsageError
 from transforms.sources.lines import Bytes, Skipper, first_line
 
 _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
 _PATIENCE = 32
+
+
+def delimiter_byte(delimiter: str) -> int:
+    """Return a delimiter as the byte it is.
+
+    Raises:
+        UsageError: If it is not one ASCII character that fields can be told by.
+    """
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        msg = (
+            "a CSV delimiter must be one ASCII character, no quote and no line end; "
+            f"got {delimiter!r}; set source.batch.files.delimiter"
+        )
+        raise UsageError(msg)
+    return ord(delimiter)
 
 
 @cache
@@ -41,11 +57,12 @@ class Records:
     Attributes:
         ends: Index after each record that has its newline, ascending.
         open: Whether what follows the last end is a record with an open quote.
-        closed_text: Starts of records in which something follows a closing quote.
+        odd: Starts of records with a quote where RFC 4180 has none, and maybe of some others.
     """
 
     ends: NDArray[np.int64]
     open: bool
+    odd: tuple[int, ...] = ()
 
 
 def records(data: Bytes, delimiter: int = 44) -> Records:
@@ -59,6 +76,7 @@ def records(data: Bytes, delimiter: int = 44) -> Records:
     if not len(quotes):
         return Records(newlines + 1, open=False)
     done: list[NDArray[np.int64]] = []
+    odd: list[int] = []
     start = 0
     for attempt in range(_PATIENCE + 1):
         newlines = newlines[np.searchsorted(newlines, start) :]
@@ -70,18 +88,21 @@ def records(data: Bytes, delimiter: int = 44) -> Records:
             done.append(ends)
             tail = int(ends[-1]) if len(ends) else start
             is_open = bool((len(quotes) - np.searchsorted(quotes, tail)) & 1)
-            return Records(np.concatenate(done), open=is_open)
+            return Records(np.concatenate(done), open=is_open, odd=tuple(odd))
         ends = ends[ends <= wrong]
         done.append(ends)
         start = int(ends[-1]) if len(ends) else start
         if attempt == _PATIENCE:
             break
         end, is_open = _one(data, start, delimiter)
+        odd.append(start)
         if not end:
-            return Records(np.concatenate(done), open=is_open)
+            return Records(np.concatenate(done), open=is_open, odd=tuple(odd))
         done.append(np.array([end]))
         start = end
-    return _one_by_one(data, start, delimiter, done)
+    rest, is_open = _one_by_one(data, start, delimiter)
+    every = np.concatenate([*done, np.array(rest, np.int64)])
+    return Records(every, open=is_open, odd=(*odd, start, *rest))
 
 
 def _first_misplaced(data: Bytes, quotes: NDArray[np.int64], start: int, delimiter: int) -> int:
@@ -110,13 +131,14 @@ def _one(data: Bytes, start: int, delimiter: int) -> tuple[int, bool]:
     return (end, False) if int(data[end - 1]) == _NEWLINE and end > start else (0, False)
 
 
-def _one_by_one(data: Bytes, start: int, delimiter: int, done: list[NDArray[np.int64]]) -> Records:
+def _one_by_one(data: Bytes, start: int, delimiter: int) -> tuple[list[int], bool]:
+    """Return the ends of all records from `start` on, and whether what follows is open."""
     ends: list[int] = []
     end, is_open = _one(data, start, delimiter)
     while end:
         ends.append(end)
         end, is_open = _one(data, end, delimiter) if end < len(data) else (0, False)
-    return Records(np.concatenate([*done, np.array(ends, np.int64)]), open=is_open)
+    return ends, is_open
 
 
 @dataclass(frozen=True)
@@ -140,23 +162,24 @@ class CsvGrammar:
 
     def skipper(self) -> Skipper:
         """Return a state machine, for records of any length."""
-        return _Machine(self.delimiter)
+        return _Machine(bytes([self.delimiter]))
 
 
 @dataclass
 class _Machine:
     """Walks from token to token through a record whose bytes come in pieces."""
 
-    delimiter: int
+    delimiter: bytes
     state: str = "start"
-    _text: re.Pattern[bytes] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._text = re.compile(rb"[%b\n]" % re.escape(bytes([self.delimiter])))
+    @property
+    def open(self) -> bool:
+        """Whether it is within quotes."""
+        return self.state == "quoted"
 
     def end(self, data: Bytes) -> int:
         """Return the index after the record's end in the next piece, 0 if it goes on."""
-        text, at = data.tobytes(), 0
+        text, at, newline = data.tobytes(), 0, -1
         while at < len(text):
             if self.state == "start":
                 quoted = text[at] == _QUOTE
@@ -170,10 +193,11 @@ class _Machine:
                 doubled = text[at] == _QUOTE
                 self.state, at = ("quoted", at + 1) if doubled else ("text", at)
             else:
-                token = self._text.search(text, at)
-                if token is None:
-                    return 0
-                if token.group() == b"\n":
-                    return token.end()
-                self.state, at = "start", token.end()
+                if newline < at:
+                    newline = text.find(b"\n", at)
+                    newline = len(text) if newline < 0 else newline
+                found = text.find(self.delimiter, at, newline)
+                if found < 0:
+                    return newline + 1 if newline < len(text) else 0
+                self.state, at = "start", found + 1
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +11,15 @@ from schemas.errors import SourceError
 from schemas.plan import FileSource
 from transforms.sources.columnar_files import parquet_cuts
 from transforms.sources.compression import compression_of, member_uri, zip_members
-from transforms.sources.identity import CHUNK, Remembered, hash_of
+from transforms.sources.csv_records import delimiter_byte
+from transforms.sources.identity import CHUNK, Remembered
+from transforms.sources.memory import Memory, next_generation
 from transforms.sources.places import StoredFile, expand, is_url
 from transforms.sources.slices import Slice, read_blocks, scan
 from transforms.sources.stored import Stored, hash_stored
 
 __all__ = ["Discovery", "Slice", "discover", "read_blocks", "scan"]
 
-_GENERATION: Final = re.compile(r"(.*?)(?:@(\d+))?", re.DOTALL)
 _MOST_SLICES: Final = 4096
 
 
@@ -68,21 +68,26 @@ def discover(source: FileSource, folder: Path, remembered: Mapping[str, Remember
         SourceError: Nothing is found, a file cannot be read, is not in the format and compression
             it claims, or was rewritten while `rewritten` is `fail`; names all rewritten files.
     """
+    if source.format == "csv":
+        delimiter_byte(source.delimiter)
     slices: list[Slice] = []
     unchanged: list[str] = []
     rewritten: list[str] = []
-    latest = _latest(remembered)
+    memory = Memory(remembered)
     for file in expand(source.path, folder):
+        if known := memory.landed(file):
+            unchanged += known
+            continue
         for whole in _sources_of(file, source):
-            before = latest.get(whole.source)
+            before = memory.latest(whole.source)
             if before is None:
                 slices += _cut(whole)
-            elif before.is_version(whole.identity) or _same_bytes(whole, before):
+            elif memory.is_same(whole, before):
                 unchanged.append(before.source)
-            elif grown := _growth(whole, before):
-                slices.append(grown)
+            elif memory.has_grown(whole, before):
+                slices.append(_growth(whole, before))
             elif source.rewritten == "append":
-                slices += _cut(replace(whole, source=_next_generation(before.source)))
+                slices += _cut(replace(whole, source=next_generation(before.source)))
             else:
                 rewritten.append(whole.source)
     if rewritten:
@@ -95,67 +100,8 @@ def discover(source: FileSource, folder: Path, remembered: Mapping[str, Remember
     return Discovery(tuple(slices), tuple(unchanged))
 
 
-def _latest(remembered: Mapping[str, Remembered]) -> dict[str, Remembered]:
-    """Return the newest generation of each source by its name without `@n`."""
-    latest: dict[str, Remembered] = {}
-    for name in sorted(remembered, key=_generation):
-        latest[_base(name)] = remembered[name]
-    return latest
-
-
-def _generation(source: str) -> int:
-    found = _GENERATION.fullmatch(source)
-    return int(found[2]) if found and found[2] else 1
-
-
-def _base(source: str) -> str:
-    return source if _generation(source) == 1 else source.rpartition("@")[0]
-
-
-def _next_generation(source: str) -> str:
-    return f"{_base(source)}@{_generation(source) + 1}"
-
-
-def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
-    """Yield each source in a file as one slice: the file itself, or the members of an archive."""
-    with Stored(file.path, file.identity) as stored:
-        compression = compression_of(file.path, stored.read(4), source.compression)
-        columnar = source.format in ("parquet", "avro")
-        if columnar and compression != "none":
-            msg = f"{source.format} files compress inside; got {compression} in {file.path}; unpack"
-            raise SourceError(msg + " it, or set source.batch.files.compression: none")
-        stored.seek(0)
-        members = zip_members(stored) if compression == "zip" else [None]
-    for i, member in enumerate(members):
-        yield Slice(
-            source=file.uri if member is None else member_uri(file.uri, member),
-            path=file.path,
-            identity=file.identity,
-            format=source.format,
-            compression=compression,
-            member=member,
-            hashes="own" if not columnar and member is None else "all",
-            delimiter=source.delimiter,
-            block_bytes=source.block_bytes,
-            max_record_bytes=source.max_record_bytes,
-            max_expansion=source.max_expansion,
-        )
-
-
-def _same_bytes(whole: Slice, before: Remembered) -> bool:
-    size = whole.identity.size
-    return size == before.size and _hash(whole, size) == before.hash
-
-
-def _hash(whole: Slice, stop: int) -> str:
-    return hash_of(hash_stored(whole.path, whole.identity, stop))
-
-
-def _growth(whole: Slice, before: Remembered) -> Slice | None:
-    """Return the slice of what was added to a source, None if it did not just grow."""
-    can = whole.format in ("json", "csv") and whole.compression != "zip" and before.terminated
-    if not can or whole.identity.size <= before.size or _hash(whole, before.size) != before.hash:
-        return None
+def _growth(whole: Slice, before: Remembered) -> Slice:
+    """Return the slice of what was added to a source."""
     return replace(
         whole,
         source=before.source,
@@ -163,6 +109,47 @@ def _growth(whole: Slice, before: Remembered) -> Slice | None:
         stored_start=before.size,
         hashes="all",
     )
+
+
+def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
+    """Yield each source in a file as one slice: the file itself, or the members of an archive."""
+    with Stored(file.path, file.identity) as stored:
+        compression = compression_of(stored.name, stored.read(4), source.compression)
+        columnar = source.format in ("parquet", "avro")
+        if columnar and compression != "none":
+            msg = (
+                f"{source.format} files compress inside; got {compression} in {stored.name}; unpack"
+            )
+            raise SourceError(msg + " it, or set source.batch.files.compression: none")
+        stored.seek(0)
+        members = zip_members(stored) if compression == "zip" else [None]
+    # Members are slices of their own, and each is remembered with the hash of the archive.
+    digests = _archive_digests(file) if compression == "zip" else b""
+    for member in members:
+        yield Slice(
+            source=file.uri if member is None else member_uri(file.uri, member),
+            path=file.path,
+            identity=file.identity,
+            format=source.format,
+            compression=compression,
+            member=member,
+            hashes=_hashes(columnar, member),
+            digests=digests,
+            delimiter=source.delimiter,
+            block_bytes=source.block_bytes,
+            max_record_bytes=source.max_record_bytes,
+            max_expansion=source.max_expansion,
+        )
+
+
+def _archive_digests(file: StoredFile) -> bytes:
+    return hash_stored(file.path, file.identity, file.identity.size)
+
+
+def _hashes(columnar: bool, member: str | None) -> str:  # noqa: FBT001
+    if member is not None:
+        return "none"
+    return "all" if columnar else "own"
 
 
 def _cut(whole: Slice) -> list[Slice]:

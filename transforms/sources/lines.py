@@ -44,6 +44,11 @@ class Grammar(Protocol):
 class Skipper(Protocol):
     """Finds the end of one record whose bytes come in pieces."""
 
+    @property
+    def open(self) -> bool:
+        """Whether a quote is open, so that a newline would not end the record."""
+        ...
+
     def end(self, data: Bytes) -> int:
         """Return the index after the record's end in the next piece, 0 if it goes on."""
         ...
@@ -66,18 +71,20 @@ class TooLong:
         length: Bytes, with its line end.
         sha256: Of these bytes, hex.
         limit: What it exceeds.
-        closed: Whether its end was found before that of the source.
+        open: Whether the source ended within its quotes.
     """
 
     start: int
     length: int
     sha256: str
     limit: int
-    closed: bool
+    open: bool
 
 
 class Lines:
     """A record is what stands before a newline."""
+
+    open = False
 
     def last_end(self, data: Bytes) -> int:
         """Return the index after the last newline, 0 if there is none."""
@@ -200,6 +207,9 @@ class Framer:
             cut = last or self.grammar.last_end(data)
             if not cut and self.at_end:
                 broken = self.grammar.broken(data)
+                if broken and len(data) > self.max_record:
+                    yield from self._skip_long()
+                    return
                 self._broke = self._broke or bool(broken)
                 cut = broken or len(data)
             if cut:
@@ -253,7 +263,7 @@ class Framer:
             length=len(data),
             sha256=hashlib.sha256(data.data).hexdigest(),
             limit=self.max_record,
-            closed=True,
+            open=False,
         )
 
     def _skip_long(self) -> Iterator[TooLong]:
@@ -274,7 +284,7 @@ class Framer:
             length=self.position - start,
             sha256=digest.hexdigest(),
             limit=self.max_record,
-            closed=closed,
+            open=not closed and skipper.open,
         )
 
     def _more(self, size: int) -> None:
@@ -282,7 +292,7 @@ class Framer:
         held = len(self._hand)
         buffer = np.empty(held + size, np.uint8)
         buffer[:held] = self._hand
-        view = memoryview(buffer)
+        view = buffer.data
         while held < len(buffer):
             n = self.stream.readinto(view[held:])
             if not n:

@@ -61,6 +61,14 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+def public(path: str) -> str:
+    """Return a path as it may be shown: of a URL neither user, password nor query."""
+    if not is_url(path):
+        return path
+    scheme, host, inner, *_ = urlsplit(path)
+    return urlunsplit((scheme, host.rpartition("@")[2], inner, "", ""))
+
+
 def expand(path: str, folder: Path) -> list[StoredFile]:
     """Return the files that a path, glob, directory or URL names, sorted by URI.
 
@@ -77,20 +85,22 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
     except PermissionError:
         raise SourceError(_unreadable(path)) from None
     except (OSError, ImportError, ValueError) as error:
+        shown = public(path)
         msg = (
-            f"the source must be a readable path, glob, directory or URL; got {path}, where "
+            f"the source must be a readable path, glob, directory or URL; got {shown}, where "
             f"{type(error).__name__}: {error}; set source.batch.files.path"
         )
         raise SourceError(msg) from error
     if not found:
-        msg = f"the source must name at least one file; got none at {path}; set "
+        msg = f"the source must name at least one file; got none at {public(path)}; set "
         raise SourceError(msg + "source.batch.files.path, relative to the pipeline folder")
     by_uri = {file.uri: file for file in found}
     return [by_uri[uri] for uri in sorted(by_uri)]
 
 
 def _unreadable(path: str) -> str:
-    return f"every file of the source must be readable; got permission denied at {path}; grant it"
+    shown = public(path)
+    return f"every file of the source must be readable; got permission denied at {shown}; grant it"
 
 
 def identify(path: str) -> Identity:
@@ -178,26 +188,19 @@ def _remote(url: str) -> list[StoredFile]:
     else:
         infos = [fs.info(inner)]
     infos = [info for info in infos if info["type"] == "file"]
-    return [_remote_file(url, fs, info) for info in infos]
+    return [_remote_file(url, inner, info) for info in infos]
 
 
-def _remote_file(url: str, fs: Any, info: dict[str, Any]) -> StoredFile:
-    scheme, host, *_ = urlsplit(url)
+def _remote_file(url: str, inner: str, info: dict[str, Any]) -> StoredFile:
+    """Return a file that a store found under `inner`, which is the store's name for `url`."""
     name = str(info["name"])
-    if is_url(name):
-        parts = urlsplit(name)
-        path, host = name, parts.netloc
-        key = unquote(parts.path)
-    else:
-        protocol = scheme
-        stripped = name.lstrip("/")
-        path = f"{protocol}://{stripped}" if scheme in _ARROW_SCHEMES else fs.unstrip_protocol(name)
-        host, _, key = stripped.partition("/")
-        if urlsplit(url).query:
-            path += "?" + urlsplit(url).query
-    host = host.rpartition("@")[2]
-    uri = urlunsplit((scheme, host, quote(key if key.startswith("/") else "/" + key), "", ""))
-    return StoredFile(uri=uri, path=path, identity=_identity_in(info))
+    if not is_url(name):
+        base, _, rest = url.rpartition(inner.strip("/"))
+        query = urlsplit(url).query if rest.lstrip("/").startswith("?") else ""
+        name = f"{base}{name.lstrip('/')}" + (f"?{query}" if query else "")
+    scheme, host, path, *_ = urlsplit(public(name))
+    uri = urlunsplit((scheme, host, quote(unquote(path)), "", ""))
+    return StoredFile(uri=uri, path=name, identity=_identity_in(info))
 
 
 def _identity_in(info: dict[str, Any]) -> Identity:

@@ -10,7 +10,7 @@ from schemas.errors import SourceError
 from transforms.sources.blocks import Block, LongRecord
 from transforms.sources.columnar_files import columnar_blocks
 from transforms.sources.compression import decompressed
-from transforms.sources.csv_records import CsvGrammar
+from transforms.sources.csv_records import CsvGrammar, delimiter_byte
 from transforms.sources.identity import ChunkHasher, Footprint, Identity
 from transforms.sources.lines import Framer, Lines, Run, TooLong
 from transforms.sources.stored import Stored, hash_stored
@@ -36,6 +36,7 @@ class Slice:
         stored_start: Where the stored bytes of `start` are.
         hashes: Which stored bytes its footprint hashes: `own` (those from `stored_start` to
             `stop`), `all` of the file, or `none`.
+        digests: Archives: of the chunks of the whole file, taken when it was found.
         delimiter: CSV.
         quotes: CSV: whether there may be quotes in it.
     """
@@ -51,6 +52,7 @@ class Slice:
     aligned: bool = True
     stored_start: int = 0
     hashes: str = "own"
+    digests: bytes = b""
     delimiter: str = ","
     quotes: bool = True
     block_bytes: int = 4 << 20
@@ -103,7 +105,7 @@ def _digests(piece: Slice, hasher: ChunkHasher | None) -> bytes:
         return hasher.digests()
     if piece.hashes == "all":
         return hash_stored(piece.path, piece.identity, piece.identity.size)
-    return b""
+    return piece.digests
 
 
 def read_header(piece: Slice) -> bytes:
@@ -119,9 +121,8 @@ def read_header(piece: Slice) -> bytes:
 
 @contextmanager
 def _framed(piece: Slice, hasher: ChunkHasher | None) -> Iterator[Framer]:
-    grammar = (
-        CsvGrammar(ord(piece.delimiter)) if piece.format == "csv" and piece.quotes else Lines()
-    )
+    quoted = piece.format == "csv" and piece.quotes
+    grammar = CsvGrammar(delimiter_byte(piece.delimiter)) if quoted else Lines()
     ahead = 0 if piece.aligned else 1  # the byte before tells whether a record starts at `start`
     with Stored(piece.path, piece.identity, hasher) as file:
         file.seek(piece.stored_start - ahead)
@@ -167,7 +168,7 @@ def _header(piece: Slice, framer: Framer) -> bytes:
 def _in_source(piece: Slice, run: Run | TooLong, header: bytes) -> Block | LongRecord:
     if isinstance(run, Run):
         return Block(piece.source, run.start, run.data, piece.identity.modified_us, header)
-    if not run.closed and piece.format == "csv":
+    if run.open:
         msg = (
             f"a quote that opens a CSV field must close; got one after position {run.start} of "
             f"{piece.source} that does not close in {run.length} bytes; fix the file"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from schemas.errors import SourceError
 from transforms.sources.identity import ChunkHasher, Identity
-from transforms.sources.places import identify, open_raw
+from transforms.sources.places import identify, open_raw, public
 
 
 class Stored:
@@ -28,6 +28,7 @@ class Stored:
     def __init__(self, path: str, identity: Identity, hasher: ChunkHasher | None = None) -> None:
         """Keep the plan; nothing is opened yet."""
         self.path = path
+        self.name = public(path)
         self.identity = identity
         self.offset = 0
         self._hasher = hasher
@@ -38,7 +39,7 @@ class Stored:
         try:
             self.raw = open_raw(self.path)
         except OSError as error:
-            raise self._failure(str(error)) from error
+            self._fail(str(error), error)
         return self
 
     def __exit__(
@@ -65,10 +66,10 @@ class Stored:
             while got < want:
                 n = self.raw.readinto(view[got:want])
                 if not n:
-                    raise self._failure("it ended early")
+                    self._fail("it ended early")
                 got += n
         except OSError as error:
-            raise self._failure(str(error)) from error
+            self._fail(str(error), error)
         if self._hasher:
             self._hasher.update(self.offset, view[:got])
         self.offset += got
@@ -84,17 +85,17 @@ class Stored:
         try:
             now = identify(self.path)
         except OSError as error:
-            raise self._failure(f"it is gone ({type(error).__name__})") from error
+            self._fail(f"it is gone ({type(error).__name__})", error)
         if now != self.identity:
-            raise self._failure(
-                f"{self.identity.size} bytes became {now.size}, or it was rewritten"
-            )
+            size = self.identity.size
+            self._fail(f"{size} bytes became {now.size}, or {size} others")
 
-    def _failure(self, what: str) -> SourceError:
-        return SourceError(
-            f"a file must not change while it is read; got {self.path}, where {what}; nothing was "
+    def _fail(self, what: str, cause: Exception | None = None) -> NoReturn:
+        msg = (
+            f"a file must not change while it is read; got {self.name}, where {what}; nothing was "
             "written: run again when it is complete"
         )
+        raise SourceError(msg) from cause
 
 
 def hash_stored(path: str, identity: Identity, stop: int) -> bytes:

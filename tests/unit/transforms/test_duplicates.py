@@ -34,10 +34,10 @@ def _found(chunks: list[list[Row]], lake: list[Row], horizon: int) -> dict[tuple
     for rows in chunks:
         name = chunk_name(rows[0][0], rows[0][1])
         where[name] = rows
-        for p, b in ids_of(_batch(rows), ["id"], "time", KEY, name, 3):
+        for p, b in ids_of(_batch(rows), ["id"], "time", KEY, name, 3, placed=bool(lake)):
             ids[p].append(b)
     if lake:
-        for p, b in ids_of(_batch(lake), ["id"], "time", KEY, LAKE, 3):
+        for p, b in ids_of(_batch(lake), ["id"], "time", KEY, LAKE, 3, placed=True):
             ids[p].append(b)
     out = {}
     for part in ids:

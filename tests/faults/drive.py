@@ -1,0 +1,150 @@
+"""Runs jobs side by side, kills and wakes them, and looks at the lake beside and after them."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from tests.faults import job, oracle, synthetic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What goes wrong.
+
+    Attributes:
+        processes: Jobs that must finish; one that dies is started anew.
+        kills: No further kills after this many.
+        die: Probability of kill -9 at each named point (a third of it around each catalog call).
+        every: Seconds between kills or stops from outside, about; 0: none.
+        lie: Probability that the catalog answers falsely.
+        stop: Probability that a job stops itself before a catalog call; it is woken later.
+        keep, fold: Snapshots kept; commits between folds.
+        broken: The rule that is switched off.
+        positions: Positions of each of three sources.
+    """
+
+    processes: int = 1
+    kills: int = 0
+    die: float = 0.0
+    every: float = 0.0
+    lie: float = 0.0
+    stop: float = 0.0
+    keep: int = 100
+    fold: int = 8
+    broken: str = ""
+    positions: int = 240
+    seconds: float = 170.0
+
+
+@dataclass
+class Outcome:
+    """What happened and what is wrong."""
+
+    finished: bool
+    stat: Counter[str] = field(default_factory=Counter)
+    broken_states: list[Any] = field(default_factory=list)
+    broken_reads: list[Any] = field(default_factory=list)
+    by_done: list[str] = field(default_factory=list)
+    by_heads: list[str] = field(default_factory=list)
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing was lost, doubled or half visible at any time."""
+        wrong = (self.broken_states, self.broken_reads, self.by_done, self.by_heads)
+        return self.finished and not any(wrong)
+
+
+def prepare(root: Path, rng: random.Random, positions: int) -> set[tuple[str, int]]:
+    """Make the lake and the slices: some overlap, some come twice. Returns all positions."""
+    slices = []
+    for source in "abc":
+        at = 0
+        while at < positions:
+            size = rng.randint(10, 45)
+            back = rng.randint(1, 15) if rng.random() < 0.4 else 0
+            slices.append([source, max(0, at - back), at + size])
+            at += size
+    everything = {(s, p) for s, start, end in slices for p in range(start, end)}
+    slices += rng.sample(slices, len(slices) // 3)
+    (root / "slices.json").write_text(json.dumps(slices))
+    job.lake_of(root).prepare(synthetic.plan(root))
+    return everything
+
+
+def drive(root: Path, seed: int, case: Case) -> Outcome:
+    """Run a case to its end and judge it."""
+    rng = random.Random(seed)
+    want = prepare(root, rng, case.positions)
+    # Children are forked from a clean process that has imported everything and run nothing.
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["tests.faults.job"])
+    names = ("die", "lie", "stop", "keep", "fold", "broken")
+    options = {n: getattr(case, n) for n in names}
+    outcome = Outcome(finished=False)
+    stat, alive, began, strike = outcome.stat, [], time.monotonic(), time.monotonic() + case.every
+    while stat["finished"] < case.processes and time.monotonic() - began < case.seconds:
+        while len(alive) + stat["finished"] < case.processes:
+            stat["runs"] += 1
+            own = options if stat["kills"] < case.kills else options | {"die": 0.0}
+            one = forks.Process(target=job.run, args=(root, seed * 1000 + stat["runs"], own))
+            one.start()
+            alive.append(one)
+        time.sleep(0.03)
+        alive = [p for p in alive if not _ended(p, stat)]
+        for p in alive:
+            if rng.random() < 0.04 and _stopped(p):
+                stat["woken"] += 1
+                os.kill(p.pid, signal.SIGCONT)
+        if case.every and time.monotonic() > strike and stat["kills"] < case.kills and alive:
+            victim = rng.choice(alive)
+            stop = case.stop and rng.random() < 0.5
+            os.kill(victim.pid, signal.SIGSTOP if stop else signal.SIGKILL)
+            strike = time.monotonic() + rng.uniform(0.3, 1.7) * case.every
+        if rng.random() < 0.02 and stat["reads beside"] < 6:
+            stat["reads beside"] += 1
+            lake = oracle.catalog(root)
+            outcome.broken_reads += oracle.wrongs(lake, oracle.newest(lake))
+    for p in alive:
+        p.kill()
+    outcome.finished = stat["finished"] == case.processes
+    _judge(root, outcome, want)
+    return outcome
+
+
+def _judge(root: Path, outcome: Outcome, want: set[tuple[str, int]]) -> None:
+    lake = oracle.catalog(root)
+    rows = oracle.commit_rows(lake)
+    outcome.stat["voids"] = sum(r["state"] == "void" for r in rows)
+    done = sorted((r for r in rows if r["state"] == "done"), key=lambda r: r["seq"])
+    outcome.stat["commits"] = len(done)
+    if len({r["seq"] for r in done}) != len(done):
+        outcome.broken_states.append("a sequence number came twice")
+    for r in done[:-1]:
+        snapshots = json.loads(r["snapshots"])
+        if all(lake.load_table(n).snapshot_by_id(s) for n, s in snapshots.items()):
+            outcome.stat["states"] += 1
+            outcome.broken_states += [(r["seq"], w) for w in oracle.wrongs(lake, snapshots)]
+    outcome.by_done = oracle.wrongs(lake, oracle.newest(lake), want)
+    outcome.by_heads = oracle.wrongs(lake, oracle.heads(lake), want)
+
+
+def _ended(process: BaseProcess, stat: Counter[str]) -> bool:
+    if process.exitcode is None:
+        return False
+    stat[{0: "finished", -signal.SIGKILL: "kills"}.get(process.exitcode, "crashes")] += 1
+    return True
+
+
+def _stopped(process: BaseProcess) -> bool:
+    stat = Path(f"/proc/{process.pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(") ", 1)[1].startswith("T")

@@ -1,0 +1,149 @@
+"""The command line: exit codes, one message, help that is fast, a plan that touches no data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines import cli
+from beam_pipelines.cli import main
+from schemas.errors import PenstockError
+
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: rows
+version: 1.0.0
+status: active
+schema:
+  - name: rows
+    logicalType: object
+    properties:
+      - {name: id, logicalType: string, required: true}
+      - {name: n, logicalType: integer}
+"""
+PIPELINE = """\
+name: rows
+contract: contract.odcs.yaml
+source: {batch: {files: {path: rows.jsonl}}}
+steps:
+  - derive: {twice: n * 2}
+  - filter: {keep: twice > 0}
+aggregates:
+  - {name: all_time, windowing: {type: global}, measures: {rows: count(*)}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "contract.odcs.yaml").write_text(CONTRACT)
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
+    return tmp_path
+
+
+def test_a_good_pipeline_is_valid(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert said.out == ("rows: contract and pipeline are valid: 2 columns, 2 steps, 1 aggregate\n")
+    assert said.err == ""
+
+
+def test_a_wrong_pipeline_is_told_once_on_stderr(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "pipeline.yaml").write_text(PIPELINE.replace("twice > 0", "twise > 0"))
+    assert main(["validate", str(folder)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        f"{folder}/pipeline.yaml:6: `steps[1].filter.keep`: expression must name columns of the "
+        "row; got twise; did you mean 'twice'?\n"
+    )
+
+
+def test_a_plan_is_told_to_a_person(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(folder), "--sinks", "lake"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  rows.jsonl (json)" in lines
+    assert "    twice int64 = n * 2" in lines
+    assert "    keep twice > 0" in lines
+    assert "  processed_data.rows" in lines
+    assert not [line for line in lines if "warehouse" in line]
+    assert sorted(path.name for path in folder.iterdir()) == ["contract.odcs.yaml", "pipeline.yaml"]
+
+
+def test_a_plan_for_a_program_is_one_json_object(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(folder), "--json", "--set", "name=other"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["vaildate", "x"], "did you mean 'validate'?"),
+        (["plan"], "the following arguments are required: folder"),
+        (["plan", "x", "--runer", "flink"], "unrecognized arguments: --runer"),
+        (["plan", "nowhere"], "a pipeline must be a folder; got 'nowhere'"),
+    ],
+)
+def test_wrong_usage_ends_with_two(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+class _Verb:
+    SUMMARY = EXAMPLES = ""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def add_arguments(self, parser: object) -> None:
+        pass
+
+    def run(self, _: object) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (PenstockError("the run must end well; got an error; look"), 1, "the run must end well"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_an_error_of_a_verb_decides_the_exit_code(
+    error: BaseException,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli, "_module", lambda _: _Verb(error))
+    assert main(["plan"]) == code
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_a_runner_module_names_its_runner(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(folder)], runner="spark") == 2
+    assert "got spark" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    code = (
+        "import sys; from beam_pipelines.cli import main; code = main(['--help']);"
+        "slow = {'apache_beam', 'pyarrow', 'duckdb', 'polars', 'pyiceberg', 'yaml', 'rich'};"
+        "print(sorted(slow & set(sys.modules)), code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] 0"
+    assert "examples:" in done.stdout

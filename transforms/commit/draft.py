@@ -1,0 +1,235 @@
+"""A commit planned: what is new, which files go in and out of which table; nothing is visible."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+from pyiceberg.table import Table
+
+from schemas.plan import Plan
+from transforms.commit import ledger
+from transforms.commit.files import write_files
+from transforms.commit.iceberg import Files, store
+from transforms.commit.journal import Entry, now
+from transforms.commit.lake import Lake, files_at
+from transforms.commit.landed import Landed
+from transforms.commit.ranges import Ranges, merged
+from transforms.commit.refresh import Kept, refreshed, replaced
+from transforms.commit.state import State
+from transforms.commit.table_info import TableInfo
+from transforms.commit.tables import RUNS, SOURCES
+from transforms.commit.trim import Fresh, trim
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a caller wants landed; see `Committer.commit`."""
+
+    landed: Sequence[Landed]
+    panes: Mapping[str, pa.Table]
+    sources: pa.Table | None = None
+    recompute: Collection[str] = ()
+    rebuild: bool = False
+
+
+class _Loaded(dict[str, Table]):
+    """Tables, each loaded once for a draft."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+
+    def __missing__(self, name: str) -> Table:
+        self[name] = self.lake.load(name)
+        return self[name]
+
+
+@dataclass
+class Draft:
+    """A commit that could be declared on the state it was planned on.
+
+    Attributes:
+        parts: Table -> files to put in and take out, in the order of carrying out.
+        windows: Aggregate -> touched window starts.
+        tables: As loaded for planning.
+        counts: What is new, by destiny, step and rule.
+    """
+
+    commit_id: str
+    seq: int
+    op: str
+    done: Ranges
+    tables: dict[str, Table]
+    parts: dict[str, Files] = field(default_factory=dict)
+    windows: dict[str, np.ndarray] = field(default_factory=dict)
+    counts: ledger.Counts = field(default_factory=dict)
+
+    def put(self, table: str, files: Files) -> None:
+        """Add a table's part if there is anything in it."""
+        if files.add or files.remove:
+            self.parts[table] = files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drafter:
+    """Plans the commits of one run.
+
+    Attributes:
+        started: When the run began, seconds since the epoch.
+        plan_text: The plan's JSON form.
+    """
+
+    lake: Lake
+    plan: Plan
+    run_id: str
+    started: float
+    plan_text: str
+
+    def draft(self, state: State, request: Request, *, book_run: bool) -> Draft | None:
+        """Trim what is done, compute touched windows, write the files that workers did not.
+
+        Args:
+            state: What was asked.
+            request: What is to land.
+            book_run: Whether the run has no row in `_runs` yet.
+
+        Returns:
+            The draft, or None if nothing would change.
+        """
+        rebuild = request.rebuild
+        done = state.removed if rebuild else merged(state.done, state.removed)
+        always = (self.plan.processed, self.plan.operations("refused"))
+        others = {n for one in request.landed for n in one.files}.difference(always)
+        tables = _Loaded(self.lake)
+        infos = {n: TableInfo.of(tables[n]) for n in (*always, *sorted(others))}
+        fresh = trim(request.landed, done, infos)
+        sources = _sources(state.sources, request.sources, rebuild=rebuild)
+        anew = rebuild and bool(fresh.done or state.done)
+        if not (fresh.done or sources is not None or request.recompute or anew):
+            return None
+        op = "rebuild" if rebuild else "append" if fresh.done else "refresh"
+        draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables)
+        for name in infos:
+            at = state.snapshots.get(name) if rebuild else None
+            draft.put(name, Files(fresh.files.get(name, []), files_at(tables[name], at)))
+        self._aggregates(draft, state, fresh, request, infos[self.plan.processed])
+        self._ledger(draft, state, fresh, infos, rebuild=rebuild)
+        if sources is not None:
+            self._operations(draft, state, "sources", sources, replace=True)
+        if not draft.parts:
+            return None
+        if book_run:
+            self._operations(draft, state, "runs", self._run_row(draft))
+        return draft
+
+    def intent(self, state: State, draft: Draft) -> Entry:
+        """Return the row that declares the draft; its data files are stored as manifests."""
+        return Entry(
+            seq=draft.seq,
+            commit_id=draft.commit_id,
+            run_id=self.run_id,
+            state="intent",
+            op=draft.op,
+            at=now(),
+            done=draft.done,
+            parts={n: store(draft.tables[n], state.commits, f) for n, f in draft.parts.items()},
+            snapshots=state.snapshots,
+            totals=state.totals,
+            windows=draft.windows,
+        )
+
+    def _aggregates(
+        self, draft: Draft, state: State, fresh: Fresh, request: Request, info: TableInfo
+    ) -> None:
+        kept = Kept(
+            table=draft.tables[info.name],
+            info=info,
+            at=None if request.rebuild else state.snapshots.get(info.name),
+            times=state.times,
+            new=fresh.files.get(info.name, []),
+            trimmed=fresh.trimmed.get(info.name, []),
+        )
+        for aggregate in self.plan.aggregates:
+            name = f"analytics.{aggregate.name}"
+            whole = request.rebuild or aggregate.name in request.recompute
+            made = refreshed(
+                aggregate,
+                kept,
+                request.panes.get(aggregate.name),
+                epoch=draft.seq,
+                everything=aggregate.name in request.recompute and not request.rebuild,
+            )
+            if made is None and not whole:
+                continue
+            table, at = draft.tables[name], state.snapshots.get(name)
+            files, windows = replaced(table, at, made, whole=whole)
+            draft.put(name, files)
+            draft.windows[aggregate.name] = windows
+
+    def _ledger(
+        self,
+        draft: Draft,
+        state: State,
+        fresh: Fresh,
+        infos: dict[str, TableInfo],
+        *,
+        rebuild: bool,
+    ) -> None:
+        processed, refused = self.plan.processed, self.plan.operations("refused")
+        counts = [
+            ledger.count_kept(infos[processed], fresh.files.get(processed, [])),
+            ledger.count_refused(infos[refused], fresh.files.get(refused, [])),
+            ledger.count_removed(fresh.removed),
+        ]
+        draft.counts = ledger.totals(counts)
+        rows = ledger.ledger_rows(
+            counts,
+            draft.done,
+            seq=draft.seq,
+            commit_id=draft.commit_id,
+            run_id=self.run_id,
+            at=now(),
+        )
+        self._operations(draft, state, "ledger", rows, replace=rebuild)
+
+    def _operations(
+        self, draft: Draft, state: State, name: str, rows: pa.Table, *, replace: bool = False
+    ) -> None:
+        full = self.lake.operations(name)
+        table = draft.tables[full]
+        old = files_at(table, state.snapshots.get(full)) if replace else []
+        draft.put(full, Files(write_files(TableInfo.of(table), rows), old))
+
+    def _run_row(self, draft: Draft) -> pa.Table:
+        row = {
+            "run_id": self.run_id,
+            "seq": draft.seq,
+            "started": datetime.fromtimestamp(self.started, UTC),
+            "seconds": time.time() - self.started,
+            "mode": self.plan.mode,
+            "op": draft.op,
+            "state": "landed",
+            "plan_hash": self.plan.hash,
+            "parts": json.dumps(self.plan.parts, sort_keys=True),
+            "plan": self.plan_text,
+        }
+        return pa.Table.from_pylist([row], schema=RUNS)
+
+
+def _sources(known: pa.Table, read: pa.Table | None, *, rebuild: bool) -> pa.Table | None:
+    """Return all rows of `_sources` as they must be, None if they are."""
+    if read is None or not read.num_rows:
+        return None
+    newest = {r["source"]: r for r in read.select(SOURCES.names).to_pylist()}
+    old = {r["source"]: r for r in known.to_pylist()}
+    if all(old.get(source) == row for source, row in newest.items()) and not rebuild:
+        return None
+    stay = [] if rebuild else [r for s, r in old.items() if s not in newest]
+    rows = sorted([*stay, *newest.values()], key=lambda r: str(r["source"]))
+    return pa.Table.from_pylist(rows, schema=SOURCES)

@@ -1,0 +1,84 @@
+"""The small files of `_commits` since the last base row become one archive and one base row.
+
+The base row answers what is done; the archive keeps the rows for followers, for seven days.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.expressions import EqualTo, GreaterThan, LessThan, Or
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from transforms.commit.bounds import bounds
+from transforms.commit.files import read_file, write_files
+from transforms.commit.iceberg import Files, send
+from transforms.commit.intent import Hand
+from transforms.commit.journal import (
+    BASE,
+    ID,
+    KEPT_DAYS,
+    OP,
+    STATE,
+    Entry,
+    base_of,
+    entries_table,
+    now,
+)
+from transforms.commit.lake import files_at
+from transforms.commit.state import State
+from transforms.commit.table_info import TableInfo
+
+
+def fold(hand: Hand, state: State, at: int, processed: str) -> None:
+    """Fold when `at` commits have come since the last base row; skipped if somebody moved on.
+
+    Args:
+        hand: Where.
+        state: Just asked: no intent is open, and the fold is staged on what was asked.
+        at: Commits.
+        processed: Full name of the table of kept rows.
+    """
+    commits = state.commits
+    head = commits.current_snapshot()
+    base = base_of(commits)
+    if head is None or state.seq - base < at:
+        return
+    info = TableInfo.of(commits)
+    small = files_at(
+        commits, head.snapshot_id, Or(EqualTo("state", "base"), GreaterThan("seq", base))
+    )
+    rows = pa.concat_tables([read_file(info, f) for f in small])
+    archive = rows.filter(pc.not_equal(rows["state"], "base")).sort_by("seq")
+    entry = Entry(
+        seq=state.seq,
+        commit_id="",
+        run_id="",
+        state="base",
+        op="base",
+        at=now(),
+        done=state.done,
+        parts={},
+        snapshots=state.snapshots,
+        totals=state.totals,
+        hints=state.times.hints(hand.lake.load(processed), state.snapshots.get(processed)),
+    )
+    add = [f for t in (archive, entries_table([entry])) for f in write_files(info, t)]
+    summary = {ID: "", STATE: "base", OP: "base", BASE: str(state.seq)}
+    try:
+        gone = Files(add, [*small, *_too_old(commits, head.snapshot_id, info)])
+        send(hand.lake.catalog, commits, gone, summary, keep=hand.keep)
+    except Exception:  # noqa: BLE001 - the next committer folds
+        return
+
+
+def _too_old(commits: Table, snapshot: int, info: TableInfo) -> list[DataFile]:
+    """Archives that no follower may still ask for."""
+    cutoff = now() - timedelta(days=KEPT_DAYS)
+    old = files_at(commits, snapshot, LessThan("at", cutoff.isoformat()))
+    limit = int(cutoff.timestamp() * 1_000_000)
+    ends = [bounds(f, info.schema, "at") for f in old]
+    return [f for f, end in zip(old, ends, strict=True) if end is not None and end[1] < limit]

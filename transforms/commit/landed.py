@@ -1,0 +1,29 @@
+"""What a worker hands to the committer: the files it wrote and the positions it read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from pyiceberg.manifest import DataFile
+
+from transforms.commit.ranges import Ranges
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Files and positions that belong together; small, and it pickles.
+
+    Every row of `files` and of `removed` must stand at a position of `done`. If `done` is empty
+    the rows belong to the positions that the other `Landed` of the same commit name.
+
+    Attributes:
+        files: Full table name -> data files written by `transforms.sinks.lake.FileWriter`
+            (`processed_data.<pipeline>`, `operations.<pipeline>_refused`).
+        done: Positions read completely, whatever became of their rows.
+        removed: names.REMOVED: rows taken out on purpose (duplicate, filtered), or None.
+    """
+
+    files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
+    done: Ranges = field(default_factory=dict)
+    removed: pa.RecordBatch | None = None

@@ -1,0 +1,97 @@
+"""The ledger of one commit: for each source the ranges done, and what became of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+from pyiceberg.manifest import DataFile
+
+from schemas.names import SOURCE, Destiny
+from transforms.commit.bounds import one_source
+from transforms.commit.files import read_file
+from transforms.commit.ranges import Ranges
+from transforms.commit.table_info import TableInfo
+from transforms.commit.tables import LEDGER
+
+_KEYS: Final = (SOURCE, "destiny", "step", "rule")
+_COUNTS: Final = pa.schema([*((k, pa.string()) for k in _KEYS), ("rows", pa.int64())])
+
+Counts = dict[tuple[str, str, str], int]
+"""(destiny, step, rule) -> rows; `kept` has empty step and rule."""
+
+
+def count_kept(info: TableInfo, files: Sequence[DataFile]) -> pa.Table:
+    """Count kept rows by source; opens only files whose bounds do not name a single source."""
+    parts = []
+    for file in files:
+        source = one_source(file, info.schema)
+        if source is not None:
+            parts.append(pa.table({SOURCE: [source], "rows": [file.record_count]}))
+        else:
+            parts.append(_counted(read_file(info, file, (SOURCE,)), (SOURCE,)))
+    return _summed([_filled(p, destiny=Destiny.KEPT) for p in parts])
+
+
+def count_refused(info: TableInfo, files: Sequence[DataFile]) -> pa.Table:
+    """Count refused rows by source, step and rule."""
+    keys = (SOURCE, "step", "rule")
+    parts = [_counted(read_file(info, f, keys), keys) for f in files]
+    return _summed([_filled(p, destiny=Destiny.REFUSED) for p in parts])
+
+
+def count_removed(removed: pa.Table) -> pa.Table:
+    """Count duplicate and filtered rows by source, destiny, step and rule."""
+    return _summed([_filled(_counted(removed, _KEYS))]) if removed.num_rows else _summed([])
+
+
+def ledger_rows(
+    counts: Sequence[pa.Table], done: Ranges, *, seq: int, commit_id: str, run_id: str, at: datetime
+) -> pa.Table:
+    """Return the rows of `_ledger` for one commit; a source without rows has an entry too."""
+    counted = pa.concat_tables(counts)
+    silent = sorted(set(done) - set(counted[SOURCE].to_pylist()))
+    if silent:
+        empty = pa.table({SOURCE: silent, "rows": pa.repeat(pa.scalar(0, pa.int64()), len(silent))})
+        counted = pa.concat_tables([counted, _filled(empty, destiny=Destiny.KEPT)])
+    counted = counted.sort_by([(k, "ascending") for k in _KEYS])
+    ranges = [
+        [{"start": a, "end": b} for a, b in done.get(s, [])] for s in counted[SOURCE].to_pylist()
+    ]
+    same = {"seq": seq, "commit_id": commit_id, "run_id": run_id, "at": at}
+    columns = {n: counted[n] for n in _COUNTS.names} | {
+        n: pa.repeat(pa.scalar(v, LEDGER.field(n).type), counted.num_rows) for n, v in same.items()
+    }
+    columns["ranges"] = pa.array(ranges, LEDGER.field("ranges").type)
+    return pa.Table.from_arrays([columns[n] for n in LEDGER.names], schema=LEDGER)
+
+
+def totals(counts: Sequence[pa.Table]) -> Counts:
+    """Sum the counts over all sources."""
+    keys = _KEYS[1:]
+    summed = pa.concat_tables(counts).group_by(keys).aggregate([("rows", "sum")]).to_pylist()
+    return {(r["destiny"], r["step"] or "", r["rule"] or ""): r["rows_sum"] for r in summed}
+
+
+def _counted(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    plain = pa.table({k: rows[k].cast(pa.string()) for k in keys})
+    grouped = plain.group_by(list(keys)).aggregate([([], "count_all")])
+    return grouped.rename_columns({"count_all": "rows"})
+
+
+def _filled(part: pa.Table, destiny: str | None = None) -> pa.Table:
+    columns = {n: part[n] for n in part.column_names}
+    if destiny is not None:
+        columns["destiny"] = pa.repeat(str(destiny), part.num_rows)
+    for key in _KEYS:
+        columns.setdefault(key, pa.nulls(part.num_rows, pa.string()))
+    return pa.table({n: columns[n] for n in _COUNTS.names}).cast(_COUNTS)
+
+
+def _summed(parts: list[pa.Table]) -> pa.Table:
+    if not parts:
+        return _COUNTS.empty_table()
+    grouped = pa.concat_tables(parts).group_by(list(_KEYS)).aggregate([("rows", "sum")])
+    return grouped.rename_columns({"rows_sum": "rows"}).select(_COUNTS.names).cast(_COUNTS)

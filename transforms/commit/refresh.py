@@ -1,0 +1,200 @@
+"""Aggregate rows of a commit: the run's panes where they are the whole truth, else recomputed.
+
+A window is touched if the commit lands a row in it. It takes the run's pane if no earlier data
+file's event-time bounds meet it and none of its rows was trimmed; otherwise it is computed from
+the lake's earlier files and the new ones. All its rows in the aggregate's table are replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from schemas.names import TIMESTAMP
+from schemas.plan import Aggregate
+from transforms.commit.bounds import bounds
+from transforms.commit.files import read_batches, read_file, write_files
+from transforms.commit.iceberg import Files
+from transforms.commit.lake import files_at
+from transforms.commit.table_info import TableInfo
+from transforms.commit.times import FOREVER, FileTimes, Timed, timed
+from transforms.commit.windows import WINDOW_START, compute, spans, stored_columns, touched
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Data files of `processed_data` that a commit's aggregates may be computed from.
+
+    Attributes:
+        table: As loaded.
+        info: Its facts.
+        at: Snapshot of the last done commit, None if it has none.
+        new: Files that this commit adds.
+        times: What is known of the event times of its files.
+        trimmed: Landed files of which rows were dropped: panes count those rows too.
+    """
+
+    table: Table
+    info: TableInfo
+    at: int | None
+    times: FileTimes
+    new: Sequence[DataFile]
+    trimmed: Sequence[DataFile] = ()
+
+    def earlier(self, column: str, first: int, last: int) -> list[Timed]:
+        """Return earlier files whose event times may lie in [first, last], microseconds."""
+        return self.times.near(self.table, self.at, column, first, last)
+
+    def landed(self, files: Sequence[DataFile], column: str) -> list[Timed]:
+        """Return landed files with their event times."""
+        return [timed(file, self.info.schema, column) for file in files]
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """All rows of an aggregate in the windows that a commit touches.
+
+    Attributes:
+        starts: Window starts, microseconds, sorted.
+        rows: Every row in them; a window without rows has none.
+    """
+
+    starts: np.ndarray
+    rows: pa.Table
+
+
+def refreshed(
+    aggregate: Aggregate,
+    kept: Kept,
+    pane: pa.Table | None,
+    *,
+    epoch: int,
+    everything: bool = False,
+) -> Refreshed | None:
+    """Return the touched windows and their rows, None if no window is touched.
+
+    Args:
+        aggregate: What to compute.
+        kept: From which rows.
+        pane: The run's finished rows over all rows it read, or None.
+        epoch: `_epoch` of recomputed rows.
+        everything: Compute every window that holds a row, earlier or new.
+    """
+    column = aggregate.event_time
+    if everything:
+        files = [*kept.earlier(column, *FOREVER), *kept.landed(kept.new, column)]
+        rows = _computed(aggregate, kept.info, files, None, epoch)
+        return Refreshed(_starts(rows), rows)
+    if not kept.new:
+        return None
+    whole = pane is not None and not kept.trimmed
+    starts = _starts(pane) if whole else _touched(aggregate, kept)
+    firsts, lasts = spans(aggregate, starts)
+    earlier = kept.earlier(column, int(firsts.min()), int(lasts.max()))
+    stale = _met([*earlier, *kept.landed(kept.trimmed, column)], firsts, lasts)
+    parts = []
+    if pane is None:
+        stale[:] = True
+    else:
+        stale |= ~np.isin(starts, _starts(pane))
+        parts.append(_in_windows(pane, starts[~stale]))
+    if stale.any():
+        near = [
+            file
+            for file in [*earlier, *kept.landed(kept.new, column)]
+            if _met([file], firsts[stale], lasts[stale]).any()
+        ]
+        parts.append(_computed(aggregate, kept.info, near, starts[stale], epoch))
+    return Refreshed(starts, pa.concat_tables(parts, promote_options="permissive"))
+
+
+def replaced(
+    table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+) -> tuple[Files, np.ndarray]:
+    """Write the rows of touched windows in place of what the table holds of them.
+
+    Args:
+        table: The aggregate's table.
+        at: Its snapshot of the last done commit.
+        made: Touched windows and their rows.
+        whole: Whether nothing that the table holds stays.
+
+    Returns:
+        Files to put in and take out, and the starts of all windows that change.
+    """
+    info = TableInfo.of(table)
+    old = files_at(table, at)
+    rows = [] if made is None else [made.rows]
+    starts = np.array([], np.int64) if made is None else made.starts
+    if whole:
+        held = [_starts(read_file(info, f, [WINDOW_START])) for f in old]
+        starts = np.unique(np.concatenate([starts, *held]))
+    else:
+        old = [f for f in old if _holds(bounds(f, info.schema, WINDOW_START), starts)]
+        rows += [_in_windows(read_file(info, f), starts, inside=False) for f in old]
+    if not rows:
+        return Files([], old), starts
+    together = pa.concat_tables(rows, promote_options="permissive").sort_by(WINDOW_START)
+    return Files(write_files(info, together), old), starts
+
+
+def _computed(
+    aggregate: Aggregate,
+    info: TableInfo,
+    files: Sequence[Timed],
+    starts: np.ndarray | None,
+    epoch: int,
+) -> pa.Table:
+    return compute(aggregate, _rows(aggregate, info, files), starts, epoch=epoch)
+
+
+def _touched(aggregate: Aggregate, kept: Kept) -> np.ndarray:
+    column = [aggregate.event_time]
+    parts = [touched(aggregate, read_file(kept.info, file, column)) for file in kept.new]
+    return np.unique(np.concatenate(parts)) if parts else np.array([], np.int64)
+
+
+def _rows(
+    aggregate: Aggregate, info: TableInfo, files: Iterable[Timed]
+) -> Iterator[pa.RecordBatch]:
+    for file in files:
+        yield from read_batches(info, file.path, stored_columns(aggregate))
+
+
+def _met(files: Iterable[Timed], firsts: np.ndarray, lasts: np.ndarray) -> np.ndarray:
+    """Return which windows the event times of some file meet."""
+    # Windows of one size sort alike by both ends, so those that a file meets lie side by side.
+    steps = np.zeros(len(firsts) + 1, np.int64)
+    for _, low, high in files:
+        begin = np.searchsorted(lasts, low)
+        end = np.searchsorted(firsts, high, side="right")
+        if begin < end:
+            steps[begin] += 1
+            steps[end] -= 1
+    return np.cumsum(steps[:-1]) > 0
+
+
+def _holds(found: tuple[int, int] | None, starts: np.ndarray) -> bool:
+    if found is None:
+        return True
+    at = int(np.searchsorted(starts, found[0]))
+    return at < len(starts) and int(starts[at]) <= found[1]
+
+
+def _in_windows(rows: pa.Table, starts: np.ndarray, *, inside: bool = True) -> pa.Table:
+    there = pc.is_in(rows[WINDOW_START].cast(TIMESTAMP), value_set=_times(starts))
+    return rows.filter(there if inside else pc.invert(there))
+
+
+def _starts(rows: pa.Table) -> np.ndarray:
+    return np.unique(rows[WINDOW_START].cast(pa.int64()).to_numpy())
+
+
+def _times(starts: np.ndarray) -> pa.Array:
+    return pa.array(starts, pa.int64()).cast(TIMESTAMP)

@@ -1,0 +1,189 @@
+"""Decode rows of Parquet and Avro: columns by name, casts that lose nothing.
+
+A column whose type cannot be the contract's refuses the file before its rows; a value that does not
+fit refuses its row (rule `type`). What becomes what:
+
+| contract | from |
+|---|---|
+| string | string; bytes that are UTF-8 |
+| integer | integers in range; floats without a fraction |
+| number | integers a double holds exactly; floats and decimals to the nearest double; finite |
+| exact number | integers and decimals that fit precision and scale |
+| boolean | boolean |
+| date, time, timestamp | the same, in any unit, if no digits are lost; text as in CSV |
+| object, array | struct, map, list; JSON text |
+
+A timestamp without a zone is local time in the column's time zone. Years are 1 to 9999.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.contract import Column, Contract
+from schemas.errors import SourceError
+from schemas.names import POSITION, SEQUENCE
+from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate, known
+from transforms.decode.decoded import Decoded
+from transforms.decode.headers import find_columns
+from transforms.decode.json_texts import json_texts
+from transforms.decode.nested import NestedTexts, to_json
+from transforms.decode.refusals import refusals
+from transforms.decode.typed import Failures, nested, position_columns, rows_of
+from transforms.sources.blocks import Block
+
+_T: Final = pa.types
+
+
+class ColumnarDecoder:
+    """Decodes blocks of rows; stateless but for what it knows of the contract."""
+
+    def __init__(self, contract: Contract) -> None:
+        """Keep what rows must be."""
+        self.contract = contract
+        self._nested = NestedTexts(contract)
+
+    def check(self, schema: pa.Schema, source: str) -> None:
+        """Check a file's schema before any of its rows are read.
+
+        Raises:
+            SourceError: A required column is missing, or a type cannot be the contract's.
+        """
+        places = find_columns(self.contract, schema.names, source)
+        for column in self.contract.columns:
+            if column.name in places:
+                kind = schema.field(places[column.name]).type
+                if not fits(kind, column):
+                    msg = (
+                        f"a file must have columns of the contract's types; got {column.name} as "
+                        f"{kind} instead of {column.logical} in {source}; correct the contract"
+                    )
+                    raise SourceError(msg)
+
+    def decode(self, block: Block) -> Decoded:
+        """Decode a block of rows; those of Avro bring `_position` and `_sequence`.
+
+        Returns:
+            As `CsvDecoder.decode`; refused records are JSON texts of the row.
+
+        Raises:
+            SourceError: See `check`.
+        """
+        assert isinstance(block.data, pa.RecordBatch)  # noqa: S101  # of columnar formats
+        data, positions, sequences = _placed(block)
+        self.check(data.schema, block.source)
+        places = find_columns(self.contract, data.schema.names, block.source)
+        failures = Failures(data.num_rows)
+        columns: dict[str, pa.Array] = {}
+        texts: dict[str, pa.Array] = {}
+        for column in self.contract.columns:
+            if column.name not in places:
+                continue
+            values = data.column(places[column.name])
+            if nested(column):
+                texts[column.name] = to_json(values)
+                continue
+            columns[column.name], bad = cast_values(values, column)
+            failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
+        columns |= self._nested.read(texts, failures)
+        rows = rows_of(
+            self.contract, columns, failures, position_columns(block, positions, sequences)
+        )
+        bad_rows = failures.bad()
+        refused = refusals(
+            position_columns(block, positions[bad_rows], sequences[bad_rows]),
+            [failures.first[i] for i in bad_rows.tolist()],
+            "json",
+            _records(data, bad_rows),
+        )
+        return Decoded(rows, refused, _originals(data, positions))
+
+
+def _placed(block: Block) -> tuple[pa.RecordBatch, NDArray[np.int64], NDArray[np.int32]]:
+    data: Any = block.data
+    if POSITION not in data.schema.names:
+        positions = block.start + np.arange(data.num_rows, dtype=np.int64)
+        return data, positions, np.zeros(data.num_rows, np.int32)
+    positions, sequences = data[POSITION].to_numpy(), data[SEQUENCE].to_numpy()
+    return data.drop_columns([POSITION, SEQUENCE]), positions, sequences
+
+
+def fits(kind: pa.DataType, column: Column) -> bool:  # a line a type
+    """Return whether values of a type can be a column's, as far as types say."""
+    if _T.is_null(kind):
+        return True
+    if _T.is_dictionary(kind):
+        return fits(kind.value_type, column)
+    text, target = _is_text(kind), column.type
+    if nested(column):
+        return text or _T.is_nested(kind)
+    if _T.is_string(target):
+        return text or _is_bytes(kind)
+    if _T.is_integer(target):
+        return bool(_T.is_integer(kind) or _T.is_floating(kind))
+    if _T.is_floating(target):
+        return bool(_T.is_integer(kind) or _T.is_floating(kind) or _T.is_decimal(kind))
+    if _T.is_decimal(target):
+        return bool(_T.is_integer(kind) or _T.is_decimal(kind))
+    if _T.is_boolean(target):
+        return bool(_T.is_boolean(kind))
+    same = (_T.is_date, _T.is_time, _T.is_timestamp)
+    return text or any(is_a(target) and is_a(kind) for is_a in same)
+
+
+def cast_values(values: pa.Array, column: Column) -> Cast:
+    """Read values as a scalar column's type (see the module's text for what fits)."""
+    kind, target = values.type, column.type
+    if _T.is_dictionary(kind):
+        return cast_values(values.cast(kind.value_type), column)
+    if _is_text(kind) and not _T.is_string(target):
+        return cast_text(values.cast(pa.string()), column)
+    if _T.is_timestamp(target) or _T.is_date(target):
+        return known(_times(values, column))
+    if _T.is_floating(target):
+        safe = bool(_T.is_integer(kind))
+        return finite(isolate(lambda part: part.cast(target, safe=safe), values, target))
+    if _T.is_decimal(target) and _T.is_integer(kind):  # Arrow asks for digits of all such integers
+        values = values.cast(pa.string())
+    return isolate(lambda part: part.cast(target), values, target)
+
+
+def _times(values: pa.Array, column: Column) -> Cast:
+    target, naive = column.type, pa.timestamp("us")
+    if _T.is_timestamp(target) and values.type.tz is None:
+        return isolate(lambda part: in_zone(part.cast(naive), column.timezone), values, target)
+    return isolate(lambda part: part.cast(target), values, target)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(_T.is_string(kind) or _T.is_large_string(kind) or _T.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    sized = _T.is_binary(kind) or _T.is_large_binary(kind) or _T.is_fixed_size_binary(kind)
+    return bool(sized or _T.is_binary_view(kind))
+
+
+def _originals(
+    data: pa.RecordBatch, positions: NDArray[np.int64]
+) -> Callable[[pa.Array], pa.Array]:
+    return partial(_find, data, positions)
+
+
+def _find(data: pa.RecordBatch, positions: NDArray[np.int64], wanted: pa.Array) -> pa.Array:
+    at = np.asarray(wanted)
+    first = np.searchsorted(positions, at)
+    alone = np.searchsorted(positions, at, side="right") - first == 1
+    return pc.if_else(pa.array(alone), _records(data, first), pa.scalar(None, pa.binary()))
+
+
+def _records(data: pa.RecordBatch, rows: NDArray[np.int64]) -> pa.Array:
+    found = data.take(pa.array(rows)).to_struct_array()
+    return json_texts(found, any_number=True).cast(pa.binary())

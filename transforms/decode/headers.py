@@ -1,0 +1,62 @@
+"""Find the contract's columns among the names that a file gives its columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from schemas.contract import Contract
+from schemas.errors import SourceError
+
+
+def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
+    """Return the names in a CSV header.
+
+    Raises:
+        SourceError: If it is not UTF-8 or no CSV record.
+    """
+    try:
+        text = header.decode("utf-8")
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        msg = f"a CSV header must be one record of UTF-8 text; got {error} in {source}; correct it"
+        raise SourceError(msg) from None
+    return rows[0] if rows else []
+
+
+def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[str, int]:
+    """Return where each column that the contract reads is in a file; optional ones may be absent.
+
+    Raises:
+        SourceError: If a name is there twice, or a required column is not.
+    """
+    places: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if name and places.setdefault(name, i) != i:
+            # By number: in a file without a header the names are values, perhaps personal ones.
+            msg = (
+                f"columns of a file must have different names; got the same for columns "
+                f"{places[name] + 1} and {i + 1} of {source}; rename one, or give it a header"
+            )
+            raise SourceError(msg)
+    missing = [c.name for c in contract.columns if c.read and c.required and c.name not in places]
+    if missing:
+        told = "; ".join(_hint(name, list(places)) for name in missing)
+        msg = (
+            f"a file must have every required column; got {source} without {told}; correct its "
+            "header, the contract, or source.batch.files.delimiter"
+        )
+        raise SourceError(msg)
+    return {c.name: places[c.name] for c in contract.columns if c.read and c.name in places}
+
+
+def _hint(name: str, names: list[str]) -> str:
+    near = get_close_matches(name, names, n=1) or get_close_matches(
+        name.casefold(),
+        [n for n in names if n.strip().casefold() == name.casefold()],
+        n=1,
+        cutoff=0,
+    )
+    return f"{name!r} (is it {near[0]!r}?)" if near else repr(name)

@@ -1,0 +1,213 @@
+r"""JSON lines to typed rows: a block of bytes in, a record batch and the refused records out.
+
+One JSON object a line, strictly as RFC 8259 has it and in UTF-8; `\n` ends a line and `\r\n` is
+taken for it; a byte order mark at the start of a source and lines of white space are passed over.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.contract import Contract
+from schemas.names import EVENT_TIME, POSITION_FIELDS, REFUSED, TIMESTAMP
+from transforms.decode.decoded import Decoded
+from transforms.decode.json_find import Finder
+from transforms.decode.json_scan import REASONS, Documents, Fault, Ints, note, scan, utf8_faults
+from transforms.decode.json_tokens import Path, cut, expand
+from transforms.decode.json_values import Faults, Node, Reader, Slot
+from transforms.sources.blocks import Block
+
+LONGEST_RECORD: Final = 64 << 20
+STEP: Final = "decode"
+
+_BOM: Final = b"\xef\xbb\xbf"
+_NEWLINE, _RETURN, _BRACE = b"\n\r{"
+_BLANK: Final = np.zeros(256, bool)
+_BLANK[list(b" \t\r")] = True
+_RULES: Final = {Fault.DUPLICATE: "duplicate_key"}
+
+
+class _Lines(NamedTuple):
+    """Records of a block: bytes [start, end), without line end, at `position` in the source."""
+
+    data: np.ndarray
+    start: Ints
+    end: Ints
+    position: Ints
+    controls: int
+
+
+class JsonDecoder:
+    """Decodes blocks of JSON lines by a contract; pickles, and threads may share one.
+
+    A record is refused, as a whole and with its bytes, under the rule
+
+    - `json`: it is not valid UTF-8; holds a NUL byte, a lone surrogate escape, NaN, Infinity or a
+      number beyond a double; is not one JSON object; nests deeper than 200; is too long;
+    - `duplicate_key`: an object in it, at any depth, has a key twice (escapes resolved);
+    - `required`: a required column, or required key of an object that is there, is missing or null;
+    - `type`: a value is not of its column's type. Strings, dates and times must be JSON strings,
+      numbers JSON numbers. An integer may be written `1.0` or `1e2`, not `1.5`. A decimal may have
+      no more digits than its type. Timestamps: see `text_times`.
+
+    Reasons name column and expected form, never a value. Keys that the contract does not declare
+    are passed over at the top level and kept in open objects, whose text is that of the record.
+    A column with a transform is null here: it is not read from the record.
+    """
+
+    def __init__(self, contract: Contract, *, longest: int = LONGEST_RECORD) -> None:
+        """Prepare to decode.
+
+        Args:
+            contract: Whose columns are read.
+            longest: Bytes that a record may have.
+        """
+        self.contract = contract
+        self.longest = longest
+        self._readers = [Reader(c, (c.name,)) for c in contract.columns if c.read]
+        self._finder = Finder(tuple(path for r in self._readers for path in r.paths()))
+
+    def decode(self, block: Block) -> Decoded:
+        """Decode a block of text; rows and refused records keep the order of the source."""
+        lines = _lines(block)
+        bad = utf8_faults(lines.data, lines.start, lines.end)
+        docs = scan(lines.data, lines.start, lines.end, controls=lines.controls)
+        docs.fault[bad] = Fault.UTF8
+        note(docs.fault, lines.end - lines.start > self.longest, Fault.LENGTH)
+        found = self._finder.find(docs)
+
+        below = Faults(np.full(len(found.rows), -1))
+        present = np.ones(len(found.rows), bool)
+        slots = {path: Slot(docs, values) for path, values in found.values.items()}
+        nodes: dict[Path, Node] = {}
+        for reader in self._readers:
+            nodes[reader.path] = reader.read(slots, present, below)
+            nodes |= nodes[reader.path].nodes
+
+        good = below.code < 0
+        kept = None if good.all() else np.flatnonzero(good)
+        position = lines.position[found.rows if kept is None else found.rows[kept]]
+        rows = self._rows(block, position, nodes, kept)
+        faults = _faults(docs, found.rows, below)
+        refused = _refused(block, lines, faults) if len(position) < len(docs) else None
+        return Decoded(rows, refused, lambda positions: _records(lines, positions))
+
+    def _rows(
+        self,
+        block: Block,
+        position: Ints,
+        nodes: dict[Path, Node],
+        kept: Ints | None,
+    ) -> pa.RecordBatch:
+        size = len(position)
+        columns = [
+            nodes[(c.name,)].take(kept) if c.read else pa.nulls(size, c.type)
+            for c in self.contract.columns
+        ]
+        fields = [pa.field(c.name, c.type) for c in self.contract.columns]
+        paths = {c.path: c for c in self.contract.path_columns()}
+        by_path = {".".join(path): node for path, node in nodes.items()}
+        for path, column in paths.items():
+            columns.append(by_path[path].take(kept))
+            fields.append(pa.field(path, column.type))
+        if self.contract.event_time_column == EVENT_TIME:
+            columns.append(by_path[str(self.contract.event_time)].take(kept).cast(TIMESTAMP))
+            fields.append(pa.field(EVENT_TIME, TIMESTAMP))
+        return pa.RecordBatch.from_arrays(
+            [*columns, *_position_columns(block, position)],
+            schema=pa.schema([*fields, *POSITION_FIELDS]),
+        )
+
+
+def _lines(block: Block) -> _Lines:
+    data = block.data
+    if isinstance(data, pa.RecordBatch):
+        message = "a block of JSON lines must hold bytes; got a record batch; check its source"
+        raise TypeError(message)
+    ends = np.flatnonzero(data == _NEWLINE)
+    controls = len(ends)
+    if len(data) and data[-1] != _NEWLINE:
+        ends = np.append(ends, len(data))
+    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+    position = starts + block.start
+    if block.start == 0 and data[:3].tobytes() == _BOM:
+        starts = np.where(starts == 0, 3, starts)
+    if len(ends):
+        returns = (ends > starts) & (data[ends - 1] == _RETURN)
+        if returns.any():
+            ends = ends - returns
+            controls += int(np.count_nonzero(returns))
+    blank = _blank(data, starts, ends)
+    if len(blank):
+        inner = expand(starts[blank], (ends - starts)[blank])
+        controls += int(np.count_nonzero(data[inner] < 0x20))
+        starts, ends, position = (np.delete(x, blank) for x in (starts, ends, position))
+    return _Lines(data, starts, ends, position, controls)
+
+
+def _blank(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:
+    """Rows that hold white space alone."""
+    # A record begins with a brace: only lines that begin otherwise are worth a look.
+    rows = np.flatnonzero(data[np.minimum(starts, len(data) - 1)] != _BRACE)
+    rows = rows[
+        (ends[rows] <= starts[rows]) | _BLANK[data[np.minimum(starts[rows], len(data) - 1)]]
+    ]
+    filled = rows[ends[rows] > starts[rows]]
+    if len(filled):
+        edges = np.stack((starts[filled], ends[filled]), axis=1).ravel()
+        written = np.append(~_BLANK[data], False)
+        rows = np.setdiff1d(rows, filled[np.logical_or.reduceat(written, edges)[0::2]])
+    return rows
+
+
+def _position_columns(block: Block, position: Ints) -> list[pa.Array]:
+    size = len(position)
+    zeros = pa.array(np.zeros(size, np.int32))
+    return [
+        pa.DictionaryArray.from_arrays(zeros, pa.array([block.source])),
+        pa.array(position, pa.int64()),
+        zeros,
+        pa.array(np.full(size, block.arrived_us, np.int64)).cast(TIMESTAMP),
+        pa.nulls(size, TIMESTAMP),
+    ]
+
+
+def _faults(docs: Documents, rows: Ints, below: Faults) -> Faults:
+    """Join the faults of whole records with those of values in `rows`."""
+    code = np.full(len(docs), -1)
+    code[rows] = below.code
+    faults = Faults(code, list(below.entries))
+    for fault in np.unique(docs.fault[docs.fault != 0]).tolist():
+        rule = _RULES.get(Fault(fault), "json")
+        faults.add(docs.fault == fault, rule, REASONS[Fault(fault)])
+    return faults
+
+
+def _refused(block: Block, lines: _Lines, faults: Faults) -> pa.RecordBatch:
+    rows = np.flatnonzero(faults.code >= 0)
+    code = pa.array(faults.code[rows])
+    rules, reasons = (pa.array(texts).take(code) for texts in zip(*faults.entries, strict=True))
+    return pa.RecordBatch.from_arrays(
+        [
+            *_position_columns(block, lines.position[rows])[:-1],
+            pa.repeat(STEP, len(rows)),
+            rules,
+            reasons,
+            pa.repeat("json", len(rows)),
+            cut(lines.data, lines.start[rows], lines.end[rows]),
+        ],
+        schema=REFUSED,
+    )
+
+
+def _records(lines: _Lines, positions: pa.Array) -> pa.Array:
+    asked = positions.to_numpy()
+    unique, back = np.unique(asked, return_inverse=True)
+    rows = np.minimum(np.searchsorted(lines.position, unique), max(len(lines.position) - 1, 0))
+    if len(unique) and (not len(lines.position) or (lines.position[rows] != unique).any()):
+        message = "positions must be of this block; got others; ask the block that was decoded"
+        raise ValueError(message)
+    return cut(lines.data, lines.start[rows], lines.end[rows]).take(pa.array(back))

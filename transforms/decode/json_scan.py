@@ -1,0 +1,221 @@
+"""Where the strings of many JSON texts begin and end: the first pass over untrusted bytes.
+
+The method is simdjson's (Langdale and Lemire, 2019) with numpy columns in place of registers: a
+quote that no backslash escapes opens or closes a string, so an even number of them says for every
+byte of a text whether it stands inside a string.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+Ints = np.ndarray
+"""One dimension of int64: positions in `Documents.data`, or row numbers."""
+
+
+class Fault(IntEnum):
+    """Why a text is no strict JSON; `REASONS` says it in words."""
+
+    NONE = 0
+    LENGTH = 1
+    UTF8 = 2
+    NUL = 3
+    CONTROL = 4
+    ESCAPE = 5
+    SURROGATE = 6
+    UNCLOSED = 7
+    GRAMMAR = 8
+    SCALAR = 9
+    RANGE = 10
+    DEPTH = 11
+    ROOT = 12
+    DUPLICATE = 13
+
+
+DEPTH_LIMIT: Final = 200
+
+REASONS: Final = {
+    Fault.LENGTH: "record must not be longer than the limit",
+    Fault.UTF8: "record must be valid UTF-8",
+    Fault.NUL: "record must hold no NUL byte",
+    Fault.CONTROL: "record must be valid JSON; got a control character inside a string",
+    Fault.ESCAPE: "record must be valid JSON; got an unknown escape",
+    Fault.SURROGATE: "record must be valid JSON; got a lone surrogate escape",
+    Fault.UNCLOSED: "record must be valid JSON; got a string that is not closed",
+    Fault.GRAMMAR: "record must be one valid JSON value",
+    Fault.SCALAR: "record must be valid JSON; got a word that is no number, true, false or null",
+    Fault.RANGE: "numbers must fit a double; got one beyond its range",
+    Fault.DEPTH: f"record must not nest deeper than {DEPTH_LIMIT}",
+    Fault.ROOT: "record must be a JSON object",
+    Fault.DUPLICATE: "keys of an object must be distinct; got one twice",
+}
+
+_GROUP: Final = 16
+_QUOTE, _BACKSLASH, _U = b'"\\u'
+_ESCAPES: Final = np.zeros(256, bool)
+_ESCAPES[list(b'"\\/bfnrtu')] = True
+_HEX: Final = np.full(256, -1, np.int64)
+_HEX[list(b"0123456789")] = np.arange(10)
+_HEX[list(b"abcdef")] = _HEX[list(b"ABCDEF")] = np.arange(10, 16)
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """JSON texts that lie in one buffer, in order, and the quotes of their strings.
+
+    Attributes:
+        data: uint8. Between two texts stands no quote and no backslash.
+        starts: First byte of each text.
+        ends: The byte after each text.
+        fault: uint8 `Fault` of each text; NONE does not yet mean that it is valid.
+        quotes: Positions of all quotes that are not escaped.
+        first: Index in `quotes` of each text's first one.
+        count: How many quotes each text has.
+        slashes: Positions of all backslashes.
+    """
+
+    data: np.ndarray
+    starts: Ints
+    ends: Ints
+    fault: np.ndarray
+    quotes: Ints
+    first: Ints
+    count: Ints
+    slashes: Ints
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def scan(data: np.ndarray, starts: Ints, ends: Ints, *, controls: int = 0) -> Documents:
+    """Find the strings of JSON texts.
+
+    Args:
+        data: uint8, valid UTF-8 where `starts` and `ends` cut it (see `utf8_faults`).
+        starts: First byte of each text, ascending.
+        ends: The byte after it; texts do not overlap, and no quote or backslash stands outside.
+        controls: How many bytes below 0x20 stand outside of all texts (line ends, for example):
+            if there are no more, a look at each of them is saved.
+
+    Returns:
+        The texts, with these faults found: NUL, CONTROL (inside a string), ESCAPE, SURROGATE,
+        UNCLOSED, and GRAMMAR where a backslash stands outside of strings.
+    """
+    fault = np.zeros(len(starts), np.uint8)
+    quotes = np.flatnonzero(data == _QUOTE)
+    marked = data == _BACKSLASH
+    slashes = np.flatnonzero(marked) if marked.any() else np.empty(0, np.int64)
+    if len(slashes):
+        quotes = _without_escaped(data, ends, slashes, quotes, fault)
+    last = _counted(quotes, ends)
+    first = np.concatenate(([0], last[:-1])) if len(last) else last
+    docs = Documents(data, starts, ends, fault, quotes, first, last - first, slashes)
+    _check_slashes(docs)
+    low = data < 0x20
+    if np.count_nonzero(low) != controls:
+        _check_controls(docs, np.flatnonzero(low))
+    note(fault, (docs.count & 1) == 1, Fault.UNCLOSED)
+    return docs
+
+
+def _counted(quotes: Ints, ends: Ints) -> Ints:
+    """How many quotes stand before each end: np.searchsorted, quick where texts have alike many."""
+    whole = len(ends) // _GROUP * _GROUP
+    if whole < 8 * _GROUP:
+        return np.searchsorted(quotes, ends)
+    known = np.searchsorted(quotes, ends[_GROUP - 1 : whole : _GROUP])
+    before = np.concatenate(([0], known[:-1]))
+    usual = int(np.median(known - before)) // _GROUP
+    guess = (before[:, None] + usual * np.arange(1, _GROUP + 1)).ravel()
+    bounded = np.concatenate(([-1], quotes, [np.iinfo(np.int64).max]))
+    guess = np.minimum(guess, len(quotes))
+    wrong = np.flatnonzero((bounded[guess] >= ends[:whole]) | (bounded[guess + 1] < ends[:whole]))
+    guess[wrong] = np.searchsorted(quotes, ends[wrong])
+    return np.concatenate((guess, np.searchsorted(quotes, ends[whole:])))
+
+
+def note(fault: np.ndarray, rows: np.ndarray, found: Fault) -> None:
+    """Set the fault of rows (a mask or row numbers) that have none yet."""
+    if rows.dtype == bool:
+        fault[rows & (fault == 0)] = found
+    else:
+        fault[rows[fault[rows] == 0]] = found
+
+
+def utf8_faults(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:
+    """Row numbers of texts that are not valid UTF-8; costs one pass if there are none."""
+    return _utf8(data, starts, ends, 0, len(starts)) if len(starts) else np.empty(0, np.int64)
+
+
+def _utf8(data: np.ndarray, starts: Ints, ends: Ints, low: int, high: int) -> Ints:
+    begin, end = int(starts[low]), int(ends[high - 1])
+    offsets = np.array([0, end - begin], np.int32)
+    whole = pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(data[begin:end]))
+    try:
+        whole.validate(full=True)
+    except pa.ArrowInvalid:
+        if high - low == 1:
+            return np.array([low])
+        middle = (low + high) // 2
+        halves = (_utf8(data, starts, ends, *at) for at in ((low, middle), (middle, high)))
+        return np.concatenate(list(halves))
+    return np.empty(0, np.int64)
+
+
+def _without_escaped(
+    data: np.ndarray, ends: Ints, slashes: Ints, quotes: Ints, fault: np.ndarray
+) -> Ints:
+    owner = np.searchsorted(ends, slashes, "right")
+    new = np.ones(len(slashes), bool)
+    new[1:] = (np.diff(slashes) != 1) | (np.diff(owner) != 0)
+    order = np.arange(len(slashes))
+    begins = ((order - np.maximum.accumulate(np.where(new, order, 0))) & 1) == 0
+    at, owner = slashes[begins], owner[begins]
+    inside = at + 1 < ends[owner]
+    note(fault, owner[~inside], Fault.UNCLOSED)
+    at, owner = at[inside], owner[inside]
+    char = data[at + 1]
+    note(fault, owner[~_ESCAPES[char]], Fault.ESCAPE)
+    _unicode(data, ends, at[char == _U], owner[char == _U], fault)
+    real = np.ones(len(quotes), bool)
+    real[np.searchsorted(quotes, at[char == _QUOTE] + 1)] = False
+    return quotes[real]
+
+
+def _unicode(data: np.ndarray, ends: Ints, at: Ints, owner: Ints, fault: np.ndarray) -> None:
+    whole = at + 6 <= ends[owner]
+    note(fault, owner[~whole], Fault.ESCAPE)
+    at, owner = at[whole], owner[whole]
+    digits = _HEX[data[at[:, None] + np.arange(2, 6)]]
+    note(fault, owner[(digits < 0).any(axis=1)], Fault.ESCAPE)
+    code = digits @ np.array([4096, 256, 16, 1])
+    high, low = (code & 0xFC00) == 0xD800, (code & 0xFC00) == 0xDC00
+    pair = (np.diff(at) == 6) & high[:-1] & low[1:]
+    paired = np.zeros(len(at), bool)
+    paired[:-1] |= pair
+    paired[1:] |= pair
+    note(fault, owner[(high | low) & ~paired], Fault.SURROGATE)
+
+
+def _inside(docs: Documents, at: Ints, owner: Ints) -> np.ndarray:
+    """Which positions of texts stand inside a string."""
+    return ((np.searchsorted(docs.quotes, at) - docs.first[owner]) & 1) == 1
+
+
+def _check_slashes(docs: Documents) -> None:
+    owner = np.searchsorted(docs.ends, docs.slashes, "right")
+    note(docs.fault, owner[~_inside(docs, docs.slashes, owner)], Fault.GRAMMAR)
+
+
+def _check_controls(docs: Documents, at: Ints) -> None:
+    owner = np.searchsorted(docs.ends, at, "right")
+    real = owner < len(docs)
+    real[real] = docs.starts[owner[real]] <= at[real]
+    at, owner = at[real], owner[real]
+    note(docs.fault, owner[docs.data[at] == 0], Fault.NUL)
+    note(docs.fault, owner[_inside(docs, at, owner)], Fault.CONTROL)

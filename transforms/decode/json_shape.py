@@ -1,0 +1,306 @@
+"""Texts that differ in their values alone: a shape learned from one is checked on all at once.
+
+Records of one producer have the same keys in the same order. A text has a shape if all of its
+bytes outside of values are those of the text that the shape was learned from, so its grammar, its
+keys and their distinctness need no second look. What remains free is: what stands inside a string
+that is a value, and which number, word, or array of those a value is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.decode.json_scan import Documents, Ints
+from transforms.decode.json_tokens import (
+    ARRAY_COMMA,
+    CLOSE_ARRAY,
+    CLOSE_OBJECT,
+    KEY,
+    NUMBER_FORM,
+    OPEN_ARRAY,
+    OPEN_OBJECT,
+    SCALAR,
+    STRING,
+    Path,
+    Tokens,
+    cut,
+    finite,
+    key_names,
+    mask,
+)
+
+ABSENT, NULL, TEXT, NUMBER, TRUE, FALSE, OBJECT, ARRAY = range(8)
+"""Kinds of values."""
+
+LONGEST: Final = 4096
+"""Texts with more than this many bytes outside of values are not learned."""
+
+_WORDS: Final = {b"true": TRUE, b"false": FALSE, b"null": NULL}
+_NUMBER: Final = f"^{NUMBER_FORM}$"
+# Arrays of numbers and words; exponents and long numbers might not fit a double.
+_ELEMENT: Final = r"(?:-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?|true|false|null)"
+_FLAT: Final = rf"^\[[ \t]*(?:{_ELEMENT}(?:[ \t]*,[ \t]*{_ELEMENT})*[ \t]*)?\]$"
+_WIDE: Final = 16
+_CACHED: Final = 4096
+
+
+class Values(NamedTuple):
+    """One value a text, or none: `kind` is uint8; text values are [start, end) without quotes."""
+
+    kind: np.ndarray
+    start: Ints
+    end: Ints
+
+
+class _Segment(NamedTuple):
+    """Bytes that all texts of a shape share.
+
+    `quote` is the ordinal of the text's quote that stands at `offset`; -1 if it has none: then it
+    ends the text.
+    """
+
+    text: bytes
+    quote: int
+    offset: int
+
+
+class _Place(NamedTuple):
+    """Where a value is: from a byte of a segment to a byte of another.
+
+    `kind` SCALAR may turn out to be any value without a string or an object.
+    """
+
+    kind: int
+    first: int
+    first_offset: int
+    last: int
+    last_offset: int
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What texts that look alike share.
+
+    Attributes:
+        segments: In order; between two of them lies one value.
+        quotes: How many quotes such a text has.
+        places: Of the values at the paths that were asked for.
+        scalars: Segments that a value without quotes follows.
+    """
+
+    segments: tuple[_Segment, ...]
+    quotes: int
+    places: dict[Path, _Place]
+    scalars: tuple[int, ...]
+
+    def match(self, docs: Documents, rows: Ints) -> tuple[Ints, dict[Path, Values]]:
+        """Find the texts that have this shape.
+
+        Args:
+            docs: The texts.
+            rows: Which of them to try: without faults, with as many quotes as the shape.
+
+        Returns:
+            The rows that match, which are valid JSON with distinct keys, and their values.
+        """
+        # Loads are 16 bytes wide: leave out the texts that end too near to the buffer's end.
+        rows = rows[: np.searchsorted(docs.ends[rows], len(docs.data) - _WIDE, "right")]
+        if not len(rows):
+            return rows, {}
+        begins, fits = self._begins(docs, rows)
+        wide = (len(docs.data) - _WIDE + 1,)
+        words: np.ndarray = np.ndarray(wide, f"V{_WIDE}", docs.data, 0, (1,))
+        for low in range(0, len(rows), _CACHED):  # few enough to stay in the processor's cache
+            some = slice(low, low + _CACHED)
+            for begin, segment in zip(begins, self.segments, strict=True):
+                fits[some] &= _holds(words, begin[some], segment.text)
+        if not fits.all():
+            rows, begins = rows[fits], [begin[fits] for begin in begins]
+        kinds = {}
+        fits = np.ones(len(rows), bool)
+        for at in self.scalars:
+            start, end = begins[at] + len(self.segments[at].text), begins[at + 1]
+            kinds[at] = _scalar_kinds(docs.data, start, end)
+            fits &= kinds[at] != ABSENT
+        values = {path: _value(place, begins, kinds) for path, place in self.places.items()}
+        if not fits.all():
+            rows = rows[fits]
+            values = {path: Values(*(x[fits] for x in found)) for path, found in values.items()}
+        return rows, values
+
+    def _begins(self, docs: Documents, rows: Ints) -> tuple[list[Ints], np.ndarray]:
+        """Where each segment would begin, and whether they lie in order inside the text."""
+        starts, ends = docs.starts[rows], docs.ends[rows]
+        quotes = self._quotes(docs, rows)
+        begins = [
+            ends - len(segment.text)
+            if segment.quote < 0
+            else quotes[:, segment.quote] - segment.offset
+            for segment in self.segments
+        ]
+        fits = begins[0] == starts
+        fits &= begins[-1] + len(self.segments[-1].text) == ends
+        for at in self.scalars:  # elsewhere a quote follows a quote
+            fits &= begins[at] + len(self.segments[at].text) < begins[at + 1]
+        # What does not fit may point anywhere: let the loads go to a place that exists.
+        if not fits.all():
+            begins = [np.where(fits, begin, starts) for begin in begins]
+        return begins, fits
+
+    def _quotes(self, docs: Documents, rows: Ints) -> Ints:
+        """Positions of the quotes of texts, a text a row of the matrix."""
+        first = docs.first[rows]
+        cuts = np.flatnonzero(np.diff(first) != self.quotes) + 1
+        if len(cuts) * 8 > len(rows):
+            return docs.quotes[first[:, None] + np.arange(self.quotes)]
+        # Texts of this shape come in runs: their quotes can be taken as they lie.
+        low = first[np.concatenate(([0], cuts))].tolist()
+        high = first[np.concatenate((cuts - 1, [len(rows) - 1]))] + self.quotes
+        runs = [docs.quotes[a:b] for a, b in zip(low, high.tolist(), strict=True)]
+        return np.concatenate(runs).reshape(-1, self.quotes)
+
+
+def _holds(words: np.ndarray, begin: Ints, text: bytes) -> np.ndarray:
+    """Whether `text` stands at each place."""
+    if len(text) > _WIDE:
+        found = _holds(words, begin, text[:_WIDE])
+        at = min(_WIDE, len(text) - _WIDE)
+        return found & _holds(words, begin + at, text[at:])
+    pair = words[begin].view(np.uint64).reshape(-1, 2)
+    want = np.frombuffer(text.ljust(_WIDE, b"\0"), np.uint64)
+    care = np.frombuffer((b"\xff" * len(text)).ljust(_WIDE, b"\0"), np.uint64)
+    if len(text) == _WIDE:
+        return (pair[:, 0] == want[0]) & (pair[:, 1] == want[1])
+    found = (pair[:, 0] & care[0]) == want[0]
+    if care[1]:
+        found &= (pair[:, 1] & care[1]) == want[1]
+    return found
+
+
+def _scalar_kinds(data: np.ndarray, starts: Ints, ends: Ints) -> np.ndarray:
+    """Kinds of slices that hold no string; ABSENT if it is no scalar and no array of scalars."""
+    texts = cut(data, starts, ends)
+    kinds = np.zeros(len(texts), np.uint8)
+    number = mask(pc.match_substring_regex(texts, _NUMBER))
+    if number.all():
+        number = finite(texts)
+    else:
+        number[number] = finite(texts.filter(pa.array(number)))
+        for word, kind in _WORDS.items():
+            kinds[mask(pc.equal(texts, pa.scalar(word, pa.binary())))] = kind
+        kinds[mask(pc.match_substring_regex(texts, _FLAT))] = ARRAY
+    kinds[number] = NUMBER
+    return kinds
+
+
+def _value(place: _Place, begins: list[Ints], kinds: dict[int, np.ndarray]) -> Values:
+    start = begins[place.first] + place.first_offset
+    end = begins[place.last] + place.last_offset
+    if place.kind == SCALAR:
+        return Values(kinds[place.first], start, end)
+    kind = {STRING: TEXT, OPEN_OBJECT: OBJECT, OPEN_ARRAY: ARRAY}[place.kind]
+    return Values(np.full(len(start), kind, np.uint8), start, end)
+
+
+def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
+    """Take the shape of one text.
+
+    Args:
+        tokens: Of some texts.
+        row: Index in `tokens.rows` of a text without a fault.
+        paths: Whose values the shape shall find; those that the text lacks are absent from it.
+
+    Returns:
+        The shape; None if no quote stands between two scalars (in nested arrays of numbers), or if
+        the text has no string or more than `LONGEST` bytes outside of values.
+    """
+    count = int(tokens.count[row])
+    first = int(tokens.count[:row].sum())
+    at = np.arange(first, first + count)
+    docs, doc = tokens.docs, int(tokens.rows[row])
+    begin, end = int(docs.starts[doc]), int(docs.ends[doc])
+    data = docs.data[begin:end].tobytes()
+    quotes = docs.quotes[docs.first[doc] :][: docs.count[doc]] - begin
+    spans = zip((tokens.start[at] - begin).tolist(), (tokens.end[at] - begin).tolist(), strict=True)
+    kinds, folded = _folded(tokens.kind[at].tolist(), list(spans))
+    free = [i for i, kind in enumerate(kinds) if kind in (STRING, SCALAR)]
+    edges = [0, *(x for i in free for x in folded[i]), len(data)]
+    if not len(quotes) or sum(edges[1::2]) - sum(edges[0::2]) > LONGEST:
+        return None
+    segments = []
+    for low, high in zip(edges[0::2], edges[1::2], strict=True):
+        quote = int(np.searchsorted(quotes, low))
+        has = quote < len(quotes) and quotes[quote] < high
+        if not has and high != len(data):
+            return None
+        offset = int(quotes[quote]) - low if has else 0
+        segments.append(_Segment(data[low:high], quote if has else -1, offset))
+    names = key_names(tokens, at[tokens.kind[at] == KEY]).to_pylist()
+    found = _places(kinds, folded, names, edges)
+    scalars = tuple(n for n, i in enumerate(free) if kinds[i] == SCALAR)
+    places = {path: found[path] for path in paths if path in found}
+    return Shape(tuple(segments), len(quotes), places, scalars)
+
+
+def _folded(
+    kinds: list[int], spans: list[tuple[int, int]]
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Take arrays of nothing but numbers and words for one scalar."""
+    out: list[tuple[int, tuple[int, int]]] = []
+    opened = -1  # where the array began that so far has nothing but scalars
+    for kind, span in zip(kinds, spans, strict=True):
+        out.append((kind, span))
+        if kind == OPEN_ARRAY:
+            opened = len(out) - 1
+        elif kind == CLOSE_ARRAY and opened > 0:  # a text that is an array stays one
+            out[opened:] = [(SCALAR, (out[opened][1][0], span[1]))]
+            opened = -1
+        elif kind not in (SCALAR, ARRAY_COMMA):
+            opened = -1
+    return [kind for kind, _ in out], [span for _, span in out]
+
+
+def _places(
+    kinds: list[int], spans: list[tuple[int, int]], names: list[str], edges: list[int]
+) -> dict[Path, _Place]:
+    """Paths of all values that stand in no array."""
+    lows = np.array(edges[0::2])
+
+    def segment(byte: int) -> int:
+        return int(np.searchsorted(lows, byte, "right")) - 1
+
+    places: dict[Path, _Place] = {}
+    stack: list[tuple[Path | None, int]] = []  # open brackets: path, first byte
+    inner: list[Path | None] = []  # path of the keys in them; None inside of arrays
+    path: Path | None = ()
+    keys = iter(names)
+    for kind, (start, end) in zip(kinds, spans, strict=True):
+        if kind == KEY:
+            parent = inner[-1]
+            name = next(keys)
+            path = None if parent is None else (*parent, name)
+        elif kind in (OPEN_OBJECT, OPEN_ARRAY):
+            stack.append((path, start))
+            inner.append(path if kind == OPEN_OBJECT else None)
+            path = None
+        elif kind in (CLOSE_OBJECT, CLOSE_ARRAY):
+            path, begin = stack.pop()
+            inner.pop()
+            if path is not None:
+                first, last = segment(begin), segment(end - 1)
+                opened = OPEN_OBJECT if kind == CLOSE_OBJECT else OPEN_ARRAY
+                offsets = begin - edges[2 * first], end - edges[2 * last]
+                places[path] = _Place(opened, first, offsets[0], last, offsets[1])
+            if inner and inner[-1] is None:
+                path = None
+        elif kind in (STRING, SCALAR) and path is not None:
+            last = segment(end)  # a free value lies between two segments
+            width = edges[2 * last - 1] - edges[2 * last - 2]
+            places[path] = _Place(kind, last - 1, width, last, 0)
+    return places

@@ -1,0 +1,90 @@
+"""Rows that fit the contract, put together from columns read one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.contract import Column, Contract
+from schemas.names import POSITION_FIELDS, TIMESTAMP
+from transforms.sources.blocks import Block, LongRecord
+
+
+@dataclass
+class Failures:
+    """The first thing wrong with each row of a block.
+
+    Attributes:
+        rows: How many rows there are.
+        first: By row number, (rule, reason).
+    """
+
+    rows: int
+    first: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, bad: NDArray[np.bool_] | None, rule: str, reason: str) -> None:
+        """Note that these rows (bool) break a rule, unless something was wrong with them before."""
+        if bad is not None:
+            for i in np.flatnonzero(bad).tolist():
+                self.first.setdefault(i, (rule, reason))
+
+    def good(self) -> NDArray[np.int64]:
+        """Return the numbers of the other rows, ascending."""
+        mask = np.ones(self.rows, np.bool_)
+        mask[list(self.first)] = False
+        return np.flatnonzero(mask)
+
+    def bad(self) -> NDArray[np.int64]:
+        """Return the numbers of the rows that break a rule, ascending."""
+        return np.array(sorted(self.first), np.int64)
+
+
+def nested(column: Column) -> bool:
+    """Return whether a column's values have parts."""
+    return column.logical in ("object", "array")
+
+
+def position_columns(
+    block: Block | LongRecord,
+    positions: NDArray[np.int64],
+    sequences: NDArray[np.int32] | None = None,
+) -> list[pa.Array]:
+    """Return the columns of `names.POSITION_FIELDS` for rows of a block; no watermark."""
+    n = len(positions)
+    return [
+        pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([block.source])),
+        pa.array(positions, pa.int64()),
+        pa.array(np.zeros(n, np.int32) if sequences is None else sequences, pa.int32()),
+        pa.array(np.full(n, block.arrived_us, np.int64)).cast(TIMESTAMP),
+        pa.nulls(n, TIMESTAMP),
+    ]
+
+
+def rows_of(
+    contract: Contract,
+    columns: Mapping[str, pa.Array],
+    failures: Failures,
+    places: list[pa.Array],
+) -> pa.RecordBatch:
+    """Return the rows that break no rule: columns that are read, path columns, position columns.
+
+    Args:
+        contract: Says which columns, and in which order.
+        columns: By name (path columns by path), the values of all rows; null for those left out.
+        failures: Which rows to leave out.
+        places: `position_columns` of all rows.
+    """
+    wanted = {c.name: c for c in contract.columns if c.read}
+    wanted |= {c.path: c for c in contract.path_columns()}
+    arrays = [
+        columns[name] if name in columns else pa.nulls(failures.rows, column.type)
+        for name, column in wanted.items()
+    ]
+    fields = [pa.field(name, column.type) for name, column in wanted.items()]
+    schema = pa.schema([*fields, *POSITION_FIELDS])
+    batch = pa.record_batch([*arrays, *places], schema=schema)
+    return batch if not failures.first else batch.take(pa.array(failures.good()))
