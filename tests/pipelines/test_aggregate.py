@@ -40,11 +40,11 @@ MEASURES = (
     measure("first", "first", "s"),
     measure("high", "max", "i"),
 )
-MONTH = 30 * 86_400_000_000
+SPAN = 100 * 86_400_000_000
 WINDOWS = [
-    Window(type="fixed", size_us=MONTH // 4, offset_us=5),
-    Window(type="sliding", size_us=MONTH, period_us=MONTH // 4),
-    Window(type="sliding", size_us=MONTH + 7, period_us=MONTH // 3, allowed_lateness_us=3),
+    Window(type="fixed", size_us=SPAN // 4, offset_us=5),
+    Window(type="sliding", size_us=SPAN, period_us=SPAN // 4),
+    Window(type="sliding", size_us=SPAN + 7, period_us=SPAN // 3, allowed_lateness_us=3),
     Window(type="global"),
 ]
 
@@ -52,12 +52,12 @@ WINDOWS = [
 def _rows(count: int) -> list[Row]:
     return [
         {
-            "t": (k * 7919 % 1009) * MONTH // 97 - 3 * MONTH,
+            "t": (k * 7919 % 1009) * SPAN // 97 - 3 * SPAN,
             "g": ("a", "b", None)[k % 3],
             "x": k / 7,
             "i": k * k % 101,
             "s": f"u{k % 11}",
-            WATERMARK: None if k % 5 else k * MONTH // 50,
+            WATERMARK: None if k % 5 else k * SPAN // 50,
         }
         for k in range(count)
     ]

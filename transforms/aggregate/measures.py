@@ -143,10 +143,8 @@ class Sum(Kind):
         none = parts["n"].to_numpy() == 0
         kind = self.measure.type
         if pa.types.is_floating(kind):
-            total, exponent = sums.as_doubles(parts["digits"])
-            with np.errstate(over="ignore", invalid="ignore"):
-                total = np.ldexp(total, exponent) + parts["special"].to_numpy()
-            return pa.array(total, mask=none)
+            total = sums.as_doubles(parts["digits"])
+            return pa.array(total + parts["special"].to_numpy(), mask=none)
         width = kind.bit_width // 32
         words, fits = sums.as_words(parts["digits"], width)
         if pa.types.is_integer(kind):
@@ -170,13 +168,11 @@ class Average(Sum):
     @override
     def finish(self, parts: Columns) -> pa.Array:
         n = parts["n"].to_numpy()
-        total, exponent = sums.as_doubles(parts["digits"])
+        mean = sums.as_doubles(parts["digits"], np.maximum(n, 1))
         kind = self.measure.argument_type
         if kind is not None and pa.types.is_decimal(kind):
-            total = total / 10.0**kind.scale
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.ldexp(total / np.maximum(n, 1), exponent) + parts["special"].to_numpy()
-        return pa.array(mean, mask=n == 0).cast(self.measure.type)
+            mean = mean / 10.0**kind.scale
+        return pa.array(mean + parts["special"].to_numpy(), mask=n == 0)
 
 
 class Deviation(Kind):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -30,8 +29,8 @@ ONES: Final = ZERO // BITS
 _DIGIT: Final = np.dtype([("place", np.int64), ("digit", np.int64)])
 _PLACES: Final = 128
 _MASK: Final = (1 << BITS) - 1
-_HIGH: Final = 60
-"""Sums with digits from this place on may not fit a double until they are complete."""
+_HUGE: Final = 60
+"""Digits from this place on may be no doubles by themselves."""
 
 ROWS: Final = 1 << 20
 """So many digits, each up to 2**32, are added without a rounding in float64."""
@@ -66,15 +65,43 @@ def merge(ids: Indices, count: int, sums: pa.LargeBinaryArray) -> pa.LargeBinary
     return _packed(ids[owners], items["place"], items["digit"], count)
 
 
-def as_doubles(sums: pa.LargeBinaryArray) -> tuple[NDArray[np.float64], int]:
-    """Return m and e such that m * 2**e is each sum, rounded once; e is 0 unless sums are huge."""
+def as_doubles(
+    sums: pa.LargeBinaryArray, divisors: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    """Return each sum as the nearest double, then divided by its divisor.
+
+    A sum beyond doubles is infinite, its quotient only if that is beyond them too.
+    """
     owners, items = unpack(sums, _DIGIT)
-    exponent = BITS if (items["place"] >= _HIGH).any() else 0
-    terms = np.ldexp(items["digit"].astype(np.float64), items["place"] * BITS - ZERO - exponent)
-    cuts = np.searchsorted(owners, np.arange(len(sums) + 1)).tolist()
+    cuts = np.searchsorted(owners, np.arange(len(sums) + 1))
+    begins, ends = cuts[:-1], cuts[1:]
+    counts = ends - begins
+    with np.errstate(over="ignore"):
+        terms = np.ldexp(items["digit"].astype(np.float64), items["place"] * BITS - ZERO)
+    # One addition rounds once: only three terms and more need fsum, which does too.
+    totals: NDArray[np.float64] = np.zeros(len(sums))
+    totals[counts > 0] = terms[begins[counts > 0]]
+    totals[counts == 2] += terms[begins[counts == 2] + 1]
+    many = np.flatnonzero(counts > 2)
+    huge = np.zeros(len(sums), bool)
+    huge[owners[items["place"] >= _HUGE]] = True
     flat = terms.tolist()
-    totals = [math.fsum(flat[a:b]) for a, b in pairwise(cuts)]
-    return np.array(totals, np.float64), exponent
+    for at in many[~huge[many]].tolist():
+        totals[at] = math.fsum(flat[begins[at] : ends[at]])
+    if divisors is not None:
+        totals = totals / divisors
+    for at in np.flatnonzero(huge).tolist():
+        divisor = 1 if divisors is None else int(divisors[at])
+        totals[at] = _quotient(items[begins[at] : ends[at]], divisor)
+    return totals
+
+
+def _quotient(items: NDArray, divisor: int) -> float:
+    total = sum(int(digit) << (int(place) * BITS) for place, digit in items.tolist())
+    try:
+        return total / (divisor << ZERO)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
 
 
 def as_words(sums: pa.LargeBinaryArray, words: int) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:

@@ -40,7 +40,7 @@ from transforms.parallel import ThreadedDoFn
 
 Keyed = tuple[int, pa.RecordBatch]
 
-_BATCH_SPAN: Final = 30 * 86_400_000_000
+_BATCH_SPAN: Final = 100 * 86_400_000_000
 _FLUSH_BYTES: Final = 64 << 20
 _ELEMENT_BYTES: Final = 4 << 20
 
@@ -119,7 +119,7 @@ class Span:
 
     @classmethod
     def of(cls, aggregate: Aggregate, *, streaming: bool) -> Span:
-        """Choose the width: one window in streams, about a month of them in batch."""
+        """Choose the width: one window in streams, about a hundred days of them in batch."""
         windows = Windows.of(aggregate)
         if windows.everything:
             return cls(windows, 0)

@@ -71,6 +71,12 @@ def test_sums_of_special_doubles(values: list[Any], total: Any, *, apart: bool) 
     assert repr(found) == repr(total)
 
 
+def test_a_huge_sum_in_one_group_costs_another_no_digits() -> None:
+    of = aggregate(measure("m", "sum", "x"))
+    rows = [{"t": 1, "g": "huge", "x": 1e300}, {"t": 1, "g": "tiny", "x": 5e-324}]
+    assert compute([batch(rows)], of, 0)["m"].to_pylist() == [1e300, 5e-324]
+
+
 big = st.integers(-(2**63), 2**63 - 1)
 
 
