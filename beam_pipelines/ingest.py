@@ -25,6 +25,7 @@ from transforms.commit.follow import commits_after
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
 from transforms.commit.near import RowsNear
+from transforms.decode.preflight import check_files
 from transforms.deduplicate import Deduplicate, Held
 from transforms.keys import DEFAULT_REFERENCE, make_default_key
 from transforms.land import CommitOnce, Reads, UnbalancedError, WriteFiles
@@ -253,6 +254,7 @@ def ingest(
         plan.folder,
         {} if rebuild or state.sources is None else remembered(state.sources),
     )
+    check_files(plan.contract, plan.source, found.slices)
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
     if plan.contract.classified and plan.secret == DEFAULT_REFERENCE:
         make_default_key(plan.folder)

@@ -107,7 +107,8 @@ def file_source(body: Mapping[str, Any]) -> FileSource:
     """Turn the `files` of a source or lookup into a value."""
     csv = body.get("csv", {})
     source = FileSource(path=body["path"], format=body.get("format") or _format_of(body["path"]))
-    given = {key: body[key] for key in ("rewritten", "compression") if key in body}
+    own = ("rewritten", "compression", "max_record_bytes", "max_expansion")
+    given = {key: body[key] for key in own if key in body}
     if "nulls" in csv:
         given["nulls"] = tuple(csv["nulls"])
     if "delimiter" in csv:

@@ -79,7 +79,7 @@ def _decoder(contract: Contract, source: FileSource) -> Decoder:
         return CsvDecoder(contract, source)
     if source.format in ("parquet", "avro"):
         return ColumnarDecoder(contract)
-    return JsonDecoder(contract)
+    return JsonDecoder(contract, longest=source.max_record_bytes)
 
 
 class Read(NamedTuple):
