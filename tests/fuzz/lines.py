@@ -40,8 +40,8 @@ def lines_of(data: bytes) -> dict[int, bytes]:
     at, out = 0, {}
     for line in data.split(b"\n"):
         record, start = line.removesuffix(b"\r"), at
-        if at == 0:
-            record = record.removeprefix(b"\xef\xbb\xbf")
+        if at == 0 and record.startswith(b"\xef\xbb\xbf"):
+            record, start = record[3:], 3
         if record.strip(b" \t\r"):
             out[start] = record
         at += len(line) + 1
@@ -82,7 +82,9 @@ def check(data: bytes, folder: Path, block_bytes: int) -> tuple[int, int]:
                     dead += protector.seal(batch).to_pylist()
     lines = lines_of(data)
     assert sorted([*kept, *(d["_position"] for d in dead)]) == sorted(lines)
-    records = open_sealed(pa.array([d["record"] for d in dead], pa.binary()), resolve("file:keys", folder))
+    records = open_sealed(
+        pa.array([d["record"] for d in dead], pa.binary()), resolve("file:keys", folder)
+    )
     for d, record in zip(dead, records.to_pylist(), strict=True):
         assert record == lines[d["_position"]]
         assert d["rule"]

@@ -45,6 +45,7 @@ def test_every_line_of_any_bytes_is_kept_or_refused_once(
 
 def test_the_good_lines_are_kept(tmp_path: Path) -> None:
     assert check(b"\n".join(GOOD), tmp_path, 1 << 20) == (len(GOOD), 0)
+    assert check(b"\xef\xbb\xbf" + b"\r\n".join(GOOD), tmp_path, 1) == (len(GOOD), 0)
 
 
 def _mutated(rng: random.Random) -> bytes:

@@ -134,11 +134,15 @@ class Case:
     bad: int
 
 
-def make(folder: Path, form: str, lines: list[str], canaries: Canaries, good: int, sink: str = "") -> Case:
+def make(
+    folder: Path, form: str, lines: list[str], canaries: Canaries, good: int, sink: str = ""
+) -> Case:
     (folder / "data").mkdir(parents=True)
     contract = CONTRACT + (NESTED if form == "json" else "")
     (folder / "contract.odcs.yaml").write_text(contract)
-    (folder / "pipeline.yaml").write_text(PIPELINE.replace("FORMAT", form).replace("{SINK}", f"{{{sink}}}"))
+    (folder / "pipeline.yaml").write_text(
+        PIPELINE.replace("FORMAT", form).replace("{SINK}", f"{{{sink}}}")
+    )
     text = "".join(line + "\n" for line in lines)
     (folder / "data" / f"people.{form}").write_text(text, encoding="utf-8")
     canaries.put_into(text)
@@ -187,7 +191,10 @@ def json_case(folder: Path) -> Case:
 
 def _nested(c: Canaries) -> dict[str, Any]:
     return {
-        "contact": {"email": c("email", "a struct"), "inner": {"phone": c("phone", "a nested struct")}},
+        "contact": {
+            "email": c("email", "a struct"),
+            "inner": {"phone": c("phone", "a nested struct")},
+        },
         "phones": [c("phone", "a list"), c("phone", "a list")],
         "extra": {
             "email": c("email", "an open object"),
@@ -205,11 +212,17 @@ def csv_case(folder: Path) -> Case:
     rows = [c.row(i, "a good CSV row") for i in range(10)]
     good = [",".join(map(str, row.values())) for row in rows]
     bad = [
-        ",".join(map(str, c.row(1, "a long CSV row").values())) + "," + c("email", "too many fields"),
+        ",".join(map(str, c.row(1, "a long CSV row").values()))
+        + ","
+        + c("email", "too many fields"),
         ",".join(list(map(str, c.row(2, "a short CSV row").values()))[:6]),
-        ",".join(map(str, c.row(3, "a CSV row of wrong type", n=c("national", "a CSV number")).values())),
+        ",".join(
+            map(str, c.row(3, "a CSV row of wrong type", n=c("national", "a CSV number")).values())
+        ),
         ",".join(map(str, c.row(4, "a broken CSV rule", n=-4).values())),
-        ",".join(map(str, c.row(5, "a quote in a CSV field", birth=f'{c("name", "x")}"y').values())),
+        ",".join(
+            map(str, c.row(5, "a quote in a CSV field", birth=f'{c("name", "x")}"y').values())
+        ),
     ]
     return make(folder, "csv", [",".join(rows[0]), *good, *bad], c, len(good))
 
@@ -279,7 +292,9 @@ def test_a_killed_run_leaves_no_canary(tmp_path: Path) -> None:
     case = json_case(tmp_path / "json")
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["tests.faults.command"])
-    process = forks.Process(target=command.run, args=(case.folder,), kwargs={"die": "before intent"})
+    process = forks.Process(
+        target=command.run, args=(case.folder,), kwargs={"die": "before intent"}
+    )
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
