@@ -287,6 +287,8 @@ def ingest(
         done = committer.commit([], {}, sources=None, recompute=recompute)
         added = done.added if done else {}
     result.rows = rows
+    if found.slices and not rows["read"]:
+        result.warnings.append("the files that were read hold no records")
     if not added:
         result.warnings.append("nothing new: every table is as it was")
     result.tables = {

@@ -174,6 +174,7 @@ class _Commit(beam.DoFn):
         self.commit = commit
 
     @override
+    @no_annotations  # Beam takes the hint of `*panes` for a tuple, which no pane at all is not
     def process(
         self,
         names: list[str],
