@@ -57,7 +57,7 @@ def test_files_that_share_hours_give_the_tables_of_one_run_over_both(
 ) -> None:
     first = sales(0, 150, copies=10, broken=4)
     # Sales 100 to 149 come again, word for word, among those of the second file.
-    again = b"".join(x for x in first.splitlines(True) if b'"s001' in x and b"s00100" <= x[13:19])
+    again = b"".join(x for x in first.splitlines(True) if b'"s001' in x)
     files = {"a.jsonl": first, "b.jsonl": sales(150, 150, copies=5, broken=2) + again}
     for name, content in files.items():
         (folder / "data" / name).write_bytes(content)
@@ -68,7 +68,9 @@ def test_files_that_share_hours_give_the_tables_of_one_run_over_both(
     new = len(want["rows"]) - len(second["rows"])
     assert result["tables"][PROCESSED] == {"rows": len(want["rows"]), "added": new}
     assert result["warehouse"][FACT] == {"rows": len(want["rows"]), "added": new}
-    assert result["rows"]["duplicate"] == want["counts"]["duplicate"] - second["counts"]["duplicate"]
+    assert (
+        result["rows"]["duplicate"] == want["counts"]["duplicate"] - second["counts"]["duplicate"]
+    )
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])

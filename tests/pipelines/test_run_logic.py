@@ -158,9 +158,7 @@ def test_a_required_column_that_the_contract_drops_is_null_in_new_rows(
     folder: Path, out: Out, run: Run
 ) -> None:
     line = "      - {name: pieces, logicalType: integer, required: true}\n"
-    _change(
-        folder, "      - {name: pieces, logicalType: integer}\n", line, "contract.odcs.yaml"
-    )
+    _change(folder, "      - {name: pieces, logicalType: integer}\n", line, "contract.odcs.yaml")
     _change(folder, ', most: "max(pieces)"', "")
     run()
     _change(folder, line, "", "contract.odcs.yaml")
@@ -194,3 +192,19 @@ def test_a_changed_type_is_refused_before_anything_is_written(
     assert len(out.done()) == 1
     assert {n: out.rows(n) for n in (PROCESSED, HOURLY)} == tables
     assert out.lake(PROCESSED).schema.names == columns
+
+
+def test_a_rebuild_without_a_file_that_landed_names_it(folder: Path, out: Out, run: Run) -> None:
+    (folder / "data" / "b.jsonl").write_bytes(sales(100, 30))
+    run("--sinks", "lake")
+    (folder / "data" / "b.jsonl").unlink()
+    result = run("--rebuild")
+    assert any("b.jsonl" in w and "not in the rebuilt" in w for w in result["warnings"])
+    assert not any("a.jsonl" in w for w in result["warnings"])
+    assert_tables(out, expected({"a": CONTENT}))
+
+
+def test_a_key_that_is_gone_is_said(folder: Path, run: Run) -> None:
+    assert run("--sinks", "lake")["warnings"] == []
+    (folder / ".penstock-key").unlink()
+    assert any(".penstock-key" in w for w in run("--sinks", "lake")["warnings"])

@@ -45,7 +45,9 @@ def _kept(*stretches: Stretch) -> dict[tuple[str, int], dict[str, Any]]:
 
 def _assert_holds(warehouse: Warehouse, *stretches: Stretch) -> None:
     kept = _kept(*stretches)
-    rows = _ask(warehouse, f"SELECT _source, _position, id, epoch_us(at), amount FROM {PROCESSED}")
+    rows = _ask(
+        warehouse, f'SELECT _source, _position, id, epoch_us("at"), amount FROM {PROCESSED}'
+    )
     assert len(rows) == len(kept)
     assert {r[:2]: r[2:] for r in rows} == {
         place: (r["id"], r["at"], r["amount"]) for place, r in kept.items()
@@ -53,7 +55,7 @@ def _assert_holds(warehouse: Warehouse, *stretches: Stretch) -> None:
     latest: dict[int, int] = {}
     for r in kept.values():
         latest[r["id"]] = max(r["at"], latest.get(r["id"], 0))
-    facts = _ask(warehouse, f"SELECT id, epoch_us(at) FROM {FACT}")
+    facts = _ask(warehouse, f'SELECT id, epoch_us("at") FROM {FACT}')
     assert sorted(facts) == sorted(latest.items())
     hours: dict[int, list[int]] = {}
     for r in kept.values():
@@ -173,5 +175,3 @@ def test_a_table_that_held_smaller_numbers_takes_greater_ones(
     world.commit(("a", 0, 60))
     warehouse.load(commits_after(world.lake, 0))
     _assert_holds(warehouse, ("a", 0, 60))
-
-
