@@ -194,17 +194,13 @@ def test_a_changed_type_is_refused_before_anything_is_written(
     assert out.lake(PROCESSED).schema.names == columns
 
 
-def test_a_rebuild_without_a_file_that_landed_names_it(folder: Path, out: Out, run: Run) -> None:
+def test_a_file_or_key_that_is_gone_at_a_rebuild_is_named(folder: Path, out: Out, run: Run) -> None:
     (folder / "data" / "b.jsonl").write_bytes(sales(100, 30))
-    run("--sinks", "lake")
+    assert run("--sinks", "lake")["warnings"] == []
     (folder / "data" / "b.jsonl").unlink()
+    (folder / ".penstock-key").unlink()
     result = run("--rebuild")
     assert any("b.jsonl" in w and "not in the rebuilt" in w for w in result["warnings"])
     assert not any("a.jsonl" in w for w in result["warnings"])
+    assert any(".penstock-key" in w for w in result["warnings"])
     assert_tables(out, expected({"a": CONTENT}))
-
-
-def test_a_key_that_is_gone_is_said(folder: Path, run: Run) -> None:
-    assert run("--sinks", "lake")["warnings"] == []
-    (folder / ".penstock-key").unlink()
-    assert any(".penstock-key" in w for w in run("--sinks", "lake")["warnings"])
