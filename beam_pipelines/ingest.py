@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +15,8 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
-from schemas.errors import UsageError
-from schemas.names import ARRIVED, EVENT_TIME, Destiny
-from schemas.plan import Plan, Step
+from schemas.names import Destiny
+from schemas.plan import Plan
 from schemas.plan_json import to_json
 from transforms.admit import Admit, Read
 from transforms.aggregate.windowed import AggregateWindows
@@ -31,12 +29,18 @@ from transforms.decode.preflight import check_files
 from transforms.deduplicate import Deduplicate, Held
 from transforms.keys import DEFAULT_REFERENCE, make_default_key
 from transforms.land import CommitOnce, Reads, UnbalancedError, WriteFiles
-from transforms.middle import Refine, RowSteps
+from transforms.middle import Refine, RowSteps, around_deduplicate
 from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
 from transforms.sources.files import Discovery, Slice, discover
 from transforms.sources.identity import remember, remembered
+from transforms.sources.memory import base_of
 from transforms.spill import Spill, open_spill
+
+_NEW_KEY = (
+    "the key of this pipeline was gone and a new one was made: pseudonyms and sealed records of "
+    "earlier runs are of the old key; restore .penstock-key if you can"
+)
 
 
 class Outputs(NamedTuple):
@@ -69,7 +73,7 @@ class Engine:
 
 def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | None) -> Outputs:
     """Wire the middle: admit with row steps, deduplicate, the aggregates. Tests call this."""
-    before, dedupe, after = _around_deduplicate(plan)
+    before, dedupe, after = around_deduplicate(plan)
     admitted = slices | Admit(plan, before, engine.threads, engine.progress)
     rows, removed, refused = admitted.rows, [admitted.removed], [admitted.refused]
     if dedupe is not None:
@@ -263,11 +267,12 @@ def ingest(
     )
     check_files(plan.contract, plan.source, found.slices)
     result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
-    local_key = plan.contract.classified and plan.secret == DEFAULT_REFERENCE
-    if local_key and make_default_key(plan.folder) and state.seq:
+    own_key = plan.contract.classified and plan.secret == DEFAULT_REFERENCE
+    if own_key and make_default_key(plan.folder) and state.seq:
+        result.warnings.append(_NEW_KEY)
+    if rebuild and (gone := _gone(state.sources, found)):
         result.warnings.append(
-            "the key of this pipeline was gone and a new one was made: pseudonyms and sealed "
-            "records of earlier runs are of the old key; restore .penstock-key if you can"
+            f"landed before, not in the source now, so not in the rebuilt tables: {', '.join(gone)}"
         )
     RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
@@ -334,29 +339,11 @@ def _run(
         spill.remove()
 
 
-def _around_deduplicate(
-    plan: Plan,
-) -> tuple[tuple[Step, ...], Step | None, tuple[Step, ...]]:
-    """Return the row steps before the dedupe, the dedupe, and those after it.
-
-    A row is a duplicate of a *kept* row. So row steps that the file names after the dedupe come
-    before it too, as far as its columns go: they look at one row at a time, and a run over two
-    files then gives what a run over each of them gives (to the second run a row that the first one
-    filtered is not there).
-    """
-    at = [i for i, step in enumerate(plan.steps) if step.kind == "deduplicate"]
-    if len(at) > 1:
-        msg = (
-            f"a pipeline must have at most one deduplicate step; got {len(at)}; "
-            "name all columns in one `by`"
-        )
-        raise UsageError(msg)
-    if not at:
-        return plan.steps, None, ()
-    dedupe, later = plan.steps[at[0]], plan.steps[at[0] + 1 :]
-    needs = {*dedupe.parameters["by"], plan.contract.event_time_column} - {EVENT_TIME, ARRIVED}
-    early = tuple(takewhile(lambda step: needs <= set(step.output.names), later))
-    return (*plan.steps[: at[0]], *early), dedupe, later[len(early) :]
+def _gone(known: pa.Table | None, found: Discovery) -> list[str]:
+    """Name sources that landed and that a run over the whole source does not read."""
+    here = {one.source for one in found.slices}
+    landed = [] if known is None else known["source"].to_pylist()
+    return sorted({base_of(name) for name in landed} - here)
 
 
 def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:

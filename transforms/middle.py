@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -11,6 +12,8 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
+from schemas.errors import UsageError
+from schemas.names import ARRIVED, EVENT_TIME
 from schemas.plan import Plan, Step
 from transforms.derive import DeriveKernel
 from transforms.enrich import EnrichKernel
@@ -129,3 +132,31 @@ def step_kernel(plan: Plan, step: Step) -> Kernel:
         case _:
             declared = step.output if step.parameters.get("columns") else None
             return PythonKernel(step.id, step.parameters["call"], plan.folder, declared)
+
+
+def around_deduplicate(
+    plan: Plan,
+) -> tuple[tuple[Step, ...], Step | None, tuple[Step, ...]]:
+    """Return the row steps before the dedupe (all if there is none), the dedupe, those after it.
+
+    A row is a duplicate of a *kept* row. So row steps that the file names after the dedupe come
+    before it too, as far as its columns go: they look at one row at a time, and a run over two
+    files then gives what a run over each of them gives (to the second run a row that the first one
+    filtered is not there).
+
+    Raises:
+        UsageError: There is more than one dedupe.
+    """
+    at = [i for i, step in enumerate(plan.steps) if step.kind == "deduplicate"]
+    if len(at) > 1:
+        msg = (
+            f"a pipeline must have at most one deduplicate step; got {len(at)}; "
+            "name all columns in one `by`"
+        )
+        raise UsageError(msg)
+    if not at:
+        return plan.steps, None, ()
+    dedupe, later = plan.steps[at[0]], plan.steps[at[0] + 1 :]
+    needs = {*dedupe.parameters["by"], plan.contract.event_time_column} - {EVENT_TIME, ARRIVED}
+    early = tuple(takewhile(lambda step: needs <= set(step.output.names), later))
+    return (*plan.steps[: at[0]], *early), dedupe, later[len(early) :]

@@ -36,7 +36,11 @@ schema:
     customProperties:
       - {property: "penstock:eventTime", value: sold_at}
     properties:
-      - {name: sale_id, logicalType: string, required: true, primaryKey: true, primaryKeyPosition: 1}
+      - name: sale_id
+        logicalType: string
+        required: true
+        primaryKey: true
+        primaryKeyPosition: 1
       - {name: sold_at, logicalType: timestamp, required: true}
       - {name: country, logicalType: string, required: true}
       - {name: pieces, logicalType: integer}

@@ -109,18 +109,11 @@ def test_the_same_run_again_changes_nothing_and_says_so(folder: Path, out: Out, 
     assert any("unchanged" in w and "a.jsonl" in w for w in again["warnings"])
     assert any("nothing new" in w for w in again["warnings"])
     assert out.rows(HOURLY) == rows
-
-
-def test_a_touched_file_with_the_same_bytes_is_not_read_again(
-    folder: Path, out: Out, run: Run
-) -> None:
-    file = folder / "data" / "a.jsonl"
-    file.write_bytes(sales(0, 40))
-    run()
-    os.utime(file, (1, 1))
-    again = run()
-    assert again["rows"]["read"] == 0
-    assert set(_added(again).values()) == {0}
+    # So does a file that was touched, its bytes the same.
+    os.utime(folder / "data" / "a.jsonl", (1, 1))
+    touched = run()
+    assert touched["rows"]["read"] == 0
+    assert set(_added(touched).values()) == {0}
     assert len(out.done()) == 1
 
 

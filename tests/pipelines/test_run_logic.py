@@ -192,3 +192,15 @@ def test_a_changed_type_is_refused_before_anything_is_written(
     assert len(out.done()) == 1
     assert {n: out.rows(n) for n in (PROCESSED, HOURLY)} == tables
     assert out.lake(PROCESSED).schema.names == columns
+
+
+def test_a_file_or_key_that_is_gone_at_a_rebuild_is_named(folder: Path, out: Out, run: Run) -> None:
+    (folder / "data" / "b.jsonl").write_bytes(sales(100, 30))
+    assert run("--sinks", "lake")["warnings"] == []
+    (folder / "data" / "b.jsonl").unlink()
+    (folder / ".penstock-key").unlink()
+    result = run("--rebuild")
+    assert any("b.jsonl" in w and "not in the rebuilt" in w for w in result["warnings"])
+    assert not any("a.jsonl" in w for w in result["warnings"])
+    assert any(".penstock-key" in w for w in result["warnings"])
+    assert_tables(out, expected({"a": CONTENT}))

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
 from pyiceberg.table import Table, Transaction
 from pyiceberg.transforms import IdentityTransform, Transform, parse_transform
 from pyiceberg.types import (
@@ -38,6 +43,20 @@ class _Change:
     path: tuple[str, ...]
     new: IcebergType | None = None
     wider: IcebergType | None = None
+
+
+def refuse_breaks(catalog: Catalog, wanted: plans.Table) -> None:
+    """Check that a table can be made to fit; nothing is changed.
+
+    Raises:
+        UsageError: See `Lake.prepare`.
+    """
+    try:
+        have = catalog.load_table(wanted.name).schema()
+    except (NoSuchTableError, NoSuchNamespaceError):
+        return
+    want = iceberg_schema(wanted.schema).as_struct()
+    list(_differences(wanted.name, have.as_struct(), want, ()))
 
 
 def create_or_fit(catalog: Catalog, wanted: plans.Table) -> None:

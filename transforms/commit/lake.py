@@ -104,6 +104,8 @@ class Lake:
         Raises:
             UsageError: A column's type changed in a way that files already written break.
         """
+        for table in plan.tables.values():  # All of them before any is changed.
+            evolve.refuse_breaks(self.catalog, table)
         tables = lake_tables(plan)
         for space in dict.fromkeys(name.split(".")[0] for name in tables):
             self.catalog.create_namespace_if_not_exists(space)
@@ -191,7 +193,11 @@ def local_catalog(root: Path) -> Catalog:
     if {"?", "#"} & set(str(root)):
         msg = f"the output folder's name must be free of ? and #; got {root}; choose another --out"
         raise UsageError(msg)
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"the lake's folder must be one we can make; got {error}; choose another --out"
+        raise UsageError(msg) from None
     return SqliteCatalog("lake", root / "catalog.db", f"file://{root}")
 
 

@@ -167,8 +167,7 @@ class Warehouse:
             yield f"ADD COLUMN {quote(name)} {wanted[name].sql}"
 
     def _seq(self, c: duckdb.DuckDBPyConnection) -> int:
-        row = c.execute(f"SELECT max(seq) FROM {quoted_table(self._progress)}").fetchone()  # noqa: S608
-        return int(row[0] or 0) if row else 0
+        return _number(c, f"SELECT max(seq) FROM {quoted_table(self._progress)}")  # noqa: S608
 
     def _counts(self, c: duckdb.DuckDBPyConnection) -> dict[str, int]:
         return {t.name: _count(c, t.name) for t in self.tables}
@@ -259,8 +258,13 @@ def _is_number(sql: str) -> bool:
 
 
 def _count(c: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = c.execute(f"SELECT count(*) FROM {quoted_table(table)}").fetchone()  # noqa: S608
-    return int(row[0]) if row else 0
+    return _number(c, f"SELECT count(*) FROM {quoted_table(table)}")  # noqa: S608
+
+
+def _number(c: duckdb.DuckDBPyConnection, query: str) -> int:
+    # Not `fetchone`: a result that is not fetched to its end blocks `register`.
+    ((value,),) = c.execute(query).fetchall()
+    return int(value or 0)
 
 
 def _names(table: WarehouseTable) -> str:

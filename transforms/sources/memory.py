@@ -26,7 +26,7 @@ class Memory:
         self._by_file: dict[str, list[Remembered]] = {}
         self._hashes: dict[tuple[str, int], str] = {}
         for name in sorted(remembered, key=generation):
-            self._latest[_base(name)] = remembered[name]
+            self._latest[base_of(name)] = remembered[name]
         for base, found in self._latest.items():
             self._by_file.setdefault(base.partition("!")[0], []).append(found)
 
@@ -70,8 +70,9 @@ def generation(source: str) -> int:
 
 def next_generation(source: str) -> str:
     """Return the name of a source that was rewritten."""
-    return f"{_base(source)}@{generation(source) + 1}"
+    return f"{base_of(source)}@{generation(source) + 1}"
 
 
-def _base(source: str) -> str:
+def base_of(source: str) -> str:
+    """Return the name of a source without its generation."""
     return source if generation(source) == 1 else source.rpartition("@")[0]
