@@ -1,4 +1,4 @@
-"""Any bytes as a JSON lines file: what must hold of every line, told without the code under test."""
+"""Any bytes as a JSON lines file: what must hold of every line."""
 
 from __future__ import annotations
 

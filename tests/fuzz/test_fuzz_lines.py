@@ -20,7 +20,8 @@ GOOD = [
     b'{"id":"b","extra":null}',
 ]
 PIECES = [
-    b"\n", b"\r\n", b"\r", b"\0", b" ", b"\t", b"\xef\xbb\xbf", b"\xff", b"\xed\xa0\x80", b"\\ud800",
+    b"\n", b"\r\n", b"\r", b"\0", b" ", b"\t", b"\xef\xbb\xbf", b"\xff", b"\xed\xa0\x80",
+    b"\\ud800",
     b'"', b"\\", b"{", b"}", b"[", b"]", b":", b",", b"NaN", b"1e400", b"9" * 400, b"-0", b"null",
     b'"id"', b'"n":-1', b'"n":1.5', b'"p":{"mail":1}', b'"id":1,"id":2', b"[" * 300, b'{"a":' * 250,
 ]  # fmt: skip

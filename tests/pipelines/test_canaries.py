@@ -44,9 +44,11 @@ schema:
       - {name: id, logicalType: string, required: true, primaryKey: true}
       - {name: at, logicalType: timestamp, required: true}
       - {name: n, logicalType: integer, logicalTypeOptions: {minimum: 0}}
-      - {name: born, logicalType: date, classification: restricted, transformLogic: "CAST(birth AS DATE)"}
+      - {name: born, logicalType: date, classification: restricted,
+         transformLogic: "CAST(birth AS DATE)"}
       - {name: birth, logicalType: string, classification: restricted}
-      - {name: name, logicalType: string, classification: restricted, logicalTypeOptions: {maxLength: 60}}
+      - {name: name, logicalType: string, classification: restricted,
+         logicalTypeOptions: {maxLength: 60}}
       - name: ip
         logicalType: string
         classification: restricted
@@ -70,7 +72,8 @@ NESTED = """\
         logicalType: object
         properties:
           - {name: email, logicalType: string, classification: restricted}
-          - {name: inner, logicalType: object, properties: [{name: phone, logicalType: string, classification: restricted}]}
+          - {name: inner, logicalType: object, properties: [{name: phone, logicalType: string,
+             classification: restricted}]}
       - {name: phones, logicalType: array, items: {logicalType: string, classification: restricted}}
       - name: extra
         logicalType: object
@@ -81,7 +84,8 @@ NESTED = """\
             logicalType: object
             properties:
               - {name: national, logicalType: string, classification: restricted}
-              - {name: papers, logicalType: object, properties: [{name: card, logicalType: string, classification: restricted}]}
+              - {name: papers, logicalType: object, properties: [{name: card,
+                 logicalType: string, classification: restricted}]}
 """
 PIPELINE = """
 name: people
@@ -91,7 +95,8 @@ steps:
   - deduplicate: {by: [id], horizon: 1d}
   - derive: {tiny: "CAST(n AS TINYINT)"}
 aggregates:
-  - {name: daily, windowing: {type: fixed, size: 1d}, group_by: [name], measures: {rows: count(*), first: first(card)}}
+  - {name: daily, windowing: {type: fixed, size: 1d}, group_by: [name],
+     measures: {rows: count(*), first: first(card)}}
 sinks: {lake: {SINK}, warehouse: {}}
 """
 
