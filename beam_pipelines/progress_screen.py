@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from beam_pipelines.ingest import Result
+from beam_pipelines.batch import Result
 from schemas.names import Destiny
 from transforms.progress import Progress
 from transforms.sources.files import Discovery

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     plan = flags.plan_of(args)
     import_beam()
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
+    from beam_pipelines.batch import ingest  # noqa: PLC0415
     from beam_pipelines.failures import told  # noqa: PLC0415
-    from beam_pipelines.ingest import ingest  # noqa: PLC0415
     from runners.direct import Direct  # noqa: PLC0415
     from transforms.progress import open_progress  # noqa: PLC0415
 
