@@ -110,4 +110,4 @@ def summary(result: Result) -> None:
             table.add_row(name, where, f"{counts['rows']:,}", f"{counts['added']:+,}")
     console.print(table)
     for warning in result.warnings:
-        console.print(f"note: {warning}", highlight=False)
+        console.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)

@@ -50,6 +50,7 @@ class Flow:
         self._unknown: set[str] = set()
         self._taint = {column.path for column in columns if _clear(column)}
         self._deduplicated = False
+        self._by: tuple[str, ...] = ()
 
     def step(self, spec: StepSpec) -> Step:
         """Check one step and go on with its columns; problems are noted."""
@@ -120,6 +121,8 @@ class Flow:
             return "the event time"
         if name in self._contract.primary_key:
             return "the primary key"
+        if name in self._by:
+            return "a column that the pipeline deduplicates by"
         if any(column.name == name and column.open for column in self._contract.columns):
             return "an open object"
         return None
@@ -129,6 +132,7 @@ class Flow:
             must = "a pipeline must deduplicate once; got a second step"
             self._problems.add(at, f"{must}; name all columns in one `by`")
         self._deduplicated = True
+        self._by = tuple(body["by"])
         for i, name in enumerate(body["by"]):
             here = (*at, "by", i)
             kind = self.column(name, here, "a column or a path of an open object")

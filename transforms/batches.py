@@ -44,4 +44,7 @@ beam.coders.registry.register_coder(pa.RecordBatch, BatchCoder)
 def one_batch(table: pa.Table) -> pa.RecordBatch:
     """Return the table as a single record batch (a copy unless it has one chunk already)."""
     batches = table.combine_chunks().to_batches()
+    if len(batches) > 1:
+        msg = f"rows of one batch must have less than 2 GiB in a column; got {len(batches)} batches"
+        raise ValueError(msg)
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)

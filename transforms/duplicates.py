@@ -161,7 +161,8 @@ def _lost(
     if in_lake.any():
         again = _same_place(group, column["place"][order], in_lake)
     lost = ~in_lake & ~again & (np.arange(len(order)) != first)
-    differs = content != content[first]
+    # What the lake's rows hold beside the id was not read: their copies count as plain ones.
+    differs = (content != content[first]) & ~in_lake[first]
     starts = np.flatnonzero(new_group)
     spread = np.maximum.reduceat(time, starts) - np.minimum.reduceat(time, starts)
     kept_anyway = in_lake | again
@@ -170,7 +171,7 @@ def _lost(
         members = np.arange(starts[g], ends[g])
         for m, won in _walk(members, time, kept_anyway, horizon_us):
             lost[m] = won is not None
-            differs[m] = won is not None and content[m] != content[won]
+            differs[m] = won is not None and not in_lake[won] and content[m] != content[won]
     out, conflict = np.empty(len(order), bool), np.empty(len(order), bool)
     out[order], conflict[order] = lost, differs
     return out, conflict

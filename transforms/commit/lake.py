@@ -157,7 +157,10 @@ class Lake:
         rebuilt = [i for i, r in enumerate(rows) if r["op"] == "rebuild"]
         held: dict[str, set[str]] = {}
         for row in rows[rebuilt[-1] if rebuilt else 0 :]:
-            for part, value in json.loads(row["parts"]).items():
+            parts = json.loads(row["parts"])
+            for gone in [p for p in held if p.startswith("aggregate:") and p not in parts]:
+                del held[gone]  # Rows landed that an aggregate taken out never saw.
+            for part, value in parts.items():
                 if part.startswith("aggregate:"):  # A changed aggregate recomputes all windows.
                     held[part] = {value}
                 else:

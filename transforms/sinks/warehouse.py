@@ -283,7 +283,7 @@ def _read_columns(table: WarehouseTable, files: Sequence[str], names: Sequence[s
         f"CAST({quote(n) if n in there else 'NULL'} AS {sql[n]}) AS {quote(n)}" for n in names
     )
     paths = ", ".join("'" + _local(f).replace("'", "''") + "'" for f in files)
-    return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = true)"  # noqa: S608
+    return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"  # noqa: S608
 
 
 def _local(uri: str) -> str:
