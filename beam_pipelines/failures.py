@@ -6,7 +6,9 @@ the message that was meant, without the traceback.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ from schemas.errors import PenstockError
 
 _OURS = re.compile(r"^(?:[\w]+\.)+(\w+): (.*?)(?: \[while running '[^']*'\])?$", re.DOTALL)
 _WHERE = re.compile(r" \[while running '[^']*'\]$")
+_ERRNO = re.compile(r"\[[Ee]rrno (\d+)\]")
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _START = re.compile(r"^(?:[A-Za-z_]\w*\.)+(\w+): ", re.MULTILINE)
 
 
@@ -35,13 +39,24 @@ def told() -> Iterator[None]:
         known = (
             _plain(error, where)
             if where and isinstance(error, PenstockError)
-            else carried(str(error))
+            else carried(str(error)) or _of_the_disk(str(error))
         )
         if known is None:
             raise
         raise known from None
     finally:
         logger.setLevel(level)
+
+
+def _of_the_disk(text: str) -> PenstockError | None:
+    """Say what a worker meant that could not write; the last such line counts."""
+    found = [int(code) for code in _ERRNO.findall(text)]
+    if not found or found[-1] not in _DISK:
+        return None
+    return PenstockError(
+        f"the disk under --out must be writable and have room; got: {os.strerror(found[-1])}; "
+        "nothing of this run was landed: free space or choose another --out, and run again"
+    )
 
 
 def _plain(error: PenstockError, where: re.Match[str]) -> PenstockError:

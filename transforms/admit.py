@@ -114,14 +114,15 @@ class _Admit(ThreadedDoFn):
             if dead is not None and dead.num_rows:
                 yield TaggedOutput("refused", self._protector.seal(dead))
         outcome = self._steps(self._protector.protect(checked.rows))
-        for tag in ("removed", "refused"):
-            for side in getattr(outcome, tag):
-                yield TaggedOutput(tag, side)
+        for side in outcome.removed:
+            yield TaggedOutput("removed", side)
+        for dead in outcome.refused:
+            yield TaggedOutput("refused", self._protector.seal(_with_records(dead, decoded)))
         if self.progress is not None:
             self.progress.add(
                 bytes=block.end - block.start,
                 read=records,
-                refused=_size(decoded.refused) + _size(broken),
+                refused=sum(map(_size, (decoded.refused, broken, *outcome.refused))),
             )
         if outcome.rows.num_rows:
             yield outcome.rows
@@ -140,6 +141,14 @@ class _Admit(ThreadedDoFn):
             record=decoded.records(positions),
             format=decoded.format,
         )
+
+
+def _with_records(dead: pa.RecordBatch, decoded: Decoded) -> pa.RecordBatch:
+    """Add the original records to what a row step refused."""
+    columns = dict(zip(dead.schema.names, dead.columns, strict=True))
+    columns["record"] = decoded.records(dead[POSITION])
+    columns["format"] = pa.repeat(pa.scalar(decoded.format), dead.num_rows)
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=dead.schema)
 
 
 def _size(batch: pa.RecordBatch | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import secrets
@@ -91,6 +92,8 @@ def resolve(reference: str, folder: Path) -> Keyring:
 
 def _read(path: Path, reference: str) -> str:
     try:
+        if path.is_dir():  # which can be opened, but not read
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         handle = os.open(path, os.O_RDONLY)
     except OSError as error:
         msg = (

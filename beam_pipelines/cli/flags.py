@@ -71,6 +71,6 @@ def plan_of(args: argparse.Namespace) -> Plan:
         cloud=args.cloud,
         out=args.out,
         input=args.input,
-        sinks=[name.strip() for name in args.sinks.split(",")] if args.sinks else None,
+        sinks=[name.strip() for name in args.sinks.split(",")] if args.sinks is not None else None,
         sets=args.sets,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pipelines.cli import flags
+from runners.lean import import_beam
 
 SUMMARY = "load the warehouse from the lake's commits"
 EXAMPLES = """\
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     plan = flags.plan_of(args)
+    import_beam()
     from schemas.errors import UsageError  # noqa: PLC0415  Arrow and DuckDB are slow to import
     from transforms.commit.follow import commits_after, everything  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415

@@ -61,6 +61,7 @@ def lines(first: int, count: int, seed: int) -> list[str]:
 
 def generate(count: int, path: Path, *, seed: int = 7) -> None:
     """Write `count` records to `path`, replacing it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="ascii", newline="\n") as out:
         for first in range(0, count, CHUNK):
             out.write("\n".join(lines(first, min(CHUNK, count - first), seed)) + "\n")

@@ -16,7 +16,7 @@ from typing import Any
 import apache_beam as beam  # noqa: F401 - the forkserver imports all that is slow, once
 import pyiceberg.catalog.sql  # noqa: F401
 
-from beam_pipelines import cli, ingest, progress_screen  # noqa: F401
+from beam_pipelines import batch, cli, commit_once, progress_screen  # noqa: F401
 from beam_pipelines.cli import flags
 from runners import direct  # noqa: F401
 from tests.faults.job import break_rule
@@ -61,8 +61,8 @@ def run(folder: Path, die: str = "", nth: int = 1, meet: str = "", rule: str = "
                 os.kill(os.getpid(), signal.SIGKILL)
 
     break_rule(rule)
-    ingest.Committer = functools.partial(Committer, point=point)
-    ingest._follow = _after(lambda: point("before load"), ingest._follow)
+    commit_once.Committer = functools.partial(Committer, point=point)
+    batch._follow = _after(lambda: point("before load"), batch._follow)
     Warehouse._take = _after(lambda: point("in load"), TAKE)
     flags.plan_of = _small_blocks
     sys.exit(cli.main(["run", str(folder), "--json"]))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyiceberg.expressions import EqualTo
 
-from beam_pipelines import cli, ingest
+from beam_pipelines import batch, cli
 from tests.faults import oracle
 from transforms.sources import compression
 
@@ -272,7 +272,7 @@ def test_a_file_that_changes_while_it_is_read_fails_the_run(
 ) -> None:
     place.write("x.jsonl", LINES)
     # After the files were found, before they are read.
-    monkeypatch.setattr(ingest, "_rows_near", lambda *_: change(place.folder / "data/x.jsonl"))
+    monkeypatch.setattr(batch, "_rows_near", lambda *_: change(place.folder / "data/x.jsonl"))
     place.fails("a file must not change while it is read")
 
 

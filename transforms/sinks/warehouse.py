@@ -283,7 +283,8 @@ def _read_columns(table: WarehouseTable, files: Sequence[str], names: Sequence[s
         f"CAST({quote(n) if n in there else 'NULL'} AS {sql[n]}) AS {quote(n)}" for n in names
     )
     paths = ", ".join("'" + _local(f).replace("'", "''") + "'" for f in files)
-    return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"  # noqa: S608
+    options = "union_by_name = true, hive_partitioning = false"
+    return f"SELECT {columns} FROM read_parquet([{paths}], {options})"  # noqa: S608
 
 
 def _local(uri: str) -> str:
