@@ -113,10 +113,9 @@ def _from_exception(error: BaseException | None) -> list[_Raised]:
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)
         where = [(f.filename, str(f.lineno), f.name) for f in frames]
+        name, kind, message = _parsed(f"{type(error).__name__}: {error}")
         if isinstance(error, PenstockError):
-            name, kind, message = type(error).__name__, type(error), _STEP.sub("", str(error))
-        else:
-            name, kind, message = _parsed(f"{type(error).__name__}: {error}")
+            kind = type(error)
         out.append(_Raised(name, kind, message, where))
         error = error.__cause__
     return out

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.contract import Column
+from schemas.errors import CommitError
 from schemas.names import TIMESTAMP
 from schemas.plan import Step
 from tests.faults import synthetic
@@ -169,6 +170,15 @@ def test_a_snapshot_that_has_expired_is_no_excuse(world: World) -> None:
     gone = Asked(seq=1, snapshot=12345)
     _run(world, "a", [(2, 0)], gone)
     assert _run(world, "b", [(2, 1), (3, 0)], gone).copies == 1
+
+
+def test_a_run_whose_lake_was_rebuilt_under_it_fails(world: World) -> None:
+    _run(world, "a", ONE, world.asked())
+    began = world.asked()
+    world.committer().commit([_landed(world, "c", OTHER)], {}, rebuild=True, asked=began)
+    with pytest.raises(CommitError, match="got a rebuild since it began"):
+        _run(world, "b", ONE, began)
+    assert {s for _, s in _kept(world)} == {"c"}
 
 
 def test_ids_inside_an_open_object_are_compared(tmp_path: Path) -> None:
