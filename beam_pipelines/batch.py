@@ -17,7 +17,7 @@ from beam_pipelines.commit_once import Commit, committer
 from beam_pipelines.ingest import Engine, build
 from schemas.names import Destiny
 from schemas.plan import Plan
-from transforms.commit.follow import FollowerTooFarError, commits_after
+from transforms.commit.follow import FollowerTooFarError
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.near import RowsNear
 from transforms.decode.preflight import check_files
@@ -25,7 +25,8 @@ from transforms.deduplicate import Held
 from transforms.keys import DEFAULT_REFERENCE, make_default_key
 from transforms.middle import RowSteps
 from transforms.progress import Progress
-from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
+from transforms.sinks.duckdb_file import WarehouseBusyError
+from transforms.sinks.warehouse import Warehouse
 from transforms.sources.files import Discovery, discover
 from transforms.sources.identity import remembered
 from transforms.sources.memory import base_of
@@ -209,10 +210,10 @@ def _rows_near(lake: Lake, plan: Plan) -> Held | None:
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
-        loaded: Loaded = warehouse.load(commits_after(lake, warehouse.seq()))
+        loaded = warehouse.load(lake)
     except (WarehouseBusyError, FollowerTooFarError) as error:
         result.warnings.append(str(error))
         return
-    result.warehouse = {
-        name: {"rows": count, "added": loaded.added[name]} for name, count in loaded.rows.items()
-    }
+    if loaded.note:
+        result.warnings.append(loaded.note)
+    result.warehouse = loaded.tables()

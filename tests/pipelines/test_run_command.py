@@ -252,7 +252,7 @@ sys.stdin.readline()
 def test_a_warehouse_held_by_another_process_is_caught_up_later(
     folder: Path, out: Out, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.sinks.warehouse.PATIENCE_S", 0.5)
+    monkeypatch.setattr("transforms.sinks.duckdb_file.PATIENCE_S", 0.5)
     files = {"a.jsonl": sales(0, 40), "b.jsonl": sales(40, 40)}
     (folder / "data" / "a.jsonl").write_bytes(files["a.jsonl"])
     (folder / "out").mkdir()

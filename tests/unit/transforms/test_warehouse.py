@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tests.faults.synthetic import HOUR_US, record
 from tests.faults.synthetic import plan as synthetic_plan
 from tests.faults.world import World
 from transforms.commit.files import write_files
-from transforms.commit.follow import DoneCommit, commits_after, everything
+from transforms.commit.follow import DoneCommit
 from transforms.commit.iceberg import Files
 from transforms.sinks.warehouse import Warehouse
 
@@ -65,19 +64,19 @@ def _assert_holds(warehouse: Warehouse, *stretches: Stretch) -> None:
 
 
 def test_a_load_takes_each_commit_once(world: World, warehouse: Warehouse) -> None:
-    assert warehouse.seq() == 0
+    assert warehouse.place().seq == 0
     world.commit(("a", 0, 100))
-    first = warehouse.load(commits_after(world.lake, warehouse.seq()))
+    first = warehouse.load(world.lake)
     _assert_holds(warehouse, ("a", 0, 100))
     assert first.commits == 1
     assert first.added == first.rows
     world.commit(("a", 60, 170), ("b", 0, 90))
     # From the first commit on: the one that is there is skipped.
-    second = warehouse.load(commits_after(world.lake, 0))
+    second = warehouse.load(world.lake)
     assert second.commits == 1
     _assert_holds(warehouse, ("a", 0, 170), ("b", 0, 90))
     assert second.rows[PROCESSED] - second.added[PROCESSED] == first.rows[PROCESSED]
-    third = warehouse.load(commits_after(world.lake, warehouse.seq()))
+    third = warehouse.load(world.lake)
     assert third.commits == 0
     assert set(third.added.values()) == {0}
 
@@ -88,26 +87,26 @@ def test_several_commits_in_one_load_give_what_one_load_each_gives(
     world.commit(("a", 0, 70))
     world.commit(("b", 0, 120))
     world.commit(("a", 70, 140))
-    assert warehouse.load(commits_after(world.lake, 0)).commits == 3
+    assert warehouse.load(world.lake).commits == 3
     _assert_holds(warehouse, ("a", 0, 140), ("b", 0, 120))
 
 
 def test_a_rebuild_of_the_lake_replaces_everything(world: World, warehouse: Warehouse) -> None:
     world.commit(("a", 0, 100))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     world.commit(("b", 0, 60), rebuild=True)
-    warehouse.load(commits_after(world.lake, warehouse.seq()))
+    warehouse.load(world.lake)
     _assert_holds(warehouse, ("b", 0, 60))
 
 
 def test_a_compaction_changes_nothing(world: World, warehouse: Warehouse) -> None:
     world.commit(("a", 0, 100))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     info = world.lake.table_info(PROCESSED)
     files = world.lake.files(PROCESSED)
     again = write_files(info, world.lake.read(PROCESSED))
     world.land("compact", {PROCESSED: Files(again, files)})
-    loaded = warehouse.load(commits_after(world.lake, warehouse.seq()))
+    loaded = warehouse.load(world.lake)
     assert loaded.commits == 1
     assert set(loaded.added.values()) == {0}
     _assert_holds(warehouse, ("a", 0, 100))
@@ -118,20 +117,20 @@ def test_a_warehouse_built_anew_holds_what_the_lake_holds(
 ) -> None:
     world.commit(("a", 0, 100))
     world.commit(("a", 100, 130), ("b", 5, 80))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     with duckdb.connect(str(warehouse.path)) as c:
         c.execute(f"DELETE FROM {PROCESSED}; UPDATE {HOURLY} SET n = 0; CREATE TABLE mine (x INT)")
-    loaded = warehouse.rebuild(everything(world.lake))
+    loaded = warehouse.load(world.lake, rebuild=True)
     _assert_holds(warehouse, ("a", 0, 130), ("b", 5, 80))
-    assert loaded.seq == warehouse.seq() == world.lake.last_done().seq
+    assert loaded.seq == warehouse.place().seq == world.lake.last_done().seq
     assert _ask(warehouse, "SELECT count(*) FROM mine") == [(0,)]
     world.commit(("b", 80, 100))
-    warehouse.load(commits_after(world.lake, warehouse.seq()))
+    warehouse.load(world.lake)
     _assert_holds(warehouse, ("a", 0, 130), ("b", 5, 100))
 
 
 def test_an_empty_lake_is_an_empty_warehouse(world: World, warehouse: Warehouse) -> None:
-    loaded = warehouse.rebuild(everything(world.lake))
+    loaded = warehouse.load(world.lake, rebuild=True)
     assert loaded.seq == 0
     assert set(loaded.rows.values()) == {0}
 
@@ -140,19 +139,24 @@ def test_a_load_that_fails_half_way_leaves_nothing_of_it(
     world: World, warehouse: Warehouse
 ) -> None:
     world.commit(("a", 0, 50))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     world.commit(("a", 50, 90))
     world.commit(("b", 0, 40))
 
-    def interrupted() -> Iterator[DoneCommit]:
-        yield next(iter(commits_after(world.lake, warehouse_seq)))
-        raise InterruptedError
+    taken = []
 
-    warehouse_seq = warehouse.seq()
+    class Interrupted(Warehouse):
+        def _take(self, c: Any, commit: DoneCommit, *rest: Any) -> None:
+            if taken:
+                raise InterruptedError
+            super()._take(c, commit, *rest)
+            taken.append(commit.seq)
+
     with pytest.raises(InterruptedError):
-        warehouse.load(interrupted())
+        Interrupted(world.plan, warehouse.path).load(world.lake)
+    assert taken == [2]
     _assert_holds(warehouse, ("a", 0, 50))
-    warehouse.load(commits_after(world.lake, warehouse.seq()))
+    warehouse.load(world.lake)
     _assert_holds(warehouse, ("a", 0, 90), ("b", 0, 40))
 
 
@@ -161,7 +165,7 @@ def test_a_file_that_is_no_database_is_refused_with_a_message(
 ) -> None:
     warehouse.path.write_bytes(b"no database" * 1000)
     with pytest.raises(Exception, match="must be a DuckDB file"):
-        warehouse.load([])
+        warehouse.load(world.lake)
 
 
 def test_a_table_that_held_smaller_numbers_takes_greater_ones(
@@ -173,5 +177,5 @@ def test_a_table_that_held_smaller_numbers_takes_greater_ones(
             "window_end TIMESTAMPTZ NOT NULL, n INTEGER NOT NULL, gone INTEGER NOT NULL)"
         )
     world.commit(("a", 0, 60))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     _assert_holds(warehouse, ("a", 0, 60))
