@@ -89,7 +89,7 @@ _SIMPLE = {
     pa.date32(): "DATE",
     pa.time64("us"): "TIME",
     pa.timestamp("us"): "TIMESTAMP",
-    pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
+    pa.timestamp("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
 }
 
 

@@ -8,14 +8,12 @@ and closed again: it admits one writing process, and a person's CLI must get in.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import duckdb
-import pyarrow as pa
 
 from schemas.ddl import WarehouseTable, commits_table, quote, quoted_table, warehouse_tables
 from schemas.plan import Plan
@@ -41,6 +39,7 @@ from transforms.sinks.warehouse_shape import (
     misfits,
     tables_present,
 )
+from transforms.sinks.warehouse_state import Followed
 
 ASKED: Final = "it was asked for"
 BEGINS: Final = "it was new"
@@ -49,8 +48,6 @@ _REPLAYED: Final = 16
 """A new warehouse takes so many commits one by one; beyond, what the lake holds at once."""
 
 _TRIES: Final = 3
-_STATE: Final = ("seq", "commit_id", "fact")
-_BOOKED: Final = ("seq", "commit_id", "run_id", "op", "at")
 
 
 @dataclass
@@ -100,20 +97,9 @@ class Warehouse:
         self.patience_s = patience_s
         lake = lake_tables(plan)
         self.tables = warehouse_tables(plan, lake)
-        self._commits = commits_table(plan, lake)
-        self._state = plan.operations("loaded")
-        self._fact = self.tables[1].about
-
-    def place(self) -> Place:
-        """Return the last commit that the warehouse holds.
-
-        Raises:
-            WarehouseError: See `load`.
-        """
-        if not self.path.exists():
-            return Place()
-        with transaction(self.path, self.patience_s) as c:
-            return self._where(c, tables_present(c))
+        self._followed = Followed(
+            plan.operations("loaded"), commits_table(plan, lake), fact=self.tables[1]
+        )
 
     def load(self, lake: Lake, *, rebuild: bool = False) -> Loaded:
         """Take the lake's done commits that are not here yet, in one transaction.
@@ -158,7 +144,7 @@ class Warehouse:
                 present = self._dropped(c, present)
                 place, commits = Place(), [everything(lake)]
             else:
-                place = self._where(c, present)
+                place = self._followed.place(c, present, self.tables)
                 commits = self._new(lake, place)
             loaded = Loaded(place.seq, anew=anew)
             footers = Footers()
@@ -167,34 +153,10 @@ class Warehouse:
                 self._take(c, commit, tables, footers)
                 loaded.seq, loaded.commits = commit.seq, loaded.commits + len(commit.entries)
             if loaded.commits:
-                self._book(c, commits)
+                self._followed.book(c, commits)
             loaded.rows = counts(c, before)
             loaded.added = {n: rows - before[n] for n, rows in loaded.rows.items()}
             return loaded
-
-    def _where(self, c: duckdb.DuckDBPyConnection, present: Tables) -> Place:
-        """Return the commit that the tables are of; raise AnewError if they are not of one."""
-        state = present.get(self._state, {})
-        if not state:
-            return Place()
-        rows = c.execute(f"FROM {quoted_table(self._state)}").fetchall()
-        if not rows:
-            return Place()
-        if set(state) != set(_STATE) or self._commits.name not in present:
-            msg = "its own record of what it holds was changed"
-            raise AnewError(msg)
-        ((seq, commit_id, fact),) = rows
-        if fact != self._fact:
-            msg = f"{self.tables[1].name} was {fact}"
-            raise AnewError(msg)
-        if missing := [t for t in self.tables if t.name not in present]:
-            newest = f"SELECT max_by(totals, seq) FROM {quoted_table(self._commits.name)}"  # noqa: S608
-            ((totals,),) = c.execute(newest).fetchall()
-            held = json.loads(totals or "{}")
-            if gone := [t.name for t in missing if held.get(t.source)]:
-                msg = f"{', '.join(gone)} was gone"
-                raise AnewError(msg)
-        return Place(seq, commit_id)
 
     def _new(self, lake: Lake, place: Place) -> list[DoneCommit]:
         """Return the commits to be taken; raise AnewError if only all at once will do."""
@@ -214,7 +176,7 @@ class Warehouse:
         return [done_commit(history.io, e) for e in entries]
 
     def _dropped(self, c: duckdb.DuckDBPyConnection, present: Tables) -> Tables:
-        names = [t.name for t in (*self.tables, self._commits)] + [self._state]
+        names = [*(t.name for t in self.tables), *self._followed.names]
         for name in names:
             if name in present:
                 c.execute(f"DROP TABLE {quoted_table(name)}")
@@ -229,19 +191,15 @@ class Warehouse:
         loose: Loose,
     ) -> list[WarehouseTable]:
         """Make or change the tables so that they hold what the commits bring."""
-        for schema in sorted({t.schema for t in (*self.tables, self._commits)}):
+        schemas = {"operations", *(t.schema for t in self.tables)}
+        for schema in sorted(schemas - {name.partition(".")[0] for name in present}):
             c.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-        fit(c, self._commits, present.get(self._commits.name), ())
-        if self._state not in present:
-            c.execute(
-                f"CREATE TABLE {quoted_table(self._state)} "
-                "(seq BIGINT, commit_id VARCHAR, fact VARCHAR)"
-            )
+        self._followed.make(c, present)
         out = []
         for table in self.tables:
             files = (f for x in commits for f in x.added.get(table.source, []))
-            schemas = list(dict.fromkeys(footers[f] for f in files))
-            out.append(fit(c, table, present.get(table.name), schemas, loose))
+            shapes = list(dict.fromkeys(footers[f] for f in files))
+            out.append(fit(c, table, present.get(table.name), shapes, loose))
         return out
 
     def _take(
@@ -256,22 +214,6 @@ class Warehouse:
         for table in tables:
             with told(table.name, [column.name for column in table.columns]):
                 take(c, table, commit, footers)
-
-    def _book(self, c: duckdb.DuckDBPyConnection, commits: Sequence[DoneCommit]) -> None:
-        """Record which commits the tables now hold."""
-        rows = [
-            {"totals": json.dumps(e.totals)} | {n: getattr(e, n) for n in _BOOKED}
-            for commit in commits
-            for e in commit.entries
-        ]
-        names = ", ".join(quote(x.name) for x in self._commits.columns)
-        schema = pa.schema([(x.name, x.arrow) for x in self._commits.columns])
-        c.register("booked", pa.Table.from_pylist(rows, schema=schema))
-        c.execute(f"INSERT INTO {quoted_table(self._commits.name)} ({names}) FROM booked")
-        c.unregister("booked")
-        c.execute(f"DELETE FROM {quoted_table(self._state)}")  # noqa: S608
-        last = [commits[-1].seq, commits[-1].commit_id, self._fact]
-        c.execute(f"INSERT INTO {quoted_table(self._state)} VALUES (?, ?, ?)", last)  # noqa: S608
 
 
 def _not_all(loose: Loose) -> str:

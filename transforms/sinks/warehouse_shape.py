@@ -168,10 +168,9 @@ def _typed(
     schemas: Sequence[pa.Schema],
 ) -> Iterator[WarehouseColumn]:
     """Yield the columns with the types they must have in the table that is there."""
-    names = _canonical(c, [column.sql for column in table.columns]) if schemas else {}
     for column in table.columns:
         have = there.get(column.name)
-        if have is None or (schemas and names[column.sql] == have.sql):
+        if have is None or (schemas and _same(have.sql, column.sql)):
             yield column
         elif not schemas or (have.sql == "VARCHAR" and column.sql in SAID):
             yield replace(column, sql=have.sql)
@@ -185,18 +184,15 @@ def _grown(
     query = f"SELECT {quote(column.name)} FROM {quoted_table(table.name)} LIMIT 0"  # noqa: S608
     held = c.sql(query).to_arrow_table().schema.field(0).type
     arrow = widest([held, column.arrow])
-    sql = duckdb_type(arrow)
     if {have.sql, column.sql} & set(SAID) or widest([arrow, held]) != arrow:
         why = f"{column.name} of {table.name} was {have.sql} and is {column.sql}"
         raise AnewError(why)
-    return replace(column, arrow=arrow, sql=_canonical(c, [sql])[sql])
+    return replace(column, arrow=arrow, sql=duckdb_type(arrow))
 
 
-def _canonical(c: duckdb.DuckDBPyConnection, types: Iterable[str]) -> dict[str, str]:
-    """Return types as DuckDB writes them."""
-    distinct = list(dict.fromkeys(types))
-    (row,) = c.execute("SELECT " + ", ".join(f"typeof(NULL::{t})" for t in distinct)).fetchall()
-    return dict(zip(distinct, row, strict=True))
+def _same(one: str, other: str) -> bool:
+    """Whether two texts are one type; DuckDB quotes names only where it must."""
+    return one.replace('"', "") == other.replace('"', "")
 
 
 def _changes(table: WarehouseTable, there: dict[str, Present]) -> Iterator[str]:
@@ -210,14 +206,10 @@ def _changes(table: WarehouseTable, there: dict[str, Present]) -> Iterator[str]:
         present = there.get(column.name)
         if present is None:
             yield f"{alter} ADD COLUMN {quote(column.name)} {column.sql}"
-        elif _simple(present.sql) != _simple(column.sql):
+        elif not _same(present.sql, column.sql):
             yield f"{alter} ALTER COLUMN {quote(column.name)} SET DATA TYPE {column.sql}"
         if column.description and (present is None or present.comment != column.description):
             yield comment(table, column)
-
-
-def _simple(sql: str) -> str:
-    return sql.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE").replace('"', "")
 
 
 def misfits(tables: Iterable[WarehouseTable], added: dict[str, list[str]]) -> Loose:
