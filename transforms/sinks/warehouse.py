@@ -60,6 +60,7 @@ class Loaded:
         rows: Rows per table after the load.
         added: Rows per table more (or fewer) than before.
         anew: Why the tables were made anew from the lake; empty if they were not.
+        loose: (table, column) made plain text, which the contract says is a UUID or JSON.
     """
 
     seq: int
@@ -67,13 +68,20 @@ class Loaded:
     rows: dict[str, int] = field(default_factory=dict)
     added: dict[str, int] = field(default_factory=dict)
     anew: str = ""
+    loose: Loose = frozenset()
 
     @property
     def note(self) -> str:
         """What a person must know who did not ask for it."""
-        if self.anew in ("", ASKED, BEGINS):
-            return ""
-        return f"the warehouse's tables were made anew from the lake: {self.anew}"
+        said = []
+        if self.anew not in ("", ASKED, BEGINS):
+            said.append(f"the warehouse's tables were made anew from the lake: {self.anew}")
+        if self.loose:
+            names = ", ".join(sorted(f"{column} of {table}" for table, column in self.loose))
+            said.append(
+                f"{names} is plain text in the warehouse: old rows are not what the contract says"
+            )
+        return "; ".join(said)
 
     def tables(self) -> dict[str, dict[str, int]]:
         """Return rows and added rows per table, as `--json` prints them."""
@@ -117,7 +125,7 @@ class Warehouse:
             WarehouseBusyError: Another process had the file open for longer than `patience_s`.
             WarehouseError: DuckDB refused something; nothing changed.
         """
-        why, loose = ASKED if rebuild else "", Loose()
+        why, loose = ASKED if rebuild else "", frozenset[tuple[str, str]]()
         for left in reversed(range(_TRIES)):
             try:
                 return self._load(lake, why, loose)
@@ -129,7 +137,7 @@ class Warehouse:
                 loose = loose or misfits(self.tables, everything(lake).added)
                 if not loose:
                     raise
-                why = why or _not_all(loose)
+                why = why or "the contract changed"
         msg = (
             "the warehouse's tables must hold still to be made anew; run `penstock load --rebuild`"
         )
@@ -146,7 +154,7 @@ class Warehouse:
             else:
                 place = self._followed.place(c, present, self.tables)
                 commits = self._new(lake, place)
-            loaded = Loaded(place.seq, anew=anew)
+            loaded = Loaded(place.seq, anew=anew, loose=loose)
             footers = Footers()
             tables = self._fitted(c, present, commits, footers, loose)
             for commit in commits:
@@ -214,8 +222,3 @@ class Warehouse:
         for table in tables:
             with told(table.name, [column.name for column in table.columns]):
                 take(c, table, commit, footers)
-
-
-def _not_all(loose: Loose) -> str:
-    names = ", ".join(sorted(f"{column} of {table}" for table, column in loose))
-    return f"not every text is what the contract says of {names}, which stays text"
