@@ -18,7 +18,7 @@ from beam_pipelines.ingest import Engine, build
 from schemas.errors import SourceError
 from schemas.names import Destiny
 from schemas.plan import Plan
-from transforms.commit.follow import FollowerTooFarError, commits_after
+from transforms.commit.follow import FollowerTooFarError
 from transforms.commit.lake import Deployed, Lake, open_lake
 from transforms.commit.near import Asked, RowsNear
 from transforms.commit.state import State
@@ -27,7 +27,8 @@ from transforms.deduplicate import Held
 from transforms.keys import keep_key
 from transforms.middle import RowSteps
 from transforms.progress import Progress
-from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
+from transforms.sinks.duckdb_file import WarehouseBusyError
+from transforms.sinks.warehouse import Warehouse
 from transforms.sources.files import Discovery, discover
 from transforms.sources.identity import remembered
 from transforms.spill import open_spill
@@ -253,10 +254,10 @@ def _rows_near(plan: Plan, asked: Asked) -> Held | None:
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
-        loaded: Loaded = warehouse.load(commits_after(lake, warehouse.seq()))
+        loaded = warehouse.load(lake)
     except (WarehouseBusyError, FollowerTooFarError) as error:
         result.warnings.append(str(error))
         return
-    result.warehouse = {
-        name: {"rows": count, "added": loaded.added[name]} for name, count in loaded.rows.items()
-    }
+    if loaded.note:
+        result.warnings.append(loaded.note)
+    result.warehouse = loaded.tables()

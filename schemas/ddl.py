@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 
 from schemas.contract import Column, Protection
-from schemas.names import POSITION_NAMES
-from schemas.plan import Plan
+from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE
+from schemas.plan import Plan, Table
+
+SAID: Final = ("UUID", "JSON")
+"""SQL types that the contract says a text has; the lake holds the text."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class WarehouseColumn:
     arrow: pa.DataType
     sql: str
     required: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,7 @@ class WarehouseTable:
         merge: Columns by which an arriving row replaces the one that is there; empty: appended.
         latest: Column that decides which of two rows with equal `merge` stays (the greatest).
         window: Whether rows are replaced by whole windows (`window_start`).
+        about: What a row is.
     """
 
     name: str
@@ -40,6 +47,7 @@ class WarehouseTable:
     merge: tuple[str, ...] = ()
     latest: str | None = None
     window: bool = False
+    about: str = ""
 
     @property
     def schema(self) -> str:
@@ -59,13 +67,12 @@ def quoted_table(name: str) -> str:
 
 def duckdb_type(arrow: pa.DataType, column: Column | None = None) -> str:
     """Return the DuckDB type of an Arrow type; a contract column may say more (UUID, JSON)."""
-    if column is not None and column.protect in (Protection.KEEP, Protection.DROP):
+    if column is not None and pa.types.is_string(arrow):
         if column.open:
             return "JSON"
-        if any(r.kind == "format" and r.value == "uuid" and r.refuse for r in column.rules):
+        uuid = any(r.kind == "format" and r.value == "uuid" and r.refuse for r in column.rules)
+        if uuid and column.protect in (Protection.KEEP, Protection.DROP):
             return "UUID"
-    elif column is not None and column.open:
-        return "JSON"
     return _duckdb_type(arrow)
 
 
@@ -82,7 +89,7 @@ _SIMPLE = {
     pa.date32(): "DATE",
     pa.time64("us"): "TIME",
     pa.timestamp("us"): "TIMESTAMP",
-    pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
+    pa.timestamp("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
 }
 
 
@@ -101,53 +108,94 @@ def _duckdb_type(arrow: pa.DataType) -> str:
     raise TypeError(msg)
 
 
-def warehouse_tables(plan: Plan) -> tuple[WarehouseTable, ...]:
-    """Return the tables that the warehouse of a plan holds, in load order."""
+def warehouse_tables(plan: Plan, lake: Mapping[str, Table]) -> tuple[WarehouseTable, ...]:
+    """Return the tables that the warehouse of a plan holds, in load order.
+
+    Args:
+        plan: Whose.
+        lake: All tables of the pipeline in the lake by full name, operations tables included.
+    """
     contract = {c.name: c for c in plan.contract.columns}
 
-    def columns(lake: str, *, positions: bool) -> tuple[WarehouseColumn, ...]:
+    def columns(name: str, *, without: tuple[str, ...] = ()) -> tuple[WarehouseColumn, ...]:
+        told = {} if name.startswith("operations.") else contract
         return tuple(
-            WarehouseColumn(
-                f.name, f.type, duckdb_type(f.type, contract.get(f.name)), not f.nullable
-            )
-            for f in plan.tables[lake].schema
-            if positions or f.name not in POSITION_NAMES
+            _column(f, told.get(f.name)) for f in lake[name].schema if f.name not in without
         )
 
-    place = ("_source", "_position", "_sequence")
-    processed = plan.processed
-    key = plan.contract.primary_key
-    event_time = plan.contract.event_time_column
-    tables = [
-        WarehouseTable(
-            name=processed,
-            source=processed,
-            columns=columns(processed, positions=True),
-            merge=place,
-        ),
-        WarehouseTable(
-            name=f"analytics.fact_{plan.name}",
-            source=processed,
-            columns=columns(processed, positions=False),
-            merge=key,
-            latest=event_time if key else None,
-        ),
-    ]
-    tables += [
+    def follows(name: str, about: str, *, merge: tuple[str, ...] = ()) -> WarehouseTable:
+        return WarehouseTable(
+            name=name, source=name, columns=columns(name), merge=merge, about=about
+        )
+
+    place = (SOURCE, POSITION, SEQUENCE)
+    key, event_time = plan.contract.primary_key, plan.contract.event_time_column
+    each = f"{', '.join(key)}: the greatest {event_time}" if key else "kept position"
+    fact = WarehouseTable(
+        name=f"analytics.fact_{plan.name}",
+        source=plan.processed,
+        columns=columns(plan.processed, without=POSITION_NAMES),
+        merge=key,
+        latest=event_time if key else None,
+        about=f"one row per {each}",
+    )
+    aggregates = [
         WarehouseTable(
             name=f"analytics.{a.name}",
             source=f"analytics.{a.name}",
-            columns=columns(f"analytics.{a.name}", positions=True),
+            columns=columns(f"analytics.{a.name}"),
             window=True,
+            about="one row per window and group",
         )
         for a in plan.aggregates
     ]
-    return tuple(tables)
+    operations = [
+        follows(plan.operations("refused"), "one row per refused record", merge=place),
+        follows(plan.operations("ledger"), "one row per commit, source, destiny, step and rule"),
+        follows(plan.operations("runs"), "one row per run that changed the lake"),
+        follows(plan.operations("sources"), "one row per source, as last read"),
+        follows(plan.operations("removed"), "one row per range of positions that was erased"),
+    ]
+    kept = follows(plan.processed, "one row per kept position", merge=place)
+    return (kept, fact, *aggregates, *operations)
+
+
+def commits_table(plan: Plan, lake: Mapping[str, Table]) -> WarehouseTable:
+    """Return the warehouse's `_commits`: the done commits, without what only the lake can use."""
+    name = plan.operations("commits")
+    wanted = ("seq", "commit_id", "run_id", "op", "at", "totals")
+    columns = tuple(_column(lake[name].schema.field(n), None) for n in wanted)
+    return WarehouseTable(name=name, source=name, columns=columns, about="one row per done commit")
+
+
+def _column(field: pa.Field, told: Column | None) -> WarehouseColumn:
+    return WarehouseColumn(
+        field.name,
+        field.type,
+        duckdb_type(field.type, told),
+        not field.nullable,
+        told.description if told is not None else "",
+    )
 
 
 def create_table(table: WarehouseTable) -> str:
-    """Return the DuckDB statement that makes a table if it is not there."""
+    """Return the DuckDB statements that make a table, with what the contract says of it."""
     lines = [
         f"    {quote(c.name)} {c.sql}{' NOT NULL' if c.required else ''}" for c in table.columns
     ]
-    return f"CREATE TABLE IF NOT EXISTS {quoted_table(table.name)} (\n" + ",\n".join(lines) + "\n)"
+    name = quoted_table(table.name)
+    made = f"CREATE TABLE {name} (\n" + ",\n".join(lines) + "\n)"
+    about = [f"COMMENT ON TABLE {name} IS {text(table.about)}"] if table.about else []
+    said = [comment(table, c) for c in table.columns if c.description]
+    return ";\n".join([made, *about, *said])
+
+
+def comment(table: WarehouseTable, column: WarehouseColumn) -> str:
+    """Return the statement that puts a column's description into the database."""
+    name = f"{quoted_table(table.name)}.{quote(column.name)}"
+    return f"COMMENT ON COLUMN {name} IS {text(column.description)}"
+
+
+def text(value: str) -> str:
+    """Quote a text as a literal."""
+    return "'" + value.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""Flags that `plan` and `run` have in common, and the plan that they make."""
+"""Flags that verbs have in common, and the plan that they make."""
 
 from __future__ import annotations
 
@@ -37,15 +37,25 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cloud", default="local", metavar="NAME", help="local (default), aws or gcp"
     )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where lake and warehouse are; default FOLDER/out"
-    )
+    add_out(parser)
     parser.add_argument(
         "--input", metavar="PATH", help="read these files instead of the source's: path, glob, URL"
     )
     parser.add_argument(
         "--sinks", metavar="A,B", help="only these sinks of the file, for example lake"
     )
+    add_sets(parser)
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Add where lake and warehouse are."""
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where lake and warehouse are; default FOLDER/out"
+    )
+
+
+def add_sets(parser: argparse.ArgumentParser) -> None:
+    """Add what replaces fields of the pipeline file."""
     parser.add_argument(
         "--set",
         action="append",

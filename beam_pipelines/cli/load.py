@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+import time
 
 from beam_pipelines.cli import flags
 from runners.lean import import_beam
@@ -12,30 +15,39 @@ EXAMPLES = """\
 examples:
   penstock load events/                   take the commits that the warehouse has not seen
   penstock load events/ --rebuild         build this pipeline's warehouse tables anew from the lake
+  penstock load events/ --out /data/out   of a lake that was put elsewhere by `run --out`
 
 `penstock run` loads the warehouse by itself; use this when another process held it, when it is
-more than seven days behind, or when it is gone.
+more than seven days behind, or when it follows a lake that was replaced. A warehouse file may be
+deleted at any time: the next run or load makes it again from the lake.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of this verb."""
-    flags.add_plan_arguments(parser)
+    flags.add_folder(parser)
+    flags.add_out(parser)
+    flags.add_sets(parser)
     parser.add_argument(
         "--rebuild",
         action="store_true",
         help="drop this pipeline's warehouse tables and load what the lake holds now",
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line of stdout"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
-    plan = flags.plan_of(args)
+    began = time.monotonic()
+    from schemas.planning import load_plan  # noqa: PLC0415  Arrow and DuckDB are slow to import
+
+    plan = load_plan(args.folder, out=args.out, sets=args.sets)
     import_beam()
-    from schemas.errors import UsageError  # noqa: PLC0415  Arrow and DuckDB are slow to import
-    from transforms.commit.follow import commits_after, everything  # noqa: PLC0415
+    from schemas.errors import UsageError  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415
-    from transforms.sinks.warehouse import Warehouse  # noqa: PLC0415
+    from transforms.sinks.warehouse import Loaded, Warehouse  # noqa: PLC0415
 
     if "warehouse" not in plan.sinks:
         msg = "`sinks` must name the warehouse to be loaded; got none; add `warehouse: {}`"
@@ -43,17 +55,29 @@ def run(args: argparse.Namespace) -> int:
     if not (plan.out / "lake").is_dir():
         msg = f"the lake must be there to be loaded; got none in {plan.out}; run `penstock run`"
         raise UsageError(msg)
-    lake = open_lake(plan)
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
-    if args.rebuild:
-        loaded = warehouse.rebuild(everything(lake))
-    else:
-        loaded = warehouse.load(commits_after(lake, warehouse.seq()))
+    loaded: Loaded = warehouse.load(open_lake(plan), rebuild=args.rebuild)
+    if args.json:
+        told = {
+            "pipeline": plan.name,
+            "cloud": plan.cloud,
+            "seconds": round(time.monotonic() - began, 3),
+            "commit": loaded.seq,
+            "commits": loaded.commits,
+            "rebuilt": bool(loaded.anew),
+            "warehouse": loaded.tables(),
+            "warnings": [loaded.note] if loaded.note else [],
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
+        return 0
     if not loaded.commits:
         print(f"{plan.name}: nothing new; the warehouse is at commit {loaded.seq}")
         return 0
-    how = "built anew at" if args.rebuild else f"{loaded.commits} commits taken, now at"
-    print(f"{plan.name}: {how} commit {loaded.seq}")
+    taken = f"{loaded.commits} commit{'s' if loaded.commits != 1 else ''} taken, now"
+    print(f"{plan.name}: {'built anew' if loaded.anew else taken} at commit {loaded.seq}")
+    width = max(map(len, loaded.rows))
     for name, rows in loaded.rows.items():
-        print(f"  {name}  {rows:,} rows  {loaded.added[name]:+,}")
+        print(f"  {name:{width}}  {rows:>13,} rows  {loaded.added[name]:+,}")
+    if loaded.note:
+        print(f"note: {loaded.note}")
     return 0

@@ -82,11 +82,14 @@ def test_the_last_line_of_json_has_the_fields_of_the_interface(
     kept, groups = len(want["rows"]), len(want["hourly"])
     assert result["tables"][PROCESSED] == {"rows": kept, "added": kept}
     assert result["tables"][HOURLY] == {"rows": groups, "added": groups}
+    operations = [f"operations.shop_{n}" for n in ("refused", "ledger", "runs", "sources")]
     assert result["warehouse"] == {
         PROCESSED: {"rows": kept, "added": kept},
         FACT: {"rows": kept, "added": kept},
         HOURLY: {"rows": groups, "added": groups},
-    }
+        "operations.shop_removed": {"rows": 0, "added": 0},
+    } | {name: result["tables"][name] for name in operations}
+    assert result["tables"]["operations.shop_refused"] == {"rows": 4, "added": 4}
     assert result["warnings"] == []
     assert result["run_id"] in {r["run_id"] for r in out.rows("operations.shop_runs")}
     # The stored plan is the plan's published JSON.
@@ -252,7 +255,7 @@ sys.stdin.readline()
 def test_a_warehouse_held_by_another_process_is_caught_up_later(
     folder: Path, out: Out, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.sinks.warehouse.PATIENCE_S", 0.5)
+    monkeypatch.setattr("transforms.sinks.duckdb_file.PATIENCE_S", 0.5)
     files = {"a.jsonl": sales(0, 40), "b.jsonl": sales(40, 40)}
     (folder / "data" / "a.jsonl").write_bytes(files["a.jsonl"])
     (folder / "out").mkdir()

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.io import FileIO
+from pyiceberg.table import Table
 
 from schemas.errors import CommitError, PenstockError
 from schemas.names import TIMESTAMP
 from transforms.commit.iceberg import stored
-from transforms.commit.journal import KEPT_DAYS, Entry, after
-from transforms.commit.lake import Lake, files_at, read_at
+from transforms.commit.journal import KEPT_DAYS, Entry, after, base_of
+from transforms.commit.lake import Lake, files_at
 from transforms.commit.patience import patience
-from transforms.commit.windows import WINDOW_START
+
+EVERYTHING: Final = "everything"
+"""`op` of the commit that `everything` makes up."""
 
 
 class FollowerTooFarError(PenstockError):
-    """The lake no longer holds the commits that a follower lacks: it must be rebuilt."""
+    """The lake cannot say what a follower lacks (too far behind, or another lake): rebuild it."""
+
+
+class Place(NamedTuple):
+    """Where a follower stands: the last commit it took; the same of no other lake."""
+
+    seq: int = 0
+    commit_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,12 +41,14 @@ class DoneCommit:
         seq: Its place in the order; voided commits leave gaps.
         commit_id: Its id.
         op: append (new rows, and the windows they touched), refresh (windows only), erase,
-            compact (same rows in other files) or rebuild (all tables anew).
+            compact (same rows in other files), rebuild (all tables anew) or EVERYTHING.
         added: Table -> paths of data files that the commit put in.
         replaced: Table -> paths of data files that it took out.
         windows: Aggregate (without `analytics.`) -> touched window starts (timestamp[us, UTC],
             sorted). All its rows of a touched window are in `added`; other rows there did not
             change.
+        entries: Rows of `_commits` that it stands for: its own, or with EVERYTHING all that the
+            lake still keeps of done commits.
     """
 
     seq: int
@@ -45,62 +57,49 @@ class DoneCommit:
     added: dict[str, list[str]]
     replaced: dict[str, list[str]]
     windows: dict[str, pa.Array]
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """Where a follower stands that has taken it."""
+        return Place(self.seq, self.commit_id)
 
 
-def commits_after(lake: Lake, seq: int) -> Iterator[DoneCommit]:
-    """Yield the done commits after `seq` (0: all), in order.
+def commits_after(lake: Lake, place: Place = Place()) -> Iterator[DoneCommit]:  # noqa: B008 - immutable
+    """Yield the done commits after a place (the default: all), in order.
 
     Raises:
-        FollowerTooFarError: Commits after `seq` are no longer kept, or `seq` is of another lake.
+        FollowerTooFarError: The place is not in the history that the lake keeps.
     """
     commits = lake.commits()
-    entries = [e for e in after(commits, seq) if e.state != "intent"]
-    if not entries:
-        newest = lake.last_done().seq
-        if newest < seq:
-            raise FollowerTooFarError(_too_far(seq, newest))
-        return
-    if entries[0].seq != seq + 1:
-        raise FollowerTooFarError(_too_far(seq, entries[0].seq))
-    for entry in entries:
-        if entry.state == "done":
-            yield _done(commits.io, entry)
+    for entry in pending(commits, place):
+        yield done_commit(commits.io, entry)
 
 
-def everything(lake: Lake) -> DoneCommit:
-    """Return what the lake holds as one commit, as if its last one had put all of it in.
+def pending(commits: Table, place: Place) -> list[Entry]:
+    """Return the rows of the done commits after a place, in order; no data file is opened.
 
-    For a follower that begins, or has fallen too far behind. `seq` and files are of the last done
-    commit; `windows` has every window that an aggregate holds.
+    Args:
+        commits: `_commits` as loaded.
+        place: The commit last taken.
+
+    Raises:
+        FollowerTooFarError: The place is not in the history that the lake keeps.
     """
-    for _ in patience(20):
-        done = lake.last_done()
-        tables = {name: lake.load(name) for name in done.snapshots}
-        if all(tables[n].snapshot_by_id(at) is not None for n, at in done.snapshots.items()):
-            break
-    else:
-        msg = "snapshots of the last done commit must be readable; some are gone; restore the lake"
-        raise CommitError(msg)
-    analytics = [name for name in tables if name.startswith("analytics.")]
-    starts = {
-        name.partition(".")[2]: read_at(tables[name], done.snapshots[name], [WINDOW_START])
-        for name in analytics
-    }
-    added = {name: files_at(table, done.snapshots[name]) for name, table in tables.items()}
-    return DoneCommit(
-        seq=done.seq,
-        commit_id="",
-        op="rebuild",
-        added={name: [f.file_path for f in files] for name, files in added.items() if files},
-        replaced={},
-        windows={
-            name: pc.unique(rows[WINDOW_START].combine_chunks()).cast(TIMESTAMP).sort()
-            for name, rows in starts.items()
-        },
-    )
+    ended = [e for e in after(commits, place.seq - 1) if e.state != "intent"]
+    if place == Place():
+        if ended and ended[0].seq != 1:
+            raise FollowerTooFarError(_too_far(place.seq))
+    elif not ended or ended[0].seq > place.seq:
+        folded = base_of(commits) >= place.seq
+        raise FollowerTooFarError(_too_far(place.seq) if folded else _other(place.seq))
+    elif Place(ended[0].seq, ended[0].commit_id) != place:
+        raise FollowerTooFarError(_other(place.seq))
+    return [e for e in ended if e.state == "done" and e.seq > place.seq]
 
 
-def _done(io: FileIO, entry: Entry) -> DoneCommit:
+def done_commit(io: FileIO, entry: Entry) -> DoneCommit:
+    """Return what the commit of a done row did."""
     parts = {name: stored(io, manifests) for name, manifests in entry.parts.items()}
     return DoneCommit(
         seq=entry.seq,
@@ -109,6 +108,40 @@ def _done(io: FileIO, entry: Entry) -> DoneCommit:
         added={n: [f.file_path for f in p.add] for n, p in parts.items() if p.add},
         replaced={n: [f.file_path for f in p.remove] for n, p in parts.items() if p.remove},
         windows={name: _times(starts) for name, starts in entry.windows.items()},
+        entries=(entry,),
+    )
+
+
+def everything(lake: Lake) -> DoneCommit:
+    """Return what the lake holds as one commit, as if its last one had put all of it in.
+
+    For a follower that begins, or has fallen too far behind. `windows` is empty: every window is
+    touched.
+
+    Raises:
+        CommitError: Snapshots of the last commit are gone.
+    """
+    for _ in patience(20):
+        commits = lake.commits()
+        ended = [e for e in after(commits, 0) if e.state != "intent"]
+        if not ended and not base_of(commits):
+            return DoneCommit(0, "", EVERYTHING, {}, {}, {})
+        snapshots = ended[-1].snapshots if ended else {}
+        tables = {name: lake.load(name) for name in snapshots}
+        if ended and all(tables[n].snapshot_by_id(at) is not None for n, at in snapshots.items()):
+            break
+    else:
+        msg = "snapshots of the last done commit must be readable; some are gone; restore the lake"
+        raise CommitError(msg)
+    added = {name: files_at(table, snapshots[name]) for name, table in tables.items()}
+    return DoneCommit(
+        seq=ended[-1].seq,
+        commit_id=ended[-1].commit_id,
+        op=EVERYTHING,
+        added={name: [f.file_path for f in files] for name, files in added.items() if files},
+        replaced={},
+        windows={},
+        entries=tuple(e for e in ended if e.state == "done"),
     )
 
 
@@ -116,8 +149,16 @@ def _times(starts: np.ndarray) -> pa.Array:
     return pa.array(starts, pa.int64()).cast(TIMESTAMP)
 
 
-def _too_far(seq: int, found: int) -> str:
+def _too_far(seq: int) -> str:
     return (
-        f"a follower must be at most {KEPT_DAYS} days behind a lake it has followed from the "
-        f"start; it is at commit {seq}, the lake offers {found}; run `penstock load --rebuild`"
+        f"a follower must be at most {KEPT_DAYS} days behind its lake; it stands at commit {seq}, "
+        "and the lake no longer keeps the commits from there on; run `penstock load --rebuild`"
+    )
+
+
+def _other(seq: int) -> str:
+    return (
+        f"a follower must stay with the lake it was made from; the commit {seq} it took last is "
+        "not in this one (another lake, or one begun anew or restored from an older copy); run "
+        "`penstock load --rebuild`"
     )

@@ -8,29 +8,46 @@ and closed again: it admits one writing process, and a person's CLI must get in.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from schemas.ddl import WarehouseTable, create_table, quote, quoted_table, warehouse_tables
-from schemas.errors import PenstockError
+from schemas.ddl import WarehouseTable, commits_table, quote, quoted_table, warehouse_tables
 from schemas.plan import Plan
-from transforms.commit.follow import DoneCommit
+from transforms.commit.follow import (
+    EVERYTHING,
+    DoneCommit,
+    FollowerTooFarError,
+    Place,
+    done_commit,
+    everything,
+    pending,
+)
+from transforms.commit.lake import Lake
+from transforms.commit.tables import lake_tables
+from transforms.sinks.duckdb_file import WarehouseError, told, transaction
+from transforms.sinks.warehouse_rows import counts, take
+from transforms.sinks.warehouse_shape import (
+    AnewError,
+    Footers,
+    Loose,
+    Tables,
+    fit,
+    misfits,
+    tables_present,
+)
+from transforms.sinks.warehouse_state import Followed
 
-PATIENCE_S = 10.0
-"""How long a load waits for another process that has the file open."""
+ASKED: Final = "it was asked for"
+BEGINS: Final = "it was new"
+_FOLLOWED: Final = frozenset({"append", "refresh", "rebuild", "compact", EVERYTHING})
+_REPLAYED: Final = 16
+"""A new warehouse takes so many commits one by one; beyond, what the lake holds at once."""
 
-_EVERYTHING = frozenset({"rebuild"})
-
-
-class WarehouseBusyError(PenstockError):
-    """Another process holds the warehouse; the lake is complete, and a later load catches up."""
+_TRIES: Final = 3
 
 
 @dataclass
@@ -42,12 +59,33 @@ class Loaded:
         commits: Commits taken by this load.
         rows: Rows per table after the load.
         added: Rows per table more (or fewer) than before.
+        anew: Why the tables were made anew from the lake; empty if they were not.
+        loose: (table, column) made plain text, which the contract says is a UUID or JSON.
     """
 
     seq: int
     commits: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     added: dict[str, int] = field(default_factory=dict)
+    anew: str = ""
+    loose: Loose = frozenset()
+
+    @property
+    def note(self) -> str:
+        """What a person must know who did not ask for it."""
+        said = []
+        if self.anew not in ("", ASKED, BEGINS):
+            said.append(f"the warehouse's tables were made anew from the lake: {self.anew}")
+        if self.loose:
+            names = ", ".join(sorted(f"{column} of {table}" for table, column in self.loose))
+            said.append(
+                f"{names} is plain text in the warehouse: old rows are not what the contract says"
+            )
+        return "; ".join(said)
+
+    def tables(self) -> dict[str, dict[str, int]]:
+        """Return rows and added rows per table, as `--json` prints them."""
+        return {n: {"rows": rows, "added": self.added[n]} for n, rows in self.rows.items()}
 
 
 class Warehouse:
@@ -59,233 +97,128 @@ class Warehouse:
         Args:
             plan: Whose tables it holds.
             path: The DuckDB file; made on first load.
-            patience_s: How long to wait for another process that has the file open; PATIENCE_S
+            patience_s: How long to wait for another process that has the file open; ten seconds
                 by default.
         """
         self.plan = plan
         self.path = path
-        self.patience_s = PATIENCE_S if patience_s is None else patience_s
-        self.tables = warehouse_tables(plan)
-        self._progress = f"operations.{plan.name}_loaded"
+        self.patience_s = patience_s
+        lake = lake_tables(plan)
+        self.tables = warehouse_tables(plan, lake)
+        self._followed = Followed(
+            plan.operations("loaded"), commits_table(plan, lake), fact=self.tables[1]
+        )
 
-    def seq(self) -> int:
-        """Return the last commit that the warehouse holds, 0 if it is new."""
-        if not self.path.exists():
-            return 0
-        with self._open() as c:
-            self._create(c)
-            return self._seq(c)
+    def load(self, lake: Lake, *, rebuild: bool = False) -> Loaded:
+        """Take the lake's done commits that are not here yet, in one transaction.
 
-    def load(self, commits: Iterable[DoneCommit]) -> Loaded:
-        """Take these done commits (in order; those already taken are skipped) in one transaction.
-
-        Raises:
-            WarehouseBusyError: Another process had the file open for longer than `patience_s`.
-        """
-        return self._load(commits, anew=False)
-
-    def rebuild(self, everything: DoneCommit) -> Loaded:
-        """Drop this pipeline's tables and load what the lake holds, in one transaction.
+        Tables are changed to hold what arrives. Where that cannot be done without losing
+        something, this pipeline's tables are made anew from the lake, as with `rebuild`.
 
         Args:
-            everything: See `transforms.commit.follow.everything`.
+            lake: The lake that is followed.
+            rebuild: Drop this pipeline's tables and load what the lake holds now.
 
         Raises:
-            WarehouseBusyError: See `load`.
+            FollowerTooFarError: The commit that the warehouse ended at is not in the lake's
+                history: too far behind, or another lake.
+            WarehouseBusyError: Another process had the file open for longer than `patience_s`.
+            WarehouseError: DuckDB refused something; nothing changed.
         """
-        return self._load([everything] if everything.seq else [], anew=True)
+        why, loose = ASKED if rebuild else "", frozenset[tuple[str, str]]()
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._load(lake, why, loose)
+            except AnewError as error:
+                why = str(error)
+            except WarehouseError as error:
+                if not left or error.kind not in ("ConversionException", "InvalidInputException"):
+                    raise
+                loose = loose or misfits(self.tables, everything(lake).added)
+                if not loose:
+                    raise
+                why = why or "the contract changed"
+        msg = (
+            "the warehouse's tables must hold still to be made anew; run `penstock load --rebuild`"
+        )
+        raise WarehouseError(msg)
 
-    def _load(self, commits: Iterable[DoneCommit], *, anew: bool) -> Loaded:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open() as c:
-            c.execute("BEGIN")
-            self._create(c)
-            before = self._counts(c)
+    def _load(self, lake: Lake, anew: str, loose: Loose) -> Loaded:
+        with transaction(self.path, self.patience_s) as c:
+            present = tables_present(c)
+            there = [t.name for t in self.tables if t.name in present]
+            before = dict.fromkeys((t.name for t in self.tables), 0) | counts(c, there)
             if anew:
-                for name in (*(t.name for t in self.tables), self._progress):
-                    c.execute(f"DROP TABLE {quoted_table(name)}")
-                self._create(c)
-            loaded = Loaded(self._seq(c))
+                present = self._dropped(c, present)
+                place, commits = Place(), [everything(lake)]
+            else:
+                place = self._followed.place(c, present, self.tables)
+                commits = self._new(lake, place)
+            loaded = Loaded(place.seq, anew=anew, loose=loose)
+            footers = Footers()
+            tables = self._fitted(c, present, commits, footers, loose)
             for commit in commits:
-                if commit.seq <= loaded.seq:
-                    continue
-                self._take(c, commit)
-                loaded.seq, loaded.commits = commit.seq, loaded.commits + 1
+                self._take(c, commit, tables, footers)
+                loaded.seq, loaded.commits = commit.seq, loaded.commits + len(commit.entries)
             if loaded.commits:
-                c.execute(f"DELETE FROM {quoted_table(self._progress)}")  # noqa: S608
-                c.execute(f"INSERT INTO {quoted_table(self._progress)} VALUES (?)", [loaded.seq])  # noqa: S608
-            loaded.rows = self._counts(c)
+                self._followed.book(c, commits)
+            loaded.rows = counts(c, before)
             loaded.added = {n: rows - before[n] for n, rows in loaded.rows.items()}
-            c.execute("COMMIT")
             return loaded
 
-    @contextmanager
-    def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        deadline = time.monotonic() + self.patience_s
-        while True:
-            try:
-                connection = duckdb.connect(str(self.path))
-                connection.execute("SET TimeZone = 'UTC'")
-                break
-            except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
-                    msg = f"the warehouse must be a DuckDB file that can be opened; got {error}"
-                    raise PenstockError(msg) from None
-                if time.monotonic() > deadline:
-                    msg = (
-                        f"the warehouse must be free to write; {self.path} is open in another "
-                        "process; close it and run `penstock load`: the lake is complete"
-                    )
-                    raise WarehouseBusyError(msg) from None
-                time.sleep(0.2)
+    def _new(self, lake: Lake, place: Place) -> list[DoneCommit]:
+        """Return the commits to be taken; raise AnewError if only all at once will do."""
+        history = lake.commits()
+        begins = place == Place()
         try:
-            yield connection
-        finally:
-            connection.close()
+            entries = pending(history, place)
+        except FollowerTooFarError:
+            if begins:
+                raise AnewError(BEGINS) from None
+            raise
+        if begins and len(entries) > _REPLAYED:
+            raise AnewError(BEGINS)
+        if other := {e.op for e in entries} - _FOLLOWED:
+            msg = f"the lake has had a commit of kind {', '.join(sorted(other))}"
+            raise AnewError(msg)
+        return [done_commit(history.io, e) for e in entries]
 
-    def _create(self, c: duckdb.DuckDBPyConnection) -> None:
-        for schema in sorted({t.schema for t in self.tables} | {"operations"}):
-            c.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-        for table in self.tables:
-            c.execute(create_table(table))
-            for change in self._changes(c, table):
-                c.execute(f"ALTER TABLE {quoted_table(table.name)} {change}")
-        c.execute(f"CREATE TABLE IF NOT EXISTS {quoted_table(self._progress)} (seq BIGINT)")
+    def _dropped(self, c: duckdb.DuckDBPyConnection, present: Tables) -> Tables:
+        names = [*(t.name for t in self.tables), *self._followed.names]
+        for name in names:
+            if name in present:
+                c.execute(f"DROP TABLE {quoted_table(name)}")
+        return {name: columns for name, columns in present.items() if name not in names}
 
-    def _changes(self, c: duckdb.DuckDBPyConnection, table: WarehouseTable) -> Iterator[str]:
-        """Yield what makes a table that is there fit the plan, as the lake's tables are made to."""
-        info = c.execute(f"PRAGMA table_info('{table.name}')").fetchall()
-        there = {name: (kind, required) for _, name, kind, required, *_ in info}
-        wanted = {column.name: column for column in table.columns}
-        for name, (kind, required) in there.items():
-            column = wanted.get(name)
-            if required and (column is None or not column.required):
-                yield f"ALTER COLUMN {quote(name)} DROP NOT NULL"
-            if column is not None and kind != column.sql and _is_number(column.sql):
-                yield f"ALTER COLUMN {quote(name)} SET DATA TYPE {column.sql}"
-        for name in [n for n in wanted if n not in there]:
-            yield f"ADD COLUMN {quote(name)} {wanted[name].sql}"
-
-    def _seq(self, c: duckdb.DuckDBPyConnection) -> int:
-        return _number(c, f"SELECT max(seq) FROM {quoted_table(self._progress)}")  # noqa: S608
-
-    def _counts(self, c: duckdb.DuckDBPyConnection) -> dict[str, int]:
-        return {t.name: _count(c, t.name) for t in self.tables}
-
-    def _take(self, c: duckdb.DuckDBPyConnection, commit: DoneCommit) -> None:
-        if commit.op == "compact":
-            return
-        for table in self.tables:
-            if commit.op in _EVERYTHING:
-                c.execute(f"DELETE FROM {quoted_table(table.name)}")  # noqa: S608
-            files = commit.added.get(table.source, [])
-            if table.window:
-                self._replace_windows(c, table, files, commit.windows.get(table.name.split(".")[1]))
-            elif files and table.latest is not None:
-                self._latest(c, table, files)
-            elif files:
-                self._append(c, table, files)
-
-    def _append(
-        self, c: duckdb.DuckDBPyConnection, table: WarehouseTable, files: Sequence[str]
-    ) -> None:
-        new, names = _read(table, files), _names(table)
-        if table.merge and _count(c, table.name):
-            on = " AND ".join(f"t.{quote(m)} = n.{quote(m)}" for m in table.merge)
-            c.execute(
-                f"DELETE FROM {quoted_table(table.name)} t USING ({new}) n WHERE {on}"  # noqa: S608
-            )
-        c.execute(f"INSERT INTO {quoted_table(table.name)} ({names}) SELECT {names} FROM ({new})")  # noqa: S608
-
-    def _latest(
-        self, c: duckdb.DuckDBPyConnection, table: WarehouseTable, files: Sequence[str]
-    ) -> None:
-        """Recompute the touched keys from `processed_data`, which holds every landed row."""
-        key, names = ", ".join(map(quote, table.merge)), _names(table)
-        wanted = _read_columns(table, files, table.merge)
-        target, rows = quoted_table(table.name), quoted_table(table.source)
-        c.execute(
-            f"CREATE TEMP TABLE touched AS SELECT {key}, count(*) AS n FROM ({wanted}) GROUP BY ALL"  # noqa: S608
-        )
-        if _count(c, table.name):
-            c.execute(
-                f"CREATE OR REPLACE TEMP TABLE touched AS SELECT {key}, count(*) AS n "  # noqa: S608
-                f"FROM {rows} SEMI JOIN touched USING ({key}) GROUP BY ALL"
-            )
-            c.execute(
-                f"DELETE FROM {target} USING touched WHERE "  # noqa: S608
-                + " AND ".join(f"{target}.{quote(k)} = touched.{quote(k)}" for k in table.merge)
-            )
-        c.execute(
-            f"INSERT INTO {target} ({names}) SELECT {names} FROM {rows} "  # noqa: S608
-            f"SEMI JOIN (FROM touched WHERE n = 1) USING ({key})"
-        )
-        content = ", ".join(f"{quote(x.name)} := {quote(x.name)}" for x in table.columns)
-        latest = f"{quote(table.latest or '')} DESC NULLS LAST"
-        order = f"{latest}, sha256(to_json(struct_pack({content}))) DESC"
-        c.execute(
-            f"INSERT INTO {target} ({names}) SELECT {names} FROM {rows} "  # noqa: S608
-            f"SEMI JOIN (FROM touched WHERE n > 1) USING ({key}) "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
-        )
-        c.execute("DROP TABLE touched")
-
-    def _replace_windows(
+    def _fitted(
         self,
         c: duckdb.DuckDBPyConnection,
-        table: WarehouseTable,
-        files: Sequence[str],
-        windows: pa.Array | None,
+        present: Tables,
+        commits: Sequence[DoneCommit],
+        footers: Footers,
+        loose: Loose,
+    ) -> list[WarehouseTable]:
+        """Make or change the tables so that they hold what the commits bring."""
+        schemas = {"operations", *(t.schema for t in self.tables)}
+        for schema in sorted(schemas - {name.partition(".")[0] for name in present}):
+            c.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+        self._followed.make(c, present)
+        out = []
+        for table in self.tables:
+            files = (f for x in commits for f in x.added.get(table.source, []))
+            shapes = list(dict.fromkeys(footers[f] for f in files))
+            out.append(fit(c, table, present.get(table.name), shapes, loose))
+        return out
+
+    def _take(
+        self,
+        c: duckdb.DuckDBPyConnection,
+        commit: DoneCommit,
+        tables: Sequence[WarehouseTable],
+        footers: Footers,
     ) -> None:
-        if windows is None or not len(windows):
+        if commit.op == "compact":
             return
-        c.register("touched_windows", pa.table({"window_start": windows}))
-        c.execute(
-            f"DELETE FROM {quoted_table(table.name)} "  # noqa: S608
-            "WHERE window_start IN (SELECT window_start FROM touched_windows)"
-        )
-        if files:
-            names = _names(table)
-            c.execute(
-                f"INSERT INTO {quoted_table(table.name)} ({names}) SELECT {names} "  # noqa: S608
-                f"FROM ({_read(table, files)}) SEMI JOIN touched_windows USING (window_start)"
-            )
-        c.unregister("touched_windows")
-
-
-def _is_number(sql: str) -> bool:
-    return sql in ("BIGINT", "DOUBLE") or sql.startswith("DECIMAL")
-
-
-def _count(c: duckdb.DuckDBPyConnection, table: str) -> int:
-    return _number(c, f"SELECT count(*) FROM {quoted_table(table)}")  # noqa: S608
-
-
-def _number(c: duckdb.DuckDBPyConnection, query: str) -> int:
-    # Not `fetchone`: a result that is not fetched to its end blocks `register`.
-    ((value,),) = c.execute(query).fetchall()
-    return int(value or 0)
-
-
-def _names(table: WarehouseTable) -> str:
-    return ", ".join(quote(c.name) for c in table.columns)
-
-
-def _read(table: WarehouseTable, files: Sequence[str]) -> str:
-    return _read_columns(table, files, [c.name for c in table.columns])
-
-
-def _read_columns(table: WarehouseTable, files: Sequence[str], names: Sequence[str]) -> str:
-    """A query over data files that casts each column; one that no file has is null."""
-    there = {n for f in files for n in pq.read_schema(_local(f)).names}
-    sql = {c.name: c.sql for c in table.columns}
-    columns = ", ".join(
-        f"CAST({quote(n) if n in there else 'NULL'} AS {sql[n]}) AS {quote(n)}" for n in names
-    )
-    paths = ", ".join("'" + _local(f).replace("'", "''") + "'" for f in files)
-    options = "union_by_name = true, hive_partitioning = false"
-    return f"SELECT {columns} FROM read_parquet([{paths}], {options})"  # noqa: S608
-
-
-def _local(uri: str) -> str:
-    return uri.removeprefix("file://")
+        for table in tables:
+            with told(table.name, [column.name for column in table.columns]):
+                take(c, table, commit, footers)

@@ -1,6 +1,7 @@
 import dataclasses
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.faults.synthetic import BEGIN_US, HOUR_US
 from tests.faults.world import World
 from transforms.commit import fold, journal
-from transforms.commit.follow import FollowerTooFarError, commits_after
+from transforms.commit.follow import FollowerTooFarError, Place, commits_after
 from transforms.commit.iceberg import stored
 from transforms.commit.journal import now, tail
 
@@ -18,28 +19,32 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
+def _place(committed: Any) -> Place:
+    return Place(committed.seq, committed.commit_id)
+
+
 def _rows(paths: list[str]) -> int:
     return sum(pq.read_metadata(Path(p.removeprefix("file://"))).num_rows for p in paths)
 
 
 def test_a_follower_is_told_each_commit_once_in_order(world: World) -> None:
-    assert list(commits_after(world.lake, 0)) == []
+    assert list(commits_after(world.lake)) == []
     first = world.commit(("a", 0, 50))
     second = world.commit(("a", 50, 90))
-    told = list(commits_after(world.lake, 0))
+    told = list(commits_after(world.lake))
     assert [(d.seq, d.commit_id, d.op) for d in told] == [
         (first.seq, first.commit_id, "append"),
         (second.seq, second.commit_id, "append"),
     ]
     assert _rows(told[1].added[world.plan.processed]) == second.added[world.plan.processed]
-    assert [d.seq for d in commits_after(world.lake, first.seq)] == [second.seq]
-    assert list(commits_after(world.lake, second.seq)) == []
+    assert [d.seq for d in commits_after(world.lake, _place(first))] == [second.seq]
+    assert list(commits_after(world.lake, _place(second))) == []
 
 
 def test_touched_windows_and_the_files_they_replace_are_named(world: World) -> None:
     world.commit(("a", 0, 50))
     world.commit(("a", 50, 90))
-    first, second = commits_after(world.lake, 0)
+    first, second = commits_after(world.lake)
     starts = [t.as_py().timestamp() * 1_000_000 for t in second.windows["hourly"]]
     assert starts == [BEGIN_US + HOUR_US, BEGIN_US + 2 * HOUR_US]
     assert second.replaced == {"analytics.hourly": first.added["analytics.hourly"]}
@@ -50,7 +55,7 @@ def test_a_rebuild_names_everything_it_replaces(world: World) -> None:
     world.commit(("a", 0, 50))
     world.commit(("a", 50, 90))
     world.commit(("a", 0, 30), rebuild=True)
-    first, second, third = commits_after(world.lake, 0)
+    first, second, third = commits_after(world.lake)
     name = world.plan.processed
     assert third.op == "rebuild"
     assert sorted(third.replaced[name]) == sorted([*first.added[name], *second.added[name]])
@@ -62,8 +67,8 @@ def test_history_folds_and_followers_still_read_all_of_it(world: World) -> None:
     commits = world.lake.commits()
     assert journal.base_of(commits) == 6
     assert [e.state for e in tail(commits)] == ["base", "intent", "done", "intent", "done"]
-    assert [d.commit_id for d in commits_after(world.lake, 0)] == [c.commit_id for c in done]
-    assert [d.seq for d in commits_after(world.lake, 4)] == [5, 6, 7, 8]
+    assert [d.commit_id for d in commits_after(world.lake)] == [c.commit_id for c in done]
+    assert [d.seq for d in commits_after(world.lake, _place(done[3]))] == [5, 6, 7, 8]
     assert world.commit(("a", 0, 80)) is None
     assert world.wrongs(("a", 0, 80)) == []
 
@@ -98,38 +103,44 @@ def test_a_follower_more_than_seven_days_behind_must_be_rebuilt(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = world.committer(fold_at=2)
-    for k in range(2):
-        one.commit([world.landed("a", 10 * k, 10 * k + 10)], {})
+    done = [one.commit([world.landed("a", 10 * k, 10 * k + 10)], {}) for k in range(2)]
     monkeypatch.setattr(fold, "now", lambda: now() + timedelta(days=8))
-    for k in range(2, 4):
-        one.commit([world.landed("a", 10 * k, 10 * k + 10)], {})
-    with pytest.raises(FollowerTooFarError, match="load --rebuild"):
-        list(commits_after(world.lake, 0))
-    assert [d.seq for d in commits_after(world.lake, 2)] == [3, 4]
+    done += [one.commit([world.landed("a", 10 * k, 10 * k + 10)], {}) for k in range(2, 4)]
+    for place in (Place(), _place(done[0]), _place(done[1])):
+        with pytest.raises(FollowerTooFarError, match=r"7 days behind.*load --rebuild"):
+            list(commits_after(world.lake, place))
+    assert [d.seq for d in commits_after(world.lake, _place(done[2]))] == [4]
     assert world.wrongs(("a", 0, 40)) == []
 
 
-def test_a_follower_of_another_lake_must_be_rebuilt(world: World) -> None:
-    world.commit(("a", 0, 10))
-    with pytest.raises(FollowerTooFarError):
-        list(commits_after(world.lake, 5))
+def test_a_follower_of_another_lake_must_be_rebuilt(world: World, tmp_path: Path) -> None:
+    done = [world.commit(("a", 10 * k, 10 * k + 10)) for k in range(3)]
+    another = World(tmp_path / "another")
+    places = [Place(5, "x"), Place(2, "x"), *map(_place, done)]
+    for _ in range(2):  # begun anew: empty, then as long as the other
+        for place in places:
+            with pytest.raises(FollowerTooFarError, match=r"made from.*load --rebuild"):
+                list(commits_after(another.lake, place))
+        for k in range(3):
+            another.commit(("a", 10 * k, 10 * k + 10))
+    assert list(commits_after(world.lake, _place(done[-1]))) == []
 
 
 def test_an_open_intent_is_not_told(world: World) -> None:
     world.commit(("a", 0, 10))
     world.die_at("before done", ("a", 10, 20))
-    assert [d.seq for d in commits_after(world.lake, 0)] == [1]
+    assert [d.seq for d in commits_after(world.lake)] == [1]
 
 
 def test_a_voided_commit_is_passed_over(world: World) -> None:
-    world.commit(("a", 0, 10))
+    first = world.commit(("a", 0, 10))
     world.die_at("after intent", ("a", 10, 20))
     entry = tail(world.lake.commits())[-1]
     files = stored(world.lake.commits().io, entry.parts[world.plan.processed])
     Path(files.add[0].file_path.removeprefix("file://")).unlink()
     world.commit(("b", 0, 10))
-    assert [d.seq for d in commits_after(world.lake, 0)] == [1, 3]
-    assert [d.seq for d in commits_after(world.lake, 1)] == [3]
+    assert [d.seq for d in commits_after(world.lake)] == [1, 3]
+    assert [d.seq for d in commits_after(world.lake, _place(first))] == [3]
 
 
 def test_an_entry_reads_back_as_it_was_written(world: World) -> None:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from tests.faults.synthetic import HOUR_US, record
 from tests.faults.synthetic import plan as synthetic_plan
 from tests.faults.world import World
 from transforms.commit.files import write_files
-from transforms.commit.follow import DoneCommit, commits_after, everything
+from transforms.commit.follow import DoneCommit, FollowerTooFarError
 from transforms.commit.iceberg import Files
+from transforms.commit.journal import after, now
+from transforms.commit.tables import COMMITS, SOURCES
+from transforms.sinks.duckdb_file import WarehouseError
 from transforms.sinks.warehouse import Warehouse
 
+REFUSED, LEDGER = "operations.synthetic_refused", "operations.synthetic_ledger"
+OPERATIONS = ("refused", "ledger", "runs", "sources", "removed")
 PROCESSED, FACT, HOURLY = "processed_data.synthetic", "analytics.fact_synthetic", "analytics.hourly"
 Stretch = tuple[str, int, int]
 
@@ -65,19 +74,18 @@ def _assert_holds(warehouse: Warehouse, *stretches: Stretch) -> None:
 
 
 def test_a_load_takes_each_commit_once(world: World, warehouse: Warehouse) -> None:
-    assert warehouse.seq() == 0
     world.commit(("a", 0, 100))
-    first = warehouse.load(commits_after(world.lake, warehouse.seq()))
+    first = warehouse.load(world.lake)
     _assert_holds(warehouse, ("a", 0, 100))
     assert first.commits == 1
     assert first.added == first.rows
     world.commit(("a", 60, 170), ("b", 0, 90))
     # From the first commit on: the one that is there is skipped.
-    second = warehouse.load(commits_after(world.lake, 0))
+    second = warehouse.load(world.lake)
     assert second.commits == 1
     _assert_holds(warehouse, ("a", 0, 170), ("b", 0, 90))
     assert second.rows[PROCESSED] - second.added[PROCESSED] == first.rows[PROCESSED]
-    third = warehouse.load(commits_after(world.lake, warehouse.seq()))
+    third = warehouse.load(world.lake)
     assert third.commits == 0
     assert set(third.added.values()) == {0}
 
@@ -88,26 +96,26 @@ def test_several_commits_in_one_load_give_what_one_load_each_gives(
     world.commit(("a", 0, 70))
     world.commit(("b", 0, 120))
     world.commit(("a", 70, 140))
-    assert warehouse.load(commits_after(world.lake, 0)).commits == 3
+    assert warehouse.load(world.lake).commits == 3
     _assert_holds(warehouse, ("a", 0, 140), ("b", 0, 120))
 
 
 def test_a_rebuild_of_the_lake_replaces_everything(world: World, warehouse: Warehouse) -> None:
     world.commit(("a", 0, 100))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     world.commit(("b", 0, 60), rebuild=True)
-    warehouse.load(commits_after(world.lake, warehouse.seq()))
+    warehouse.load(world.lake)
     _assert_holds(warehouse, ("b", 0, 60))
 
 
 def test_a_compaction_changes_nothing(world: World, warehouse: Warehouse) -> None:
     world.commit(("a", 0, 100))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     info = world.lake.table_info(PROCESSED)
     files = world.lake.files(PROCESSED)
     again = write_files(info, world.lake.read(PROCESSED))
     world.land("compact", {PROCESSED: Files(again, files)})
-    loaded = warehouse.load(commits_after(world.lake, warehouse.seq()))
+    loaded = warehouse.load(world.lake)
     assert loaded.commits == 1
     assert set(loaded.added.values()) == {0}
     _assert_holds(warehouse, ("a", 0, 100))
@@ -118,20 +126,20 @@ def test_a_warehouse_built_anew_holds_what_the_lake_holds(
 ) -> None:
     world.commit(("a", 0, 100))
     world.commit(("a", 100, 130), ("b", 5, 80))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     with duckdb.connect(str(warehouse.path)) as c:
         c.execute(f"DELETE FROM {PROCESSED}; UPDATE {HOURLY} SET n = 0; CREATE TABLE mine (x INT)")
-    loaded = warehouse.rebuild(everything(world.lake))
+    loaded = warehouse.load(world.lake, rebuild=True)
     _assert_holds(warehouse, ("a", 0, 130), ("b", 5, 80))
-    assert loaded.seq == warehouse.seq() == world.lake.last_done().seq
+    assert loaded.seq == warehouse.load(world.lake).seq == world.lake.last_done().seq
     assert _ask(warehouse, "SELECT count(*) FROM mine") == [(0,)]
     world.commit(("b", 80, 100))
-    warehouse.load(commits_after(world.lake, warehouse.seq()))
+    warehouse.load(world.lake)
     _assert_holds(warehouse, ("a", 0, 130), ("b", 5, 100))
 
 
 def test_an_empty_lake_is_an_empty_warehouse(world: World, warehouse: Warehouse) -> None:
-    loaded = warehouse.rebuild(everything(world.lake))
+    loaded = warehouse.load(world.lake, rebuild=True)
     assert loaded.seq == 0
     assert set(loaded.rows.values()) == {0}
 
@@ -140,19 +148,24 @@ def test_a_load_that_fails_half_way_leaves_nothing_of_it(
     world: World, warehouse: Warehouse
 ) -> None:
     world.commit(("a", 0, 50))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     world.commit(("a", 50, 90))
     world.commit(("b", 0, 40))
 
-    def interrupted() -> Iterator[DoneCommit]:
-        yield next(iter(commits_after(world.lake, warehouse_seq)))
-        raise InterruptedError
+    taken = []
 
-    warehouse_seq = warehouse.seq()
+    class Interrupted(Warehouse):
+        def _take(self, c: Any, commit: DoneCommit, *rest: Any) -> None:
+            if taken:
+                raise InterruptedError
+            super()._take(c, commit, *rest)
+            taken.append(commit.seq)
+
     with pytest.raises(InterruptedError):
-        warehouse.load(interrupted())
+        Interrupted(world.plan, warehouse.path).load(world.lake)
+    assert taken == [2]
     _assert_holds(warehouse, ("a", 0, 50))
-    warehouse.load(commits_after(world.lake, warehouse.seq()))
+    warehouse.load(world.lake)
     _assert_holds(warehouse, ("a", 0, 90), ("b", 0, 40))
 
 
@@ -161,7 +174,7 @@ def test_a_file_that_is_no_database_is_refused_with_a_message(
 ) -> None:
     warehouse.path.write_bytes(b"no database" * 1000)
     with pytest.raises(Exception, match="must be a DuckDB file"):
-        warehouse.load([])
+        warehouse.load(world.lake)
 
 
 def test_a_table_that_held_smaller_numbers_takes_greater_ones(
@@ -173,5 +186,177 @@ def test_a_table_that_held_smaller_numbers_takes_greater_ones(
             "window_end TIMESTAMPTZ NOT NULL, n INTEGER NOT NULL, gone INTEGER NOT NULL)"
         )
     world.commit(("a", 0, 60))
-    warehouse.load(commits_after(world.lake, 0))
+    warehouse.load(world.lake)
     _assert_holds(warehouse, ("a", 0, 60))
+
+
+def _rows(table: pa.Table) -> list[str]:
+    return sorted(map(str, table.select(sorted(table.column_names)).to_pylist()))
+
+
+def _assert_operations(world: World, warehouse: Warehouse) -> None:
+    with duckdb.connect(str(warehouse.path), read_only=True) as c:
+        c.execute("SET TimeZone = 'UTC'")
+        for name in OPERATIONS:
+            full = world.plan.operations(name)
+            lake = world.lake.read(full)
+            held = c.sql(f"FROM {full}").to_arrow_table().cast(lake.schema)
+            assert _rows(held) == _rows(lake), name
+        commits = c.sql("FROM operations.synthetic_commits").to_arrow_table()
+    done = [e.row() for e in after(world.lake.commits(), 0) if e.state == "done"]
+    schema = pa.schema([COMMITS.field(n) for n in commits.column_names])
+    assert _rows(commits.cast(schema)) == _rows(pa.Table.from_pylist(done, schema=schema))
+
+
+def _source(size: int) -> pa.Table:
+    row = {"source": "a", "size": size, "modified": now(), "hash": "", "end": size}
+    return pa.Table.from_pylist([row | {"terminated": True}], schema=SOURCES)
+
+
+def test_the_operations_tables_are_those_of_the_lake(world: World, warehouse: Warehouse) -> None:
+    world.commit(("a", 0, 60), sources=_source(60))
+    world.commit(("a", 60, 140), sources=_source(140))
+    world.commit(("b", 0, 80))
+    first = warehouse.load(world.lake)
+    assert first.rows[REFUSED] > 1
+    _assert_operations(world, warehouse)
+    world.commit(("b", 80, 120))
+    loaded = warehouse.load(world.lake)
+    assert loaded.added[REFUSED] == loaded.rows[REFUSED] - first.rows[REFUSED]
+    _assert_operations(world, warehouse)
+    world.commit(("a", 0, 100), sources=_source(100), rebuild=True)
+    warehouse.load(world.lake)
+    _assert_operations(world, warehouse)
+    warehouse.load(world.lake, rebuild=True)
+    _assert_operations(world, warehouse)
+    world.commit(("a", 100, 130))
+    warehouse.load(world.lake)
+    _assert_operations(world, warehouse)
+    _assert_holds(warehouse, ("a", 0, 130))
+
+
+def test_a_lake_begun_anew_or_restored_is_noticed_and_said(
+    world: World, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    world.commit(("a", 0, 40))
+    shutil.copy(world.root / "catalog.db", tmp_path / "older.db")
+    world.commit(("a", 40, 90))
+    warehouse.load(world.lake)
+    begun = World(tmp_path / "begun", contract=world.plan.contract)
+    for _ in range(3):  # it has fewer commits, as many, more
+        with pytest.raises(FollowerTooFarError, match="load --rebuild"):
+            warehouse.load(begun.lake)
+        begun.commit(("b", 10 * begun.runs, 10 * begun.runs + 10))
+    _assert_holds(warehouse, ("a", 0, 90))
+    assert warehouse.load(begun.lake, rebuild=True).seq == 3
+    _assert_holds(warehouse, ("b", 0, 30))
+    shutil.copy(tmp_path / "older.db", world.root / "catalog.db")
+    restored = Warehouse(world.plan, tmp_path / "restored.duckdb")
+    restored.load(world.lake)
+    shutil.copy(restored.path, warehouse.path)
+    world.commit(("b", 0, 20))
+    warehouse.load(world.lake)
+    _assert_holds(warehouse, ("a", 0, 40), ("b", 0, 20))
+    shutil.copy(tmp_path / "older.db", world.root / "catalog.db")
+    with pytest.raises(FollowerTooFarError, match="restored from an older copy"):
+        warehouse.load(world.lake)
+
+
+def test_a_new_warehouse_of_a_lake_with_a_long_history_takes_it_at_once(
+    world: World, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transforms.sinks.warehouse._REPLAYED", 2)
+    for k in range(3):
+        world.commit(("a", 20 * k, 20 * k + 20))
+    loaded = warehouse.load(world.lake)
+    assert (loaded.seq, loaded.commits, loaded.note) == (3, 3, "")
+    _assert_holds(warehouse, ("a", 0, 60))
+    _assert_operations(world, warehouse)
+    world.commit(("a", 60, 80))
+    assert warehouse.load(world.lake).commits == 1
+    _assert_holds(warehouse, ("a", 0, 80))
+
+
+def test_a_table_that_is_gone_comes_back_with_its_rows(world: World, warehouse: Warehouse) -> None:
+    world.commit(("a", 0, 50))
+    warehouse.load(world.lake)
+    for table in (PROCESSED, HOURLY):
+        with duckdb.connect(str(warehouse.path)) as c:
+            c.execute(f"DROP TABLE {table}")
+        world.commit(("a", 0, 50 + 10 * world.runs))
+        assert f"{table} was gone" in warehouse.load(world.lake).note
+        _assert_holds(warehouse, ("a", 0, 40 + 10 * world.runs))
+    warehouse.path.unlink()
+    warehouse.load(world.lake)
+    _assert_holds(warehouse, ("a", 0, 40 + 10 * world.runs))
+
+
+def test_another_key_makes_fact_anew(world: World, warehouse: Warehouse) -> None:
+    world.commit(("a", 0, 50))
+    no_key = replace(world.plan, contract=replace(world.plan.contract, primary_key=()))
+    other = Warehouse(no_key, warehouse.path)
+    assert other.load(world.lake).rows[FACT] == len(_kept(("a", 0, 50)))
+    world.commit(("a", 50, 60))
+    assert "was one row per kept position" in warehouse.load(world.lake).note
+    _assert_holds(warehouse, ("a", 0, 60))
+
+
+def test_what_duckdb_refuses_is_said_without_a_value_and_changes_nothing(
+    world: World, warehouse: Warehouse
+) -> None:
+    world.commit(("a", 0, 20))
+    warehouse.load(world.lake)
+    with duckdb.connect(str(warehouse.path)) as c:
+        c.execute(f"CREATE UNIQUE INDEX mine ON {LEDGER} (destiny, seq % 1)")
+    world.commit(("a", 20, 40))
+    with pytest.raises(WarehouseError) as caught:
+        warehouse.load(world.lake)
+    said = str(caught.value)
+    assert f"ConstraintException for {LEDGER}" in said
+    assert "load --rebuild" in said
+    assert "kept" not in said
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    _assert_holds(warehouse, ("a", 0, 20))
+    warehouse.load(world.lake, rebuild=True)
+    _assert_holds(warehouse, ("a", 0, 40))
+
+
+_KILLED = """
+import os, signal, sys
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.faults.synthetic import plan
+from transforms.commit.lake import Lake, local_catalog
+from transforms.sinks import warehouse
+root = Path(sys.argv[1])
+taken = []
+def take(c, table, commit, footers, then=warehouse.take):
+    then(c, table, commit, footers)
+    taken.append(table.name)
+    if len(taken) == 10:  # the second table of the second commit
+        os.kill(os.getpid(), signal.SIGKILL)
+warehouse.take = take
+one = replace(plan(root), contract=replace(plan(root).contract, primary_key=("id",)))
+lake = Lake(local_catalog(root), one.name)
+warehouse.Warehouse(one, root / "warehouse.duckdb").load(lake)
+"""
+
+
+def test_a_load_killed_half_way_and_run_again_has_its_effect_once(
+    world: World, warehouse: Warehouse
+) -> None:
+    world.commit(("a", 0, 50))
+    warehouse.load(world.lake)
+    world.commit(("a", 50, 90))
+    world.commit(("b", 0, 40))
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(world.root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    _assert_holds(warehouse, ("a", 0, 50))
+    warehouse.load(world.lake)
+    _assert_holds(warehouse, ("a", 0, 90), ("b", 0, 40))
+    _assert_operations(world, warehouse)

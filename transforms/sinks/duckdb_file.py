@@ -1,0 +1,118 @@
+"""The DuckDB file: opened for one transaction, and errors that never show a value."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from schemas.errors import PenstockError
+
+PATIENCE_S = 10.0
+"""How long a load waits for another process that has the file open."""
+
+_LOCKED: Final = re.compile("could not set lock|used by another process", re.IGNORECASE)
+_REBUILD: Final = "run `penstock load --rebuild`; the lake is complete"
+_ADVICE: Final = {
+    "OutOfMemoryException": "give the machine more memory or disk, and run `penstock load`",
+    "IOException": "see that the disk has room and the lake's files are there, and run "
+    "`penstock load`",
+    "DependencyException": "drop what depends on the table, or run `penstock load --rebuild`",
+    "CatalogException": "a table, view or type of that name must not be in the way: drop it, and "
+    "run `penstock load`",
+}
+
+
+class WarehouseError(PenstockError):
+    """The warehouse could not be loaded; the lake is complete.
+
+    Attributes:
+        kind: Class of DuckDB's error.
+    """
+
+    kind = ""
+
+
+class WarehouseBusyError(WarehouseError):
+    """Another process holds the warehouse; the lake is complete, and a later load catches up."""
+
+
+@contextmanager
+def transaction(path: Path, patience_s: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the file, begin, commit at the end of the block and close; all or nothing.
+
+    Args:
+        path: The DuckDB file; made if it is not there.
+        patience_s: How long to wait for another process; PATIENCE_S by default.
+
+    Raises:
+        WarehouseBusyError: Another process had the file open for longer.
+        WarehouseError: DuckDB refused something.
+    """
+    with _opened(path, PATIENCE_S if patience_s is None else patience_s) as c, told():
+        c.execute("SET TimeZone = 'UTC'; BEGIN")
+        yield c
+        c.execute("COMMIT")
+
+
+@contextmanager
+def told(table: str = "", columns: Collection[str] = ()) -> Iterator[None]:
+    """Raise a WarehouseError for what DuckDB refuses: its messages can quote a row's values.
+
+    Args:
+        table: What is worked on.
+        columns: Its columns; one is named if DuckDB names it.
+    """
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except duckdb.Error as error:
+        kind = type(error).__name__
+        named = [c for c in columns if f"{table.rpartition('.')[2]}.{c}" in str(error)]
+        where = ".".join([table, *sorted(named, key=len)[-1:]]) if table else "the warehouse"
+        msg = (
+            f"DuckDB must take what the lake holds; got {kind} for {where}; "
+            f"{_ADVICE.get(kind, _REBUILD)}"
+        )
+        made = WarehouseError(msg)
+        made.kind = kind
+        raise made from None
+
+
+@contextmanager
+def _opened(path: Path, patience_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    deadline = time.monotonic() + patience_s
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"the warehouse's folder must be one we can make; got {error}; choose another --out"
+        raise WarehouseError(msg) from None
+    while True:
+        try:
+            connection = duckdb.connect(str(path))
+            break
+        except duckdb.Error as error:
+            if not _LOCKED.search(str(error)):
+                msg = (
+                    f"the warehouse must be a DuckDB file that can be opened; got "
+                    f"{type(error).__name__} for {path}; delete it or move it away, and run "
+                    "`penstock load`: the lake is complete"
+                )
+                raise WarehouseError(msg) from None
+            if time.monotonic() > deadline:
+                msg = (
+                    f"the warehouse must be free to write; {path} is open in another process; "
+                    "close it and run `penstock load`: the lake is complete"
+                )
+                raise WarehouseBusyError(msg) from None
+            time.sleep(0.2)
+    try:
+        yield connection
+    finally:
+        connection.close()
