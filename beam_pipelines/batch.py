@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 
 from beam_pipelines.commit_once import Commit, committer
 from beam_pipelines.ingest import Engine, build
+from beam_pipelines.noticed import gone, landed_before, none_kept, shortened
 from schemas.names import Destiny
 from schemas.plan import Plan
 from transforms.commit.follow import FollowerTooFarError, commits_after
@@ -28,7 +28,6 @@ from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
 from transforms.sources.files import Discovery, discover
 from transforms.sources.identity import remembered
-from transforms.sources.memory import base_of
 from transforms.spill import open_spill
 
 _NEW_KEY = (
@@ -48,6 +47,7 @@ class Result:
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
     warehouse: dict[str, dict[str, int]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    destinies: list[dict[str, Any]] = field(default_factory=list)
 
     def json(self) -> dict[str, Any]:
         """Return the object of design: field names and order are an interface."""
@@ -62,6 +62,7 @@ class Result:
             "tables": self.tables,
             "warehouse": self.warehouse,
             "warnings": self.warnings,
+            "destinies": self.destinies,
         }
 
 
@@ -101,13 +102,14 @@ def ingest(
         {} if rebuild or state.sources is None else remembered(state.sources),
     )
     check_files(plan.contract, plan.source, found.slices)
-    result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
+    if found.unchanged:
+        result.warnings.append(f"unchanged, not read again: {shortened(found.unchanged)}")
     own_key = plan.contract.classified and plan.secret == DEFAULT_REFERENCE
     if own_key and make_default_key(plan.folder) and state.seq:
         result.warnings.append(_NEW_KEY)
-    if rebuild and (gone := _gone(state.sources, found)):
+    if rebuild and (left := gone(state.sources, found)):
         result.warnings.append(
-            f"landed before, not in the source now, so not in the rebuilt tables: {', '.join(gone)}"
+            f"landed before, not in the source now, so not in the rebuilt tables: {shortened(left)}"
         )
     RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
     old, recompute = _old_logic(lake, plan)
@@ -129,12 +131,18 @@ def ingest(
         outcome = _run(lake, found, commit, engine)
         rows, committed = outcome["rows"], outcome["committed"]
         added = committed["added"] if committed else {}
+        result.destinies = outcome["destinies"]
+        if "deduplicate" not in {step.kind for step in plan.steps}:
+            known = None if rebuild else state.sources
+            result.warnings += landed_before(known, outcome["sources"])
     elif recompute:
         done = lake_committer.commit([], {}, sources=None, recompute=recompute)
         added = done.added if done else {}
     result.rows = rows
     if found.slices and not rows["read"]:
         result.warnings.append("the files that were read hold no records")
+    if rows["read"] and not rows["kept"]:
+        result.warnings.append(none_kept(rows, result.destinies))
     if not added:
         result.warnings.append("nothing new: every table is as it was")
     result.tables = {
@@ -167,13 +175,6 @@ def _run(lake: Lake, found: Discovery, commit: Commit, engine: Engine) -> dict[s
         return json.loads(answer.read_text(encoding="utf-8"))
     finally:
         spill.remove()
-
-
-def _gone(known: pa.Table | None, found: Discovery) -> list[str]:
-    """Name sources that landed and that a run over the whole source does not read."""
-    here = {one.source for one in found.slices}
-    landed = [] if known is None else known["source"].to_pylist()
-    return sorted({base_of(name) for name in landed} - here)
 
 
 def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:

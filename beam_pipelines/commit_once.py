@@ -16,6 +16,7 @@ from schemas.plan_json import to_json
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
+from transforms.commit.ledger import count_refused, count_removed, totals
 from transforms.land import Reads, UnbalancedError
 from transforms.sources.identity import remember
 
@@ -46,16 +47,25 @@ class Commit:
         panes: dict[str, pa.Table],
     ) -> str:
         """Balance what was read against what became of it, then commit."""
-        counts = _destinies(self.plan, reads, landed)
         lake = open_lake(self.plan)
+        removed = _removed(lake, self.plan, landed)
+        counts = _destinies(self.plan, reads, landed, removed)
+        read = remember(footprints)
         committed = committer(lake, self.plan, self.run_id, self.started).commit(
             [*landed, Landed(done=reads.done)],
             panes,
-            sources=pa.Table.from_batches([remember(footprints)]),
+            sources=pa.Table.from_batches([read]),
             recompute=self.recompute,
             rebuild=self.rebuild,
         )
-        text = json.dumps({"rows": counts, "committed": _summary(committed)})
+        text = json.dumps(
+            {
+                "rows": counts,
+                "destinies": removed,
+                "committed": _summary(committed),
+                "sources": read.select(["source", "size", "hash"]).to_pylist(),
+            }
+        )
         Path(self.result).write_text(text, encoding="utf-8")
         return text
 
@@ -72,17 +82,32 @@ def _summary(committed: Committed | None) -> dict[str, Any] | None:
     return {"commit_id": committed.commit_id, "seq": committed.seq, "added": committed.added}
 
 
-def _destinies(plan: Plan, reads: Reads, landed: Sequence[Landed]) -> dict[str, int]:
+def _removed(lake: Lake, plan: Plan, landed: Sequence[Landed]) -> list[dict[str, Any]]:
+    """Count the rows that this run did not keep by destiny, step and rule; most rows first."""
+    refused = plan.operations("refused")
+    files = [file for one in landed for file in one.files.get(refused, ())]
+    removed = [one.removed for one in landed if one.removed is not None]
+    counts = totals(
+        [
+            count_refused(lake.table_info(refused), files),
+            *(count_removed(pa.Table.from_batches([batch])) for batch in removed),
+        ]
+    )
+    keys = ("destiny", "step", "rule", "rows")
+    rows = sorted((-count, *key) for key, count in counts.items())
+    return [dict(zip(keys, (*key, -count), strict=True)) for count, *key in rows]
+
+
+def _destinies(
+    plan: Plan, reads: Reads, landed: Sequence[Landed], removed: Sequence[dict[str, Any]]
+) -> dict[str, int]:
     """Count what this run read by destiny; a record without a destiny fails the run."""
     counts = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
     counts["read"] = sum(reads.records.values())
     for one in landed:
-        for table, files in one.files.items():
-            destiny = Destiny.KEPT if table == plan.processed else Destiny.REFUSED
-            counts[destiny.value] += sum(f.record_count for f in files)
-        if one.removed is not None:
-            for entry in one.removed["destiny"].value_counts().to_pylist():
-                counts[entry["values"]] += entry["counts"]
+        counts[Destiny.KEPT.value] += sum(f.record_count for f in one.files.get(plan.processed, ()))
+    for entry in removed:
+        counts[entry["destiny"]] += entry["rows"]
     total = sum(counts[d.value] for d in Destiny)
     if total != counts["read"]:
         msg = (

@@ -23,7 +23,7 @@ from beam_pipelines.cli.ends import (
 )
 from schemas.errors import PenstockError, UsageError
 
-VERBS: Final = ("validate", "plan", "run", "load")
+VERBS: Final = ("validate", "plan", "run", "load", "dlq")
 
 _EXAMPLES: Final = """\
 examples:

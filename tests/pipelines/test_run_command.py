@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,11 +75,18 @@ def test_the_last_line_of_json_has_the_fields_of_the_interface(
         "tables",
         "warehouse",
         "warnings",
+        "destinies",
     ]
     place = {n: result[n] for n in ("pipeline", "runner", "mode", "cloud")}
     assert place == {"pipeline": "shop", "runner": "direct", "mode": "batch", "cloud": "local"}
     assert list(result["rows"]) == ["read", "kept", "refused", "duplicate", "filtered", "late"]
     assert result["rows"] == want["counts"]
+    taken = {d: n for d, n in want["counts"].items() if d not in ("read", "kept") and n}
+    found = Counter()
+    for entry in result["destinies"]:
+        assert list(entry) == ["destiny", "step", "rule", "rows"]
+        found[entry["destiny"]] += entry["rows"]
+    assert found == taken
     kept, groups = len(want["rows"]), len(want["hourly"])
     assert result["tables"][PROCESSED] == {"rows": kept, "added": kept}
     assert result["tables"][HOURLY] == {"rows": groups, "added": groups}
@@ -115,7 +123,7 @@ def test_flags_move_input_and_output_and_leave_sinks_out(
 
 
 def test_a_refused_row_says_where_it_stands_and_keeps_its_record_sealed(
-    folder: Path, out: Out, run: Run
+    folder: Path, out: Out, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = sales(0, 40, broken=8)
     (folder / "data" / "a.jsonl").write_bytes(content)
@@ -133,6 +141,20 @@ def test_a_refused_row_says_where_it_stands_and_keeps_its_record_sealed(
         assert row["contract_version"] == "1.0.0"
         assert row["run_id"] == result["run_id"]
     assert {r["rule"] for r in rows} >= {"required", "type"}
+
+    def dlq(*flags: str) -> list[dict[str, Any]]:
+        assert main(["dlq", str(folder), "--json", *flags]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    counts = dlq()
+    assert sum(row["rows"] for row in counts) == 8
+    for rule in {row["rule"] for row in counts}:
+        shown = dlq("--rule", rule, "--rows", "99", "--records")
+        assert len(shown) == sum(row["rows"] for row in counts if row["rule"] == rule)
+        for row in shown:
+            assert row["rule"] == rule
+            assert content[row["position"] :].split(b"\n", 1)[0] == row["record"].encode()
+    assert "record" not in dlq("--rows", "1")[0]
 
 
 def _pipeline(old: str, new: str) -> str:
