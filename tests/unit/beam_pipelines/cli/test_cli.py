@@ -195,3 +195,21 @@ def test_a_stdout_that_takes_no_more_ends_without_a_traceback(
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == lines
     assert "Traceback" not in done.stderr
+
+
+def test_validate_reads_the_function_of_a_python_step_and_plan_imports_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = PIPELINE.replace("filter: {keep: twice > 0}", 'python: {call: "mine:work"}')
+    (folder / "pipeline.yaml").write_text(text)
+    assert main(["validate", str(folder)]) == 0
+    assert "pipeline.yaml:6: `steps[1].python.call` names no module" in capsys.readouterr().out
+    assert main(["plan", str(folder)]) == 2
+    assert "add mine.py" in capsys.readouterr().err
+    (folder / "mine.py").write_text("import penstock_lacks_this\ndef wrok(batch): ...\n")
+    assert main(["validate", str(folder)]) == 2
+    assert "did you mean 'wrok'?" in capsys.readouterr().err
+    (folder / "mine.py").write_text("import penstock_lacks_this\ndef work(batch): ...\n")
+    assert main(["validate", str(folder)]) == 0
+    assert main(["plan", str(folder)]) == 2
+    assert "it needs penstock_lacks_this" in capsys.readouterr().err
