@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from schemas.errors import SourceError
+from schemas.references import resolve
 from transforms.sources.identity import Identity
 
 _ARROW_SCHEMES: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs"})
@@ -76,13 +77,17 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
     A directory stands for all files below it but hidden ones (`.x`, `_x`), as in Spark and Arrow.
     Links are followed, so a file has one URI however it is reached.
 
+    References (`${NAME}`) take their values here, and messages show them as they are written.
+
     Raises:
         SourceError: If nothing is there, or it may not be read.
+        MissingReferenceError: A reference has no value.
     """
-    if path.startswith("file://"):
-        path = url2pathname(urlsplit(path).path)
+    place = resolve(path)
+    if place.startswith("file://"):
+        place = url2pathname(urlsplit(place).path)
     try:
-        found = _remote(path) if is_url(path) else _local(folder / path)
+        found = _remote(place) if is_url(place) else _local(folder / place)
     except PermissionError:
         raise SourceError(_unreadable(path)) from None
     except (OSError, ImportError, ValueError) as error:

@@ -328,3 +328,20 @@ def test_what_cannot_be_a_source_is_told_without_the_words_of_an_exception(tmp_p
             discover(FileSource(path=path), tmp_path, {})
         assert "Error" not in str(caught.value)
         assert "Errno" not in str(caught.value)
+
+
+def test_a_reference_in_a_path_takes_its_value_when_files_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    source = FileSource(path="${PENSTOCK_TEST_PLACE}/*.jsonl")
+    with pytest.raises(UsageError, match="PENSTOCK_TEST_PLACE"):
+        discover(source, tmp_path, {})
+    monkeypatch.setenv("PENSTOCK_TEST_PLACE", str(tmp_path))
+    assert [s.source for s in discover(source, tmp_path, {}).slices] == [
+        (tmp_path / "a.jsonl").as_uri()
+    ]
+    monkeypatch.setenv("PENSTOCK_TEST_PLACE", "/secret-place")
+    with pytest.raises(SourceError, match="PENSTOCK_TEST_PLACE") as caught:
+        discover(source, tmp_path, {})
+    assert "secret-place" not in str(caught.value)
