@@ -111,7 +111,7 @@ def ingest(
         result.warnings.append(
             f"landed before, not in the source now, so not in the rebuilt tables: {shortened(left)}"
         )
-    RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
+    RowSteps(plan).setup()
     old, recompute = _old_logic(lake, plan)
     if old and not rebuild:
         result.warnings.append(old)
@@ -132,7 +132,7 @@ def ingest(
         rows, committed = outcome["rows"], outcome["committed"]
         added = committed["added"] if committed else {}
         result.destinies = outcome["destinies"]
-        if "deduplicate" not in {step.kind for step in plan.steps}:
+        if plan.deduplicate is None:
             known = None if rebuild else state.sources
             result.warnings += landed_before(known, outcome["sources"])
     elif recompute:
@@ -201,10 +201,10 @@ def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
 
 def _rows_near(lake: Lake, plan: Plan) -> Held | None:
     """Rows of the lake that join the dedupe shuffle; None while nothing has landed."""
-    by = [step.parameters["by"] for step in plan.steps if step.kind == "deduplicate"]
-    if not by or plan.processed not in lake.last_done().snapshots:
+    dedupe = plan.deduplicate
+    if dedupe is None or plan.processed not in lake.last_done().snapshots:
         return None
-    return RowsNear(plan, tuple(by[0]))
+    return RowsNear(plan, tuple(dedupe.parameters["by"]))
 
 
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:
