@@ -12,8 +12,12 @@ import_beam()  # as every command does: before anything else imports it with all
 
 import apache_beam as beam  # noqa: E402
 from apache_beam.testing.test_pipeline import TestPipeline  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from runners.direct import Direct  # noqa: E402
+
+settings.register_profile("penstock", deadline=None)  # a busy machine is no counterexample
+settings.load_profile("penstock")
 
 
 def _penstock_direct() -> beam.Pipeline:
