@@ -62,7 +62,7 @@ class _Watcher:
         return text + f"  {seconds:.0f} s"
 
     def run(self) -> None:
-        live = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        live = at_terminal()
         with suppress(OSError, ValueError):  # nobody can read it: the run goes on
             while not self.stop.wait(_REDRAW_S if live else _PIPED_S):
                 self._write(_WIPE + _cut(self.line()) if live else self.line() + "\n")
@@ -73,6 +73,11 @@ class _Watcher:
         if sys.stderr is not None:
             sys.stderr.write(text)
             sys.stderr.flush()
+
+
+def at_terminal() -> bool:
+    """Whether stderr is a terminal that can redraw a line."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _cut(line: str) -> str:

@@ -6,14 +6,13 @@ import json
 import logging
 import multiprocessing
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from beam_pipelines import cli
+from beam_pipelines import cli, progress_screen
 from tests.faults import command
 from tests.pipelines.byte_search import find
 from transforms import protect
@@ -236,10 +235,9 @@ CASES = {"json": json_case, "csv": csv_case}
 
 
 @pytest.fixture(autouse=True)
-def terminal(capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is shown as at a terminal."""
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress_screen, "at_terminal", lambda: True)
 
 
 def run(case: Case, capfd: Any, caplog: Any, *arguments: str) -> tuple[int, str]:
@@ -267,7 +265,7 @@ def test_no_canary_is_left_or_said(tmp_path: Path, capfd: Any, caplog: Any, form
     assert code == 0, text
     assert f"{case.good} kept" in text
     assert f"{case.bad} refused" in text
-    assert "\r" in text  # the line that is drawn again and again
+    assert "\x1b[K" in text  # the line that is drawn again and again
     assert left(case) == {}
     assert said(case.canaries, text) == {}
 
