@@ -15,6 +15,7 @@ import apache_beam as beam
 from beam_pipelines.commit_once import Commit, committer
 from beam_pipelines.failures import fate, told
 from beam_pipelines.ingest import Engine, build
+from beam_pipelines.noticed import landed_before, none_kept, shortened
 from schemas.errors import SourceError
 from schemas.names import Destiny
 from schemas.plan import Plan
@@ -64,6 +65,7 @@ class Result:
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
     warehouse: dict[str, dict[str, int]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    destinies: list[dict[str, Any]] = field(default_factory=list)
 
     def json(self) -> dict[str, Any]:
         """Return the object of design: field names and order are an interface."""
@@ -78,6 +80,7 @@ class Result:
             "tables": self.tables,
             "warehouse": self.warehouse,
             "warnings": self.warnings,
+            "destinies": self.destinies,
         }
 
 
@@ -118,7 +121,7 @@ def ingest(
         lake.prepare(plan)
         state = lake_committer.ask()
         found = _discover(plan, state, options, result)
-        RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
+        RowSteps(plan).setup()
         old, recompute = _old_logic(deployed, plan)
         if old and not options.rebuild:
             result.warnings.append(old)
@@ -140,15 +143,21 @@ def ingest(
             engine = Engine(open_pipeline=open_pipeline, threads=threads, progress=progress)
             outcome = _run(lake, commit, engine)
             result.rows, committed = outcome["rows"], outcome["committed"]
+            result.destinies = outcome["destinies"]
             if committed:
                 added = committed["added"]
                 result.warnings += committed["notes"]
+            if plan.deduplicate is None:
+                known = None if options.rebuild else state.sources
+                result.warnings += landed_before(known, outcome["sources"])
         elif recompute:
             last = committer(lake, plan, result.run_id, started, keys)
             done = last.commit([], {}, sources=None, recompute=recompute)
             added = done.added if done else {}
         if found.slices and not result.rows["read"]:
             result.warnings.append("the files that were read hold no records")
+        if result.rows["read"] and not result.rows["kept"]:
+            result.warnings.append(none_kept(result.rows, result.destinies))
         if not added:
             result.warnings.append("nothing new: every table is as it was")
         result.tables = {
@@ -187,16 +196,17 @@ def _discover(plan: Plan, state: State, options: Options, result: Result) -> Dis
         if gone and not options.forget_missing:
             msg = (
                 "a rebuild must read everything that has landed; got files that are gone, or hold "
-                f"something else now: {', '.join(gone)}; put them back, or go on without their "
+                f"something else now: {shortened(gone)}; put them back, or go on without their "
                 "rows with --rebuild --forget-missing; nothing was written"
             )
             raise SourceGoneError(msg)
         if gone:
             result.warnings.append(
-                f"forgotten, not in the source now, so not in the rebuilt tables: {', '.join(gone)}"
+                f"forgotten, not in the source now, so not in the rebuilt tables: {shortened(gone)}"
             )
     check_files(plan.contract, plan.source, found.slices)
-    result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
+    if found.unchanged:
+        result.warnings.append(f"unchanged, not read again: {shortened(found.unchanged)}")
     return found
 
 
@@ -245,10 +255,9 @@ def _old_logic(deployed: Deployed | None, plan: Plan) -> tuple[str, tuple[str, .
 
 def _rows_near(plan: Plan, asked: Asked) -> Held | None:
     """Rows of the lake that join the dedupe shuffle; None while nothing has landed."""
-    by = [step.parameters["by"] for step in plan.steps if step.kind == "deduplicate"]
-    if not by or asked.snapshot is None:
+    if plan.deduplicate is None or asked.snapshot is None:
         return None
-    return RowsNear(plan, tuple(by[0]), asked.snapshot)
+    return RowsNear(plan, tuple(plan.deduplicate.parameters["by"]), asked.snapshot)
 
 
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:

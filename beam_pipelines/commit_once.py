@@ -17,7 +17,7 @@ from schemas.plan_json import to_json
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
-from transforms.commit.ledger import by_source, count_removed
+from transforms.commit.ledger import Counts, by_source, count_removed, totals
 from transforms.commit.near import Asked
 from transforms.land import Reads, UnbalancedError
 from transforms.sources.files import Discovery
@@ -58,20 +58,30 @@ class Commit:
         """Balance what was read against what became of it, then commit."""
         lake = open_lake(self.plan)
         one = committer(lake, self.plan, self.run_id, self.started, self.keys)
-        counts = _destinies(self.plan, reads, landed, lake, one)
+        counts, removed = _destinies(self.plan, reads, landed, lake, one)
         self.found.verify()
+        read = remember(footprints)
         committed = one.commit(
             [*landed, Landed(done=reads.done)],
             panes,
-            sources=pa.Table.from_batches([remember(footprints)]),
+            sources=pa.Table.from_batches([read]),
             recompute=self.recompute,
             rebuild=self.rebuild,
             asked=self.asked,
         )
-        if committed is not None:
+        if committed is not None and committed.copies and self.plan.deduplicate is not None:
             counts[Destiny.KEPT] -= committed.copies
             counts[Destiny.DUPLICATE] += committed.copies
-        text = json.dumps({"rows": counts, "committed": _summary(committed)})
+            copy = (Destiny.DUPLICATE.value, self.plan.deduplicate.id, "duplicate")
+            removed[copy] = removed.get(copy, 0) + committed.copies
+        text = json.dumps(
+            {
+                "rows": counts,
+                "destinies": _most_first(removed),
+                "committed": _summary(committed),
+                "sources": read.select(["source", "size", "hash"]).to_pylist(),
+            }
+        )
         Path(self.result).write_text(text, encoding="utf-8")
         return text
 
@@ -95,23 +105,26 @@ def _summary(committed: Committed | None) -> dict[str, Any] | None:
 
 def _destinies(
     plan: Plan, reads: Reads, landed: Sequence[Landed], lake: Lake, one: Committer
-) -> dict[str, int]:
-    """Count what this run read by destiny; a record without a destiny fails the run."""
+) -> tuple[dict[str, int], Counts]:
+    """Count what this run read by destiny; a record without a destiny fails the run.
+
+    Returns:
+        Rows by destiny, and those that were not kept by destiny, step and rule.
+    """
     refused = plan.operations("refused")
     files = [files for some in landed for files in some.files.items()]
     removed: Counter[tuple[str, str, str, str]] = Counter()
     for rows in (rows for some in landed for rows in some.removed):
         removed[rows.key] += rows.rows
-    by = by_source(
-        [
-            count(lake.table_info(table), [f for name, own in files for f in own if name == table])
-            for table, count in (
-                (plan.processed, one.file_counts.kept),
-                (refused, one.file_counts.refused),
-            )
-        ]
-        + [count_removed(removed)]
+    kept, dead = (
+        count(lake.table_info(table), [f for name, own in files for f in own if name == table])
+        for table, count in (
+            (plan.processed, one.file_counts.kept),
+            (refused, one.file_counts.refused),
+        )
     )
+    taken = [dead, count_removed(removed)]
+    by = by_source([kept, *taken])
     ended = {source: own.total() for source, own in by.items()}
     wrong = [
         s for s in sorted({*ended, *reads.records}) if ended.get(s, 0) != reads.records.get(s, 0)
@@ -126,4 +139,11 @@ def _destinies(
         )
         raise UnbalancedError(msg)
     counts = sum(by.values(), Counter[str]())
-    return {"read": sum(reads.records.values())} | {d.value: counts[d] for d in Destiny}
+    rows = {"read": sum(reads.records.values())} | {d.value: counts[d] for d in Destiny}
+    return rows, totals(taken)
+
+
+def _most_first(removed: Counts) -> list[dict[str, Any]]:
+    keys = ("destiny", "step", "rule", "rows")
+    rows = sorted((-count, *key) for key, count in removed.items())
+    return [dict(zip(keys, (*key, -count), strict=True)) for count, *key in rows]

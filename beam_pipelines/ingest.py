@@ -20,7 +20,6 @@ from transforms.commit.landed import Landed
 from transforms.commit.removed import fold_removed
 from transforms.deduplicate import Deduplicate, Held
 from transforms.land import CommitOnce, WriteFiles
-from transforms.middle import Refine, around_deduplicate
 from transforms.progress import Progress
 from transforms.sources.files import Slice
 from transforms.spill import Spill
@@ -56,10 +55,9 @@ class Engine:
 
 def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | None) -> Outputs:
     """Wire the middle: admit with row steps, deduplicate, the aggregates. Tests call this."""
-    before, dedupe, after = around_deduplicate(plan)
-    admitted = slices | Admit(plan, before, engine.threads, engine.progress)
-    rows, removed, refused = admitted.rows, [admitted.removed], [admitted.refused]
-    if dedupe is not None:
+    admitted = slices | Admit(plan, engine.threads, engine.progress)
+    rows, removed = admitted.rows, [admitted.removed]
+    if (dedupe := plan.deduplicate) is not None:
         deduplicated = rows | dedupe.id >> Deduplicate(
             step=dedupe.id,
             by=tuple(dedupe.parameters["by"]),
@@ -73,18 +71,13 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         )
         rows = deduplicated.rows
         removed.append(deduplicated.removed)
-    if after:
-        refined = rows | Refine(plan, after, threads=engine.threads)
-        rows = refined.rows
-        removed.append(refined.removed)
-        refused.append(refined.refused)
     panes = {
         a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads)
         for a in plan.aggregates
     }
     return Outputs(
         rows,
-        tuple(refused) | "AllRefused" >> beam.Flatten(),
+        admitted.refused,
         tuple(removed) | "AllRemoved" >> beam.Flatten(),
         admitted.reads,
         admitted.footprints,

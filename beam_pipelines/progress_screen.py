@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from contextlib import contextmanager, suppress
+from typing import Final
 
 from beam_pipelines.batch import Result
+from beam_pipelines.columns import aligned
 from schemas.names import Destiny
+from schemas.plan import Plan
 from transforms.progress import Progress
 from transforms.sources.files import Discovery
 
 Watch = Callable[[Discovery, Progress], None]
+
+_SHOWN: Final = 12
+_REDRAW_S: Final = 0.15
+_PIPED_S: Final = 5
+_WIPE: Final = "\r\x1b[K"
 
 
 class _Watcher:
@@ -26,7 +32,6 @@ class _Watcher:
 
     def __init__(self, name: str, progress: Progress) -> None:
         self.name, self.progress = name, progress
-        self.console = Console(stderr=True)
         self.began = time.monotonic()
         self.total: int | None = None
         self.files = 0
@@ -57,15 +62,28 @@ class _Watcher:
         return text + f"  {seconds:.0f} s"
 
     def run(self) -> None:
-        if self.console.is_terminal:
-            with Live(
-                Text(self.line()), console=self.console, refresh_per_second=8, transient=True
-            ) as live:
-                while not self.stop.wait(0.15):
-                    live.update(Text(self.line()))
-        else:
-            while not self.stop.wait(5):
-                sys.stderr.write(self.line() + "\n")
+        live = at_terminal()
+        with suppress(OSError, ValueError):  # nobody can read it: the run goes on
+            while not self.stop.wait(_REDRAW_S if live else _PIPED_S):
+                self._write(_WIPE + _cut(self.line()) if live else self.line() + "\n")
+            if live:
+                self._write(_WIPE)
+
+    def _write(self, text: str) -> None:
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def at_terminal() -> bool:
+    """Whether stderr is a terminal that can redraw a line."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _cut(line: str) -> str:
+    """Cut a line to the terminal: a longer one would leave its rest behind at each redraw."""
+    room = max(shutil.get_terminal_size().columns - 1, 10)
+    return line if len(line) <= room else line[: room - 3] + "..."
 
 
 @contextmanager
@@ -90,24 +108,33 @@ def screen(name: str, progress: Progress, *, quiet: bool) -> Iterator[Watch]:
         thread.join(timeout=2)
 
 
-def summary(result: Result) -> None:
-    """Print what a run did: destinies that add up, tables, what to know."""
-    console = Console()
-    rows = result.rows
+def summary(result: Result) -> Iterator[str]:
+    """Yield lines that say what a run did: destinies, what took rows out, tables, what to know."""
+    rows, taken = result.rows, result.destinies
     parts = [f"{rows[d.value]:,} {d.value}" for d in Destiny if rows[d.value] or d is Destiny.KEPT]
-    console.print(
+    yield (
         f"{result.plan.name}: read {rows['read']:,} = {' + '.join(parts)}"
-        f"  in {result.seconds:.1f} s",
-        highlight=False,
+        f"  in {result.seconds:.1f} s"
     )
-    table = Table(box=None, pad_edge=False)
-    for title in ("table", "where"):
-        table.add_column(title)
-    for title in ("rows", "new"):
-        table.add_column(title, justify="right")
-    for where, tables in (("lake", result.tables), ("warehouse", result.warehouse)):
-        for name, counts in tables.items():
-            table.add_row(name, where, f"{counts['rows']:,}", f"{counts['added']:+,}")
-    console.print(table)
+    if taken:
+        shown = [(d["destiny"], d["step"], d["rule"], f"{d['rows']:,}") for d in taken[:_SHOWN]]
+        yield from aligned(("not kept", "step", "rule", "rows"), shown, numbers=1)
+        if len(taken) > _SHOWN:
+            yield f"... and {len(taken) - _SHOWN:,} more: penstock run --json has all"
+    tables = [
+        (name, where, f"{counts['rows']:,}", f"{counts['added']:+,}")
+        for where, tables in (("lake", result.tables), ("warehouse", result.warehouse))
+        for name, counts in tables.items()
+    ]
+    yield from aligned(("table", "where", "rows", "new"), tables, numbers=2)
+    if rows["refused"]:
+        yield f"refused rows and why: penstock dlq {_folder(result.plan)}"
     for warning in result.warnings:
-        console.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)
+        yield f"note: {warning}"
+
+
+def _folder(plan: Plan) -> str:
+    """Return the arguments that name a plan's folder and where it put things."""
+    where = shlex.quote(os.path.relpath(plan.folder))
+    other = plan.out != plan.folder / "out"
+    return where + (f" --out {shlex.quote(os.path.relpath(plan.out))}" if other else "")

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.contract import Contract
+from schemas.names import TIMESTAMP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,25 @@ class Aggregate:
         """Names of `group_by` in the aggregate's table: a path's dots are no part of a name."""
         return tuple(name.replace(".", "_") for name in self.group_by)
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of finished rows, which is that of the aggregate's table."""
+        groups = [
+            self.input.field(name).with_name(landed)
+            for name, landed in zip(self.group_by, self.group_names, strict=True)
+        ]
+        return pa.schema(
+            [
+                pa.field("window_start", TIMESTAMP, nullable=False),
+                pa.field("window_end", TIMESTAMP, nullable=False),
+                *groups,
+                *(pa.field(measure.name, measure.type) for measure in self.measures),
+                pa.field("_epoch", pa.int64(), nullable=False),
+                pa.field("_rows", pa.int64(), nullable=False),
+                pa.field("_final", pa.bool_(), nullable=False),
+            ]
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -174,6 +194,22 @@ class Plan:
     secret: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def row_steps(self) -> tuple[Step, ...]:
+        """Steps that look at one row at a time, in order; all of them run before the dedupe.
+
+        A row is a duplicate of a *kept* row, so what the file names after the dedupe comes before
+        it too: a run over two files then gives what a run over each of them gives (to the second
+        run a row that the first one filtered is not there). No step takes a column out, and none
+        may change one that the dedupe reads.
+        """
+        return tuple(step for step in self.steps if step.kind != "deduplicate")
+
+    @property
+    def deduplicate(self) -> Step | None:
+        """The one step that compares rows, if the pipeline has it."""
+        return next((step for step in self.steps if step.kind == "deduplicate"), None)
 
     @property
     def processed(self) -> str:

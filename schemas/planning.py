@@ -22,6 +22,7 @@ from schemas.planning_aggregates import LATER, plan_aggregate
 from schemas.planning_steps import Flow
 from schemas.planning_tables import plan_tables
 from schemas.structure import published
+from schemas.user_function import module_file
 
 RUNNERS: Final = ("direct", "prism", "flink", "spark", "dataflow")
 CLOUDS: Final = ("local", "aws", "gcp")
@@ -88,7 +89,23 @@ def check_pipeline(folder: Path) -> tuple[Plan, list[Problem]]:
     """
     plan, needs, noted = _draft(folder)
     located = noted.located
+    needs += _elsewhere(plan, noted)
     return plan, [Problem(located.file, located.line(at), message) for at, message in needs]
+
+
+def _elsewhere(plan: Plan, noted: Noted) -> Iterator[Need]:
+    """Yield what only an import can tell: whether a function outside the folder is there."""
+    calls = {s.parameters["call"] for s in plan.steps if s.kind == "python"}
+    outside = {call for call in calls if module_file(call, plan.folder) is None}
+    for i, step in enumerate(noted.located.value.get("steps", ())):
+        call = step.get("python", {}).get("call")
+        if call in outside:
+            at = ("steps", i, "python", "call")
+            yield Need(
+                at,
+                f"`{dotted(at)}` names no module of the folder; got {call!r}; "
+                "`plan` and `run` look for an installed one",
+            )
 
 
 def _draft(

@@ -46,7 +46,7 @@ def plan_aggregate(
     return Aggregate(
         name=spec.name,
         window=spec.window,
-        group_by=spec.group_by,
+        group_by=tuple(name for name in spec.group_by if name in reader.read),
         measures=tuple(measure for measure in measures if measure is not None),
         input=pa.schema([field for field in flow.schema if field.name in reader.read]),
         event_time=contract.event_time_column,

@@ -20,6 +20,7 @@ from schemas.noted import Noted
 from schemas.pipeline_file import StepSpec, file_source
 from schemas.plan import Step
 from schemas.protection import protected_schema
+from schemas.user_function import check_function, module_file
 
 LOGICAL: Final = {
     "string": pa.string(),
@@ -185,14 +186,21 @@ class Flow:
         self._set(kinds, (*at, "columns"), replaces=True)
         if self._taint:  # a function sees the whole row
             self._taint.update(kinds)
-        code = self._folder / (body["call"].partition(":")[0].replace(".", "/") + ".py")
+        code = module_file(body["call"], self._folder)
+        wrong = check_function(body["call"], code) if code is not None else None
+        if wrong is not None:
+            here = (*at, "call")
+            self._problems.add(here, f"`{dotted(here)}` {wrong}")
         # A changed function is a changed step; one that is installed is known by its name only.
-        found = hashlib.sha256(code.read_bytes()).hexdigest() if code.is_file() else None
         return {
             "call": body["call"],
             "columns": dict(columns) if columns is not None else None,
-            "code": found,
+            "code": _digest(code) if code is not None and wrong is None else None,
         }
+
+
+def _digest(code: Path) -> str:
+    return hashlib.sha256(code.read_bytes()).hexdigest()
 
 
 def _clear(column: Column) -> bool:

@@ -88,25 +88,9 @@ def _landed(fields: Any) -> Iterator[pa.Field]:
 
 
 def _aggregate(aggregate: Aggregate) -> Table:
-    groups = [
-        aggregate.input.field(name).with_name(landed)
-        for name, landed in zip(aggregate.group_by, aggregate.group_names, strict=True)
-        if name in aggregate.input.names
-    ]
-    schema = pa.schema(
-        [
-            pa.field("window_start", TIMESTAMP, nullable=False),
-            pa.field("window_end", TIMESTAMP, nullable=False),
-            *groups,
-            *(pa.field(m.name, m.type) for m in aggregate.measures),
-            pa.field("_epoch", pa.int64(), nullable=False),
-            pa.field("_rows", pa.int64(), nullable=False),
-            pa.field("_final", pa.bool_(), nullable=False),
-        ]
-    )
     return Table(
         name=f"analytics.{aggregate.name}",
-        schema=schema,
+        schema=aggregate.schema,
         partition_by=(_partition(aggregate.window),),
         key=("window_start", *aggregate.group_names),
     )

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import apache_beam as beam
 import pytest
-from apache_beam.testing.test_pipeline import TestPipeline
 
-from runners.direct import Direct
+from runners.lean import import_beam
+
+import_beam()  # as every command does: before anything else imports it with all that it finds
+
+import apache_beam as beam  # noqa: E402
+from apache_beam.testing.test_pipeline import TestPipeline  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from runners.direct import Direct  # noqa: E402
+
+settings.register_profile("penstock", deadline=None)  # a busy machine is no counterexample
+settings.load_profile("penstock")
 
 
 def _penstock_direct() -> beam.Pipeline:

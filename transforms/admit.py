@@ -1,4 +1,4 @@
-"""Blocks to admitted rows: decode, validate, protect and the row steps that come first.
+"""Blocks to admitted rows: decode, validate, protect and the row steps.
 
 One DoFn, because the steps before the dedupe shuffle hold a block's original bytes: a refused row
 keeps its record, sealed when the contract has personal data. `Decode`, `Validate` and `Protect`
@@ -18,7 +18,7 @@ from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
 from schemas.names import POSITION
-from schemas.plan import Plan, Step
+from schemas.plan import Plan
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.middle import RowSteps
@@ -50,14 +50,12 @@ class Admit(beam.PTransform[PCollection[Slice], Admitted]):
     """Read slices and admit their rows.
 
     Attributes:
-        plan: Contract, source, key reference.
-        before: The steps that come before the dedupe shuffle.
+        plan: Contract, source, row steps, key reference.
         threads: Threads of the DoFn (1 on clusters).
         progress: Where counts for a person's screen go, or None.
     """
 
     plan: Plan
-    before: tuple[Step, ...]
     threads: int = 1
     progress: Progress | None = None
 
@@ -77,7 +75,7 @@ class Admit(beam.PTransform[PCollection[Slice], Admitted]):
 class _Admit(ThreadedDoFn):
     def __init__(self, options: Admit) -> None:
         super().__init__(options.threads)
-        self.plan, self.before, self.progress = options.plan, options.before, options.progress
+        self.plan, self.progress = options.plan, options.progress
 
     @override
     def setup(self) -> None:
@@ -85,7 +83,7 @@ class _Admit(ThreadedDoFn):
         self._decoder = make_decoder(self.plan.contract, self.plan.source)
         self._protector = Protector(self.plan.contract, self.plan.secret, self.plan.folder)
         _ = self._protector.keyring  # a key that cannot be read ends the run before its first row
-        self._steps = RowSteps(self.plan, self.before)
+        self._steps = RowSteps(self.plan)
         self._steps.setup()
 
     @override

@@ -169,7 +169,7 @@ class LookupFiles:
             slices = discover(source, folder, {}).slices
         except SourceError as error:
             # The text is written for the pipeline's source.
-            why = str(error).replace("source.batch.files", "from.files")
+            why = str(error).replace("--input or ", "").replace("source.batch.files", "from.files")
             msg = f"{step.id}: lookup {name}: {why}"
             raise SourceError(msg) from error
         return LookupFiles(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,10 +16,10 @@ import pyarrow as pa
 
 from schemas.errors import UsageError
 from schemas.located import did_you_mean
+from schemas.user_function import CALL
 
 Function = Callable[[pa.RecordBatch], Any]
 
-_CALL: Final = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)", re.ASCII)
 _IMPORTING: Final = threading.RLock()
 """sys.path and sys.modules are of the whole process."""
 
@@ -40,7 +39,7 @@ def load_function(call: str, folder: Path) -> Function:
         UsageError: When the call is malformed, the module is not found, lies outside the folder by
             a link, or fails while it is imported, or it has no such function.
     """
-    parts = _CALL.fullmatch(call)
+    parts = CALL.fullmatch(call)
     if parts is None:
         msg = f"a python step's call must be module:function; got {call!r}; change it"
         raise UsageError(msg)

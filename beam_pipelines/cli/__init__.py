@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
+from beam_pipelines.cli.ends import (
+    StdoutError,
+    debug,
+    own_stdout,
+    say,
+    stdout_failed,
+    unexpected,
+)
 from schemas.errors import PenstockError, UsageError
 
-VERBS: Final = ("validate", "plan", "run", "load")
+VERBS: Final = ("validate", "plan", "run", "load", "dlq")
 
 _EXAMPLES: Final = """\
 examples:
@@ -27,7 +34,8 @@ examples:
 A pipeline is a folder with contract.odcs.yaml (what a row is) and pipeline.yaml (what happens to
 it). `penstock VERB --help` has examples of each verb.
 
-exit codes: 0 done, 1 the run failed, 2 wrong usage or files, 3 stopped by the quality policy
+exit codes: 0 done, 1 the run failed, 2 wrong usage or files, 3 stopped by the quality policy,
+130 interrupted. PENSTOCK_DEBUG=1 shows the traceback of an unexpected error (it may show data).
 """
 _INTERRUPTED: Final = 130
 
@@ -44,23 +52,35 @@ def main(argv: Sequence[str] | None = None, *, runner: str | None = None) -> int
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
-            raise UsageError(_unknown(arguments[0]))
-        args = _parser(runner).parse_args(arguments or ["--help"])
-        return int(args.run(args))
+        with own_stdout():
+            return _verb(arguments, runner)
+    except StdoutError as error:
+        return stdout_failed(error)
     except PenstockError as error:
-        sys.stdout.flush()
-        print(f"{error}", file=sys.stderr)
+        say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print("penstock: interrupted", file=sys.stderr)
+        say("penstock: interrupted; nothing is left half done")
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away (`penstock plan x | head`): not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except SystemExit as stop:  # argparse, after it has printed
         return stop.code if isinstance(stop.code, int) else 2
+    except Exception as error:
+        if debug():
+            raise
+        say(unexpected(error))
+        return 1
+
+
+def _verb(arguments: list[str], runner: str | None) -> int:
+    if arguments[:1] == ["--version"]:
+        from importlib.metadata import version  # noqa: PLC0415  no verb needs it
+
+        print(f"penstock {version('penstock')}")
+        return 0
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+        raise UsageError(_unknown(arguments[0]))
+    args = _parser(runner).parse_args(arguments or ["--help"])
+    return int(args.run(args))
 
 
 def _parser(runner: str | None) -> argparse.ArgumentParser:
@@ -71,6 +91,7 @@ def _parser(runner: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in VERBS:
         module = _module(verb)

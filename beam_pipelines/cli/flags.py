@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas.errors import UsageError
+
 if TYPE_CHECKING:
     from schemas.plan import Plan
 
@@ -74,6 +76,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     """
     from schemas.planning import load_plan  # noqa: PLC0415  DuckDB and Arrow are slow to import
 
+    for path in (args.folder, args.out):
+        _check_name(path)
     return load_plan(
         args.folder,
         runner=args.runner,
@@ -84,3 +88,12 @@ def plan_of(args: argparse.Namespace) -> Plan:
         sinks=[name.strip() for name in args.sinks.split(",")] if args.sinks is not None else None,
         sets=args.sets,
     )
+
+
+def _check_name(path: Path | None) -> None:
+    """Refuse a name that the locale made unreadable: the lake writes names in UTF-8."""
+    try:
+        str(path and path.absolute()).encode()
+    except UnicodeEncodeError:
+        msg = f"names of folders must be UTF-8; got {str(path)!a}; set LC_ALL=C.UTF-8, or rename it"
+        raise UsageError(msg) from None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.cli import flags
+from runners.lean import import_beam
 
 if TYPE_CHECKING:
     from schemas.plan import Aggregate, FileSource, Plan, Step
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     plan = flags.plan_of(args)
+    _import_functions(plan)
     if args.json:
         from schemas.plan_json import to_json  # noqa: PLC0415  slow to import
 
@@ -41,6 +43,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(describe(plan)))
     return 0
+
+
+def _import_functions(plan: Plan) -> None:
+    """Import the functions of python steps: only that tells whether a run will find them."""
+    calls = [step.parameters["call"] for step in plan.steps if step.kind == "python"]
+    if not calls:
+        return
+    import_beam()
+    from transforms.user_code import load_function  # noqa: PLC0415  Beam is slow to import
+
+    for call in calls:
+        load_function(call, plan.folder)
 
 
 def describe(plan: Plan) -> Iterator[str]:

@@ -79,5 +79,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(result.json()) + "\n")
     else:
-        progress_screen.summary(result)
+        print(*progress_screen.summary(result), sep="\n")
     return 0

@@ -25,7 +25,7 @@ from schemas.names import WATERMARK
 from schemas.plan import Aggregate, Window
 from tests.aggregates import Row, aggregate, batch, by_key, expected, measure
 from transforms.aggregate import windowed
-from transforms.aggregate.partials import compute, output_schema
+from transforms.aggregate.partials import compute
 from transforms.aggregate.windowed import AggregateWindows
 from transforms.aggregate.windows import AggregateError
 
@@ -69,7 +69,7 @@ def _run(pipeline: beam.Pipeline, of: Aggregate, pieces: list[list[Row]], partit
     wanted = compute(batches, of, 4)
 
     def check(found: list[pa.RecordBatch]) -> None:
-        table = pa.Table.from_batches(found, output_schema(of))
+        table = pa.Table.from_batches(found, of.schema)
         got, want = by_key(table, of), by_key(wanted, of)
         assert {key: row["n"] for key, row in got.items()} == {
             key: row["n"] for key, row in expected(rows, of).items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +198,9 @@ def test_a_record_beyond_the_limit_is_refused_by_pointer_and_hash(place: Place) 
     assert json.loads(dead["record"])["end"] == 11 + 510
 
 
-@pytest.mark.parametrize("data", [b"", b"\n \r\n", b"\xef\xbb\xbf"])
-def test_a_file_without_records_is_said_to_hold_none(place: Place, data: bytes) -> None:
-    place.write("x.jsonl", data)
+def test_files_without_records_are_said_to_hold_none(place: Place) -> None:
+    for number, data in enumerate((b"", b"\n \r\n", b"\xef\xbb\xbf")):
+        place.write(f"{number}.jsonl", data)
     code, result, err = place.run("--sinks", "lake")
     assert code == 0, err
     assert result["rows"]["read"] == 0
@@ -209,18 +208,11 @@ def test_a_file_without_records_is_said_to_hold_none(place: Place, data: bytes) 
 
 
 LINES = b"".join(b'{"id":"%d","n":%d}\n' % (i, i) for i in range(5000))
-PACKED = gzip.compress(LINES)
-DAMAGED = {
-    "a gzip that is cut off": PACKED[: len(PACKED) // 2],
-    "a gzip without its checksum": PACKED[:-6],
-    "a gzip with something behind it": PACKED + b"tail",
-    "a gzip with a flipped byte": PACKED[:3000] + bytes([PACKED[3000] ^ 255]) + PACKED[3001:],
-}
 
 
-@pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_gzip_fails_the_run_before_anything_is_written(place: Place, name: str) -> None:
-    place.write("x.jsonl.gz", DAMAGED[name])
+def test_a_damaged_gzip_fails_the_run_before_anything_is_written(place: Place) -> None:
+    packed = gzip.compress(LINES)
+    place.write("x.jsonl.gz", packed[: len(packed) // 2])
     place.fails("compressed files must be whole")
 
 
@@ -230,16 +222,6 @@ def test_a_bomb_fails_the_run_before_anything_is_written(
     monkeypatch.setattr(compression, "_FREE_BYTES", 1 << 20)
     place.write("x.jsonl.gz", gzip.compress(b'{"id":"a"}\n' + b" " * (64 << 20)))
     place.fails("may expand to")
-
-
-def test_gzips_one_after_the_other_are_one_file(place: Place) -> None:
-    place.write(
-        "x.jsonl.gz",
-        gzip.compress(LINES[: len(LINES) // 2]) + gzip.compress(LINES[len(LINES) // 2 :]),
-    )
-    code, result, err = place.run("--sinks", "lake")
-    assert code == 0, err
-    assert result["rows"]["kept"] == 5000
 
 
 def test_utf_16_fails_the_run_before_anything_is_written(place: Place) -> None:
@@ -253,20 +235,11 @@ def test_a_glob_without_files_fails_the_run(place: Place) -> None:
     place.fails("data/*")
 
 
-def _shrink(file: Path) -> None:
-    os.truncate(file, 1000)
-
-
-def _grow(file: Path) -> None:
-    with file.open("ab") as out:
-        out.write(b'{"id":"new"}\n')
-
-
 def _rewrite(file: Path) -> None:
     file.write_bytes(b" " * file.stat().st_size)
 
 
-@pytest.mark.parametrize("change", [_shrink, _grow, _rewrite, Path.unlink])
+@pytest.mark.parametrize("change", [_rewrite, Path.unlink])
 def test_a_file_that_changes_while_it_is_read_fails_the_run(
     place: Place, change: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

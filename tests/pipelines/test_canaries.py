@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from beam_pipelines import cli
+from beam_pipelines import cli, progress_screen
 from tests.faults import command
 from tests.pipelines.byte_search import find
 from transforms import protect
@@ -237,7 +237,7 @@ CASES = {"json": json_case, "csv": csv_case}
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is shown as at a terminal."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(progress_screen, "at_terminal", lambda: True)
 
 
 def run(case: Case, capfd: Any, caplog: Any, *arguments: str) -> tuple[int, str]:
@@ -265,6 +265,7 @@ def test_no_canary_is_left_or_said(tmp_path: Path, capfd: Any, caplog: Any, form
     assert code == 0, text
     assert f"{case.good} kept" in text
     assert f"{case.bad} refused" in text
+    assert "\x1b[K" in text  # the line that is drawn again and again
     assert left(case) == {}
     assert said(case.canaries, text) == {}
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -34,35 +37,24 @@ from transforms.sealing import open_sealed
 Run = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_folder(tmp_path)
+CONTENT = sales(0, 60, copies=3, broken=8)
 
 
-@pytest.fixture
-def out(folder: Path) -> Out:
-    return Out(folder / "out")
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def once(*flags: str) -> dict[str, Any]:
-        code = main(["run", str(folder), "--json", *flags])
-        captured = capsys.readouterr()
-        assert code == 0, captured.err
-        return json.loads(captured.out.splitlines()[-1])
-
-    return once
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A folder whose CONTENT has landed, and what the run said: only to be looked at."""
+    folder = make_folder(tmp_path_factory.mktemp("landed"))
+    (folder / "data" / "a.jsonl").write_bytes(CONTENT)
+    with redirect_stdout(io.StringIO()) as said:
+        assert main(["run", str(folder), "--json"]) == 0
+    return folder, json.loads(said.getvalue().splitlines()[-1])
 
 
 def test_the_last_line_of_json_has_the_fields_of_the_interface(
-    folder: Path, out: Out, capsys: pytest.CaptureFixture[str]
+    landed: tuple[Path, dict[str, Any]],
 ) -> None:
-    content = sales(0, 60, copies=3, broken=4)
-    (folder / "data" / "a.jsonl").write_bytes(content)
-    assert main(["run", str(folder), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    want = expected({"a": content})
+    folder, result = landed
+    out, want = Out(folder / "out"), expected({"a": CONTENT})
     assert list(result) == [
         "run_id",
         "pipeline",
@@ -74,11 +66,18 @@ def test_the_last_line_of_json_has_the_fields_of_the_interface(
         "tables",
         "warehouse",
         "warnings",
+        "destinies",
     ]
     place = {n: result[n] for n in ("pipeline", "runner", "mode", "cloud")}
     assert place == {"pipeline": "shop", "runner": "direct", "mode": "batch", "cloud": "local"}
     assert list(result["rows"]) == ["read", "kept", "refused", "duplicate", "filtered", "late"]
     assert result["rows"] == want["counts"]
+    taken = {d: n for d, n in want["counts"].items() if d not in ("read", "kept") and n}
+    found = Counter()
+    for entry in result["destinies"]:
+        assert list(entry) == ["destiny", "step", "rule", "rows"]
+        found[entry["destiny"]] += entry["rows"]
+    assert found == taken
     kept, groups = len(want["rows"]), len(want["hourly"])
     assert result["tables"][PROCESSED] == {"rows": kept, "added": kept}
     assert result["tables"][HOURLY] == {"rows": groups, "added": groups}
@@ -118,24 +117,36 @@ def test_flags_move_input_and_output_and_leave_sinks_out(
 
 
 def test_a_refused_row_says_where_it_stands_and_keeps_its_record_sealed(
-    folder: Path, out: Out, run: Run
+    landed: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = sales(0, 40, broken=8)
-    (folder / "data" / "a.jsonl").write_bytes(content)
-    result = run("--sinks", "lake")
-    rows = out.rows(REFUSED)
+    folder, result = landed
+    rows = Out(folder / "out").rows(REFUSED)
     assert len(rows) == result["rows"]["refused"] == 8
     keyring = resolve("file:.penstock-key", folder)
     opened = open_sealed(pa.array([r["record"] for r in rows], pa.binary()), keyring)
     for row, record in zip(rows, opened.to_pylist(), strict=True):
         assert record in BROKEN
-        assert content[row["_position"] :].split(b"\n", 1)[0] == record
+        assert CONTENT[row["_position"] :].split(b"\n", 1)[0] == record
         assert record not in row["record"]
         assert "SECRET" not in row["reason"]
         assert "yesterday" not in row["reason"]
         assert row["contract_version"] == "1.0.0"
         assert row["run_id"] == result["run_id"]
     assert {r["rule"] for r in rows} >= {"required", "type"}
+
+    def dlq(*flags: str) -> list[dict[str, Any]]:
+        assert main(["dlq", str(folder), "--json", *flags]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    counts = dlq()
+    assert sum(row["rows"] for row in counts) == 8
+    for rule in {row["rule"] for row in counts}:
+        shown = dlq("--rule", rule, "--rows", "99", "--records")
+        assert len(shown) == sum(row["rows"] for row in counts if row["rule"] == rule)
+        for row in shown:
+            assert row["rule"] == rule
+            assert CONTENT[row["position"] :].split(b"\n", 1)[0] == row["record"].encode()
+    assert "record" not in dlq("--rows", "1")[0]
 
 
 def _pipeline(old: str, new: str) -> str:
@@ -152,17 +163,9 @@ def _no_lookup(folder: Path) -> None:
     (folder / "countries.csv").unlink()
 
 
-def _no_files(folder: Path) -> None:
-    (folder / "data" / "a.jsonl").unlink()
-
-
 def _bad_tail(folder: Path) -> None:
     packed = gzip.compress(sales(0, 400))
     (folder / "data" / "b.jsonl.gz").write_bytes(packed[: len(packed) * 2 // 3])
-
-
-def _no_gzip(folder: Path) -> None:
-    (folder / "data" / "b.jsonl.gz").write_bytes(b"\x1f\x8bnonsense" * 20)
 
 
 def _csv_without_a_required_column(folder: Path) -> None:
@@ -185,9 +188,7 @@ def _out_is_a_file(folder: Path) -> None:
     [
         (_double_key, 1, "countries"),
         (_no_lookup, 1, "countries.csv"),
-        (_no_files, 1, "jsonl"),
         (_bad_tail, 1, "b.jsonl.gz"),
-        (_no_gzip, 1, "b.jsonl.gz"),
         (_csv_without_a_required_column, 1, "sold_at"),
         (_unknown_column, 2, "piecez"),
         (_out_is_a_file, 2, "out"),

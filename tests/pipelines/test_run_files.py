@@ -31,27 +31,6 @@ from transforms.commit.committer import Committer
 Run = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_folder(tmp_path)
-
-
-@pytest.fixture
-def out(folder: Path) -> Out:
-    return Out(folder / "out")
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def once(*flags: str) -> dict[str, Any]:
-        code = main(["run", str(folder), "--json", *flags])
-        captured = capsys.readouterr()
-        assert code == 0, captured.err
-        return json.loads(captured.out.splitlines()[-1])
-
-    return once
-
-
 def _added(result: dict[str, Any]) -> dict[str, int]:
     return {n: t["added"] for n, t in (result["tables"] | result["warehouse"]).items()}
 
@@ -192,7 +171,6 @@ def test_an_empty_file_is_a_run_of_no_rows(folder: Path, out: Out, run: Run) -> 
         FACT: 0,
         HOURLY: 0,
     }
-    assert run()["rows"]["read"] == 0
     (folder / "data" / "b.jsonl").write_bytes(sales(0, 20))
     run()
     assert_tables(out, expected({"b": sales(0, 20)}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from tests.pipelines.shop import (
     assert_tables,
     expected,
     hourly,
-    make_folder,
     sales,
 )
 
@@ -27,26 +25,9 @@ CONTENT = sales(0, 100, copies=6, broken=3)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = make_folder(tmp_path)
+def folder(folder: Path) -> Path:
     (folder / "data" / "a.jsonl").write_bytes(CONTENT)
     return folder
-
-
-@pytest.fixture
-def out(folder: Path) -> Out:
-    return Out(folder / "out")
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def once(*flags: str) -> dict[str, Any]:
-        code = main(["run", str(folder), "--json", *flags])
-        captured = capsys.readouterr()
-        assert code == 0, captured.err
-        return json.loads(captured.out.splitlines()[-1])
-
-    return once
 
 
 def _change(folder: Path, old: str, new: str, name: str = "pipeline.yaml") -> None:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from schemas.names import TIMESTAMP, WATERMARK
+from schemas.names import WATERMARK
 from schemas.plan import Aggregate
 from transforms.aggregate import sums
 from transforms.aggregate.arguments import arguments
@@ -46,25 +46,6 @@ def input_columns(aggregate: Aggregate) -> list[str]:
     `_watermark` is the last; rows that lack it (or have null there) are late for no window.
     """
     return list(dict.fromkeys([aggregate.event_time, *aggregate.input.names, WATERMARK]))
-
-
-def output_schema(aggregate: Aggregate) -> pa.Schema:
-    """Return the schema of finished rows, which is that of the aggregate's table."""
-    groups = [
-        aggregate.input.field(name).with_name(landed)
-        for name, landed in zip(aggregate.group_by, aggregate.group_names, strict=True)
-    ]
-    return pa.schema(
-        [
-            pa.field("window_start", TIMESTAMP, nullable=False),
-            pa.field("window_end", TIMESTAMP, nullable=False),
-            *groups,
-            *(pa.field(m.name, m.type) for m in aggregate.measures),
-            pa.field("_epoch", pa.int64(), nullable=False),
-            pa.field("_rows", pa.int64(), nullable=False),
-            pa.field("_final", pa.bool_(), nullable=False),
-        ]
-    )
 
 
 def partial(batch: pa.RecordBatch, aggregate: Aggregate) -> pa.RecordBatch | None:
@@ -137,7 +118,7 @@ def finish(
         starts_in: Give only windows whose start (us) is in this half open range; None: all.
 
     Returns:
-        `output_schema(aggregate)`, ordered by window and group.
+        `aggregate.schema`, ordered by window and group.
 
     Raises:
         AggregateError: A sum does not fit its type.
@@ -175,12 +156,12 @@ def compute(
             windows do no harm.
 
     Returns:
-        `output_schema(aggregate)`, `_final` true, ordered by window and group.
+        `aggregate.schema`, `_final` true, ordered by window and group.
     """
     batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
     merged = merge_all((partial(batch, aggregate) for batch in batches), aggregate)
     if merged is None:
-        return output_schema(aggregate).empty_table()
+        return aggregate.schema.empty_table()
     return finish(merged, aggregate, epoch=epoch, final=True, window_starts=window_starts)
 
 
@@ -239,7 +220,7 @@ def _finished(
         batch[ROWS],
         pa.repeat(pa.scalar(final), batch.num_rows),
     ]
-    table = pa.Table.from_arrays(columns, schema=output_schema(aggregate))
+    table = pa.Table.from_arrays(columns, schema=aggregate.schema)
     keys = ["window_start", *aggregate.group_names]
     return table.sort_by([(name, "ascending") for name in keys])
 

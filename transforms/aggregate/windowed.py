@@ -50,8 +50,8 @@ class AggregateWindows(beam.PTransform[PCollection[pa.RecordBatch], PCollection[
     """Aggregate rows by window and group.
 
     Input: batches of rows with `partials.input_columns(aggregate)`, in the global window; their
-    order, cut and timestamps do not matter. Output: batches with `partials.output_schema(
-    aggregate)`, few and large, in the global window, in no order. In batch there is one row per
+    order, cut and timestamps do not matter. Output: batches with `aggregate.schema`,
+    few and large, in the global window, in no order. In batch there is one row per
     window and group, `_final`. In streams each firing gives the rows of a pane, which accumulate:
     of equal window and group the row with the greater `_rows` counts.
 

@@ -31,6 +31,8 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from typing_extensions import override
 
+from schemas.errors import CommitError
+
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS iceberg_tables (
     catalog_name VARCHAR(255) NOT NULL,
@@ -229,7 +231,14 @@ class SqliteCatalog(MetastoreCatalog):
         metadata = self._seen.get(location)
         if metadata is None:
             file = self._load_file_io({}, location).new_input(location)
-            metadata = FromInputFile.table_metadata(file)
+            try:
+                metadata = FromInputFile.table_metadata(file)
+            except FileNotFoundError:
+                msg = (
+                    f"a lake must stay where it was made; got nothing at {location}; move the "
+                    "folder back, or remove the lake and the warehouse and run again"
+                )
+                raise CommitError(msg) from None
             self._remember(location, metadata)
         return metadata
 

@@ -21,7 +21,8 @@ def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
         text = header.decode("utf-8")
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        msg = f"a CSV header must be one record of UTF-8 text; got {error} in {source}; correct it"
+        got = error if isinstance(error, csv.Error) else "other bytes"
+        msg = f"a CSV header must be one record of UTF-8 text; got {got} in {source}; correct it"
         raise SourceError(msg) from None
     return rows[0] if rows else []
 

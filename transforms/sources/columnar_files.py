@@ -53,7 +53,7 @@ def columnar_blocks(file: Stored, form: str, start: int, stop: int | None) -> It
 
 def _damaged(file: Stored, form: str, error: Exception) -> SourceError:
     return SourceError(
-        f"{form} files must be whole; got damage in {file.name} ({type(error).__name__}: {error}); "
+        f"{form} files must be whole; got damage in {file.name} ({type(error).__name__}); "
         "nothing was written: get a whole copy, or set source.batch.files.format"
     )
 

@@ -21,6 +21,7 @@ from transforms.sources.stored import Stored, hash_stored
 __all__ = ["Discovery", "Slice", "discover", "read_blocks", "scan"]
 
 _MOST_SLICES: Final = 4096
+_BEGINS: Final = {"parquet": b"PAR1", "avro": b"Obj\x01"}
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,10 @@ def _growth(whole: Slice, before: Remembered) -> Slice:
 def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
     """Yield each source in a file as one slice: the file itself, or the members of an archive."""
     with Stored(file.path, file.identity) as stored:
-        compression = compression_of(stored.name, stored.read(4), source.compression)
+        magic = stored.read(4)
+        compression = compression_of(stored.name, magic, source.compression)
+        if compression == "none":
+            _check_magic(magic, source.format, stored.name)
         columnar = source.format in ("parquet", "avro")
         if columnar and compression != "none":
             msg = (
@@ -147,6 +151,15 @@ def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
             max_record_bytes=source.max_record_bytes,
             max_expansion=source.max_expansion,
         )
+
+
+def _check_magic(magic: bytes, form: str, name: str) -> None:
+    """Compare the first bytes of a file with what those of its format are, or are never."""
+    found = next((one for one, begins in _BEGINS.items() if magic == begins), "text or other bytes")
+    if magic and (form in _BEGINS or found in _BEGINS) and found != form:
+        must = f"{name} must be a {form} file, as the pipeline says; got {found}"
+        msg = f"{must}; set source.batch.files.format, or read another file"
+        raise SourceError(msg)
 
 
 def _archive_digests(file: StoredFile) -> bytes:

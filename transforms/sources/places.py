@@ -14,10 +14,12 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from schemas.errors import SourceError
+from schemas.references import resolve
 from transforms.sources.identity import Identity
 
 _ARROW_SCHEMES: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs"})
 _MAGIC: Final = frozenset("*?[")
+_CORRECT: Final = "correct --input or source.batch.files.path"
 
 
 class Raw(Protocol):
@@ -75,27 +77,39 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
     A directory stands for all files below it but hidden ones (`.x`, `_x`), as in Spark and Arrow.
     Links are followed, so a file has one URI however it is reached.
 
+    References (`${NAME}`) take their values here, and messages show them as they are written.
+
     Raises:
         SourceError: If nothing is there, or it may not be read.
+        MissingReferenceError: A reference has no value.
     """
-    if path.startswith("file://"):
-        path = url2pathname(urlsplit(path).path)
+    place = resolve(path)
+    if place.startswith("file://"):
+        place = url2pathname(urlsplit(place).path)
     try:
-        found = _remote(path) if is_url(path) else _local(folder / path)
+        found = _remote(place) if is_url(place) else _local(folder / place)
     except PermissionError:
         raise SourceError(_unreadable(path)) from None
     except (OSError, ImportError, ValueError) as error:
-        shown = public(path)
         msg = (
-            f"the source must be a readable path, glob, directory or URL; got {shown}, where "
-            f"{type(error).__name__}: {error}; set source.batch.files.path"
+            "the source must be a readable path, glob, directory or URL; "
+            f"got {public(path)}, {_why(error)}; {_CORRECT}"
         )
         raise SourceError(msg) from error
     if not found:
-        msg = f"the source must name at least one file; got none at {public(path)}; set "
-        raise SourceError(msg + "source.batch.files.path, relative to the pipeline folder")
+        msg = f"the source must name at least one file; got none at {public(path)}; {_CORRECT}"
+        raise SourceError(msg)
     by_uri = {file.uri: file for file in found}
     return [by_uri[uri] for uri in sorted(by_uri)]
+
+
+def _why(error: Exception) -> str:
+    """Say what a store said, without the file name and class that its error repeats."""
+    if isinstance(error, FileNotFoundError):
+        return "which is not there"
+    if isinstance(error, OSError) and error.strerror:
+        return f"where the store says: {error.strerror}"
+    return f"where the store says: {error}"
 
 
 def _unreadable(path: str) -> str:
@@ -158,7 +172,7 @@ def _hidden(parts: tuple[str, ...]) -> bool:
 def _local_file(path: Path) -> StoredFile:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        msg = f"every file of the source must be a regular file; got {path}"
+        msg = f"every file of the source must be a regular file; got {path}; {_CORRECT}"
         raise SourceError(msg)
     if not os.access(path, os.R_OK):
         raise SourceError(_unreadable(str(path)))

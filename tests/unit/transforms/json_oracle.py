@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,13 +16,6 @@ from schemas.names import TIMESTAMP
 
 def column(name: str, kind: pa.DataType, logical: str, path: str = "", **more: Any) -> Column:
     return Column(name=name, path=path or name, type=kind, logical=logical, **more)
-
-
-def contract(*columns: Column, event_time: str | None = None) -> Contract:
-    return Contract(
-        id="t", name="t", version="1", file=Path("t"), columns=columns,
-        event_time=event_time, primary_key=(), hash="",
-    )  # fmt: skip
 
 
 JSON, TWICE, TYPE, REQUIRED = "json", "duplicate_key", "type", "required"

@@ -21,7 +21,6 @@ from transforms.aggregate.partials import (
     finish,
     input_columns,
     merge,
-    output_schema,
     partial,
 )
 from transforms.aggregate.windows import AggregateError
@@ -112,7 +111,7 @@ def test_any_cut_and_order_of_rows_gives_what_a_loop_over_them_gives(
     ]
     merged = merge(pa.concat_tables(data.draw(st.permutations(sides))), of)
     table = finish(merged, of, epoch=3, final=True)
-    assert table.schema == output_schema(of)
+    assert table.schema == of.schema
     table.validate(full=True)
     assert _plain(by_key(table, of)) == _plain(expected(rows, of))
     assert set(table["_epoch"].to_pylist()) <= {3}
@@ -152,8 +151,8 @@ def test_only_the_windows_asked_for_are_given() -> None:
 
 def test_no_rows_give_an_empty_table_of_the_right_columns() -> None:
     of = aggregate(measure("n", "count"))
-    assert compute(pa.Table.from_batches([batch([])]), of, 0) == output_schema(of).empty_table()
-    assert compute([], of, 0) == output_schema(of).empty_table()
+    assert compute(pa.Table.from_batches([batch([])]), of, 0) == of.schema.empty_table()
+    assert compute([], of, 0) == of.schema.empty_table()
     assert partial(batch([]), of) is None
 
 

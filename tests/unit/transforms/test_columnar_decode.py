@@ -13,31 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import Column, Contract
+from schemas.contract import Column
 from schemas.errors import SourceError
 from schemas.names import POSITION, TIMESTAMP
 from schemas.plan import FileSource
+from tests.contracts import column, contract
 from transforms.decode.columnar import ColumnarDecoder
 from transforms.decode.decoded import Decoded
 from transforms.sources.blocks import Block
 from transforms.sources.files import discover, read_blocks
-
-
-def column(name: str, logical: str, kind: pa.DataType, **options: object) -> Column:
-    return Column(name=name, path=name, logical=logical, type=kind, **options)
-
-
-def contract(*columns: Column) -> Contract:
-    return Contract(
-        id="t",
-        name="t",
-        version="1",
-        file=Path("contract.odcs.yaml"),
-        columns=columns,
-        event_time=None,
-        primary_key=(),
-        hash="",
-    )
 
 
 def decode(data: pa.RecordBatch, *columns: Column) -> Decoded:
@@ -258,8 +242,10 @@ def test_a_cut_off_file_fails_the_reading(tmp_path: Path, form: str, cut: float)
         read(path, form)
 
 
-@pytest.mark.parametrize("form", ["parquet", "avro"])
-def test_a_file_of_another_format_fails_the_reading(tmp_path: Path, form: str) -> None:
-    (tmp_path / "a").write_bytes(b'{"a": 1}\n' * 100)
+@pytest.mark.parametrize(("form", "begins"), [("parquet", b"PAR1"), ("avro", b"Obj\x01")])
+def test_a_file_that_only_begins_as_its_format_does_fails_the_reading(
+    tmp_path: Path, form: str, begins: bytes
+) -> None:
+    (tmp_path / "a").write_bytes(begins + b'{"a": 1}\n' * 100)
     with pytest.raises(SourceError, match=rf"{form} files must be whole.*or set .*format"):
         read(tmp_path / "a", form)

@@ -13,32 +13,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.contract import Column, Contract
+from schemas.contract import Column
 from schemas.errors import SourceError
 from schemas.names import POSITION, REFUSED, TIMESTAMP
 from schemas.plan import FileSource
+from tests.contracts import column, contract
 from transforms.decode.decoded import Decoded
 from transforms.decode.delimited import CsvDecoder
 from transforms.sources.blocks import Block
 from transforms.sources.files import discover, read_blocks
-
-
-def column(name: str, logical: str, kind: pa.DataType, **options: object) -> Column:
-    return Column(name=name, path=name, logical=logical, type=kind, **options)
-
-
-def contract(*columns: Column) -> Contract:
-    return Contract(
-        id="t",
-        name="t",
-        version="1",
-        file=Path("contract.odcs.yaml"),
-        columns=columns,
-        event_time=None,
-        primary_key=(),
-        hash="",
-    )
-
 
 NAME = column("name", "string", pa.string())
 N = column("n", "integer", pa.int64())

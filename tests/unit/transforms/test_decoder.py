@@ -12,33 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import Column, Contract
+from schemas.contract import Contract
 from schemas.errors import SourceError, SpecError
 from schemas.names import POSITION_NAMES, REFUSED, TIMESTAMP
 from schemas.plan import FileSource
+from tests.contracts import column, contract
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.preflight import check_files
 from transforms.sources.blocks import Block
 from transforms.sources.files import discover, read_blocks
-
-
-def column(name: str, logical: str, kind: pa.DataType, **options: object) -> Column:
-    return Column(**{"name": name, "path": name, "logical": logical, "type": kind, **options})
-
-
-def contract(*columns: Column, event_time: str | None = None) -> Contract:
-    return Contract(
-        id="t",
-        name="t",
-        version="1",
-        file=Path("contract.odcs.yaml"),
-        columns=columns,
-        event_time=event_time,
-        primary_key=(),
-        hash="",
-    )
-
 
 DAY = column("day", "integer", pa.int64())
 AT = column(

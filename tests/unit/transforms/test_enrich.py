@@ -210,7 +210,7 @@ def test_all_workers_see_the_version_that_was_planned(tmp_path: Path) -> None:
 
 def test_a_table_that_is_not_there_is_found_missing_before_the_run(tmp_path: Path) -> None:
     with pytest.raises(
-        SourceError, match=r"^enrich-1: lookup airports: .*nowhere\.csv.* set from\.files\.path"
+        SourceError, match=r"^enrich-1: lookup airports: .*nowhere\.csv.* correct from\.files\.path"
     ):
         EnrichKernel(step("nowhere.csv"), tmp_path)
 

@@ -80,7 +80,7 @@ def test_a_source_without_files_is_an_error_that_names_it(tmp_path: Path, path: 
     with pytest.raises(SourceError) as error:
         find(tmp_path, path)
     assert path in str(error.value)
-    assert "set source.batch.files.path" in str(error.value)
+    assert "source.batch.files.path" in str(error.value)
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
@@ -331,3 +331,47 @@ def test_no_password_of_a_url_is_shown_or_stored() -> None:
     with pytest.raises(SourceError) as error:
         find(Path(), "nothing://key:secret@bucket/in?session=secret")
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "form", "says"),
+    [
+        (b"PAR1....PAR1", "csv", "must be a csv file, as the pipeline says; got parquet"),
+        (b"Obj\x01....", "json", "got avro"),
+        (b"Obj\x01....", "parquet", "got avro"),
+        (b'{"a": 1}\n', "parquet", "got text or other bytes"),
+        (b"a,b\n1,2\n", "avro", "set source.batch.files.format"),
+    ],
+)
+def test_a_file_of_another_format_than_the_pipeline_says_is_told_by_its_first_bytes(
+    tmp_path: Path, content: bytes, form: str, says: str
+) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(SourceError, match=r"files\.format") as caught:
+        discover(FileSource(path="a", format=form), tmp_path, {})
+    assert says in str(caught.value)
+
+
+def test_what_cannot_be_a_source_is_told_without_the_words_of_an_exception(tmp_path: Path) -> None:
+    for path in ("/nope.csv", "/dev/null", "nix://place/a.csv"):
+        with pytest.raises(SourceError, match="correct --input or source") as caught:
+            discover(FileSource(path=path), tmp_path, {})
+        assert "Error" not in str(caught.value)
+        assert "Errno" not in str(caught.value)
+
+
+def test_a_reference_in_a_path_takes_its_value_when_files_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    source = FileSource(path="${PENSTOCK_TEST_PLACE}/*.jsonl")
+    with pytest.raises(UsageError, match="PENSTOCK_TEST_PLACE"):
+        discover(source, tmp_path, {})
+    monkeypatch.setenv("PENSTOCK_TEST_PLACE", str(tmp_path))
+    assert [s.source for s in discover(source, tmp_path, {}).slices] == [
+        (tmp_path / "a.jsonl").as_uri()
+    ]
+    monkeypatch.setenv("PENSTOCK_TEST_PLACE", "/secret-place")
+    with pytest.raises(SourceError, match="PENSTOCK_TEST_PLACE") as caught:
+        discover(source, tmp_path, {})
+    assert "secret-place" not in str(caught.value)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.contracts import contract
 from tests.unit.transforms import json_oracle as oracle
 from transforms.decode.json_lines import JsonDecoder
 from transforms.sources.blocks import Block
@@ -22,7 +23,7 @@ column = oracle.column
 S, TS = pa.string(), pa.timestamp("us", "UTC")
 STRUCT = pa.struct([("x", pa.int32()), ("y", S), ("z", pa.struct([("w", S)]))])
 ITEM = pa.struct([("k", S), ("v", pa.float64()), ("o", S)])
-CONTRACT = oracle.contract(
+CONTRACT = contract(
     column("id", S, "string", required=True),
     column("t", TS, "timestamp", required=True),
     column("i", pa.int64(), "integer"),

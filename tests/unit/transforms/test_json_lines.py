@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from schemas import names
+from tests.contracts import contract
 from tests.unit.transforms import json_oracle as oracle
 from transforms.decode.json_lines import JsonDecoder
 from transforms.sources.blocks import Block
@@ -17,7 +18,7 @@ from transforms.sources.blocks import Block
 column = oracle.column
 
 S, TS = pa.string(), pa.timestamp("us", "UTC")
-CONTRACT = oracle.contract(
+CONTRACT = contract(
     column("id", S, "string", required=True),
     column("n", pa.int64(), "integer"),
     column(
@@ -175,10 +176,10 @@ def test_an_open_object_keeps_the_bytes_of_the_record(decoder: JsonDecoder) -> N
 
 
 def test_a_column_with_a_transform_is_not_read() -> None:
-    contract = oracle.contract(
+    rules = contract(
         column("id", S, "string"), column("t", TS, "timestamp", required=True, transform="now()")
     )
-    rows = JsonDecoder(contract).decode(block(b'{"id":"a","t":5}\n')).rows
+    rows = JsonDecoder(rules).decode(block(b'{"id":"a","t":5}\n')).rows
     assert rows["t"].to_pylist() == [None]
 
 

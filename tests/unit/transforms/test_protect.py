@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.contract import Column, Contract, Protection, Rule
+from schemas.contract import Column, Protection, Rule
 from schemas.errors import UsageError
 from schemas.names import TIMESTAMP
 from schemas.protection import Generalize, Mask, check, landed_schema, problem, protected_schema
+from tests.contracts import contract
 from transforms.batches import BatchCoder
 from transforms.generalizing import generalized, masked
 from transforms.json_fragments import json_fragments
@@ -45,19 +46,6 @@ def column(name: str, kind: pa.DataType, protect: Protection = P.KEEP, **more: A
         protect=protect,
         protect_options=options,
         **more,
-    )
-
-
-def contract(*columns: Column, event_time: str | None = None) -> Contract:
-    return Contract(
-        id="t",
-        name="t",
-        version="1",
-        file=Path("contract.odcs.yaml"),
-        columns=columns,
-        event_time=event_time,
-        primary_key=(),
-        hash="",
     )
 
 

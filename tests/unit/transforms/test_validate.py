@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.contract import Column, Contract, Rule
+from schemas.contract import Column, Rule
 from schemas.errors import UsageError
 from schemas.names import POSITION_FIELDS, TIMESTAMP
+from tests.contracts import contract
 from transforms.row_records import row_records
 from transforms.validate import Checked, describe, validate
 
@@ -25,19 +25,6 @@ def column(name: str, kind: pa.DataType, *rules: Rule, path: str = "", **more: A
 
 def rule(kind: str, value: object, *, refuse: bool = True) -> Rule:
     return Rule(kind=kind, value=value, refuse=refuse)
-
-
-def contract(*columns: Column, event_time: str | None = None) -> Contract:
-    return Contract(
-        id="t",
-        name="t",
-        version="1",
-        file=Path("contract.odcs.yaml"),
-        columns=columns,
-        event_time=event_time,
-        primary_key=(),
-        hash="",
-    )
 
 
 def batch(**columns: pa.Array) -> pa.RecordBatch:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from beam_pipelines import cli
 from beam_pipelines.cli import main
+from beam_pipelines.cli.ends import DEBUG
+from schemas.durations import parse_duration
 from schemas.errors import PenstockError
 
 CONTRACT = """\
@@ -89,6 +92,7 @@ def test_a_plan_for_a_program_is_one_json_object(
         (["vaildate", "x"], "did you mean 'validate'?"),
         (["plan"], "the following arguments are required: folder"),
         (["plan", "x", "--runer", "flink"], "unrecognized arguments: --runer"),
+        (["plan", "a\udcc3\udcbc"], "names of folders must be UTF-8"),
         (["plan", "nowhere"], "a pipeline must be a folder; got 'nowhere'"),
     ],
 )
@@ -147,3 +151,66 @@ def test_help_imports_nothing_that_is_slow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[] 0"
     assert "examples:" in done.stdout
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"penstock {version('penstock')}\n"
+
+
+def test_an_unexpected_error_is_told_by_class_and_place_never_by_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        parse_duration(3)  # type: ignore[arg-type]
+    except TypeError as error:
+        inner = error
+    worker = (
+        'Traceback (most recent call last):\n  File "/x/transforms/decode/json_lines.py", line 7, '
+        "in kernel\n    raise ValueError(text)\nValueError: ada@example.org\n"
+    )
+    for raised, said in (
+        (inner, "TypeError at schemas.durations:"),
+        (RuntimeError(worker), "ValueError at transforms.decode.json_lines:7"),
+    ):
+        monkeypatch.setattr(cli, "_module", lambda _, raised=raised: _Verb(raised))
+        monkeypatch.delenv(DEBUG, raising=False)
+        assert main(["plan"]) == 1
+        printed = capsys.readouterr().err
+        assert said in printed
+        assert len(printed.splitlines()) == 1
+        assert "ada@" not in printed
+        monkeypatch.setenv(DEBUG, "1")
+        with pytest.raises(type(raised)):
+            main(["plan"])
+
+
+@pytest.mark.parametrize(
+    ("stdout", "code", "lines"), [("| true", 0, 0), (">/dev/full", 1, 1), (">&-", 0, 0)]
+)
+def test_a_stdout_that_takes_no_more_ends_without_a_traceback(
+    folder: Path, stdout: str, code: int, lines: int
+) -> None:
+    command = f"set -o pipefail; {sys.executable} -m beam_pipelines validate {folder} {stdout}"
+    done = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == lines
+    assert "Traceback" not in done.stderr
+
+
+def test_validate_reads_the_function_of_a_python_step_and_plan_imports_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = PIPELINE.replace("filter: {keep: twice > 0}", 'python: {call: "mine:work"}')
+    (folder / "pipeline.yaml").write_text(text)
+    assert main(["validate", str(folder)]) == 0
+    assert "pipeline.yaml:6: `steps[1].python.call` names no module" in capsys.readouterr().out
+    assert main(["plan", str(folder)]) == 2
+    assert "add mine.py" in capsys.readouterr().err
+    (folder / "mine.py").write_text("import penstock_lacks_this\ndef wrok(batch): ...\n")
+    assert main(["validate", str(folder)]) == 2
+    assert "did you mean 'wrok'?" in capsys.readouterr().err
+    (folder / "mine.py").write_text("import penstock_lacks_this\ndef work(batch): ...\n")
+    assert main(["validate", str(folder)]) == 0
+    assert main(["plan", str(folder)]) == 2
+    assert "it needs penstock_lacks_this" in capsys.readouterr().err

@@ -77,6 +77,7 @@ def test_what_this_version_does_not_run_parses_and_is_refused_when_it_is_planned
     _, notes = check_pipeline(where)
     with pytest.raises(SpecError) as caught:
         load_plan(where)
+    notes = [note for note in notes if "python.call" not in note.message]  # said by validate only
     assert caught.value.problems == notes
     (problem,) = notes
     assert problem.line == line

@@ -1,0 +1,22 @@
+"""A lake names its files by absolute paths, and says so when they are not there any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import CommitError
+from schemas.planning import load_plan
+from tests.pipelines.shop import make_folder
+from transforms.commit.lake import open_lake
+
+
+def test_a_lake_that_was_moved_is_told_to_go_back(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    plan = load_plan(folder)
+    open_lake(plan).prepare(plan)
+    moved = folder.rename(tmp_path / "moved")
+    plan = load_plan(moved)
+    with pytest.raises(CommitError, match=r"must stay where it was made.*move the folder back"):
+        open_lake(plan).prepare(plan)
