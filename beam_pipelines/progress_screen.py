@@ -8,11 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
 from beam_pipelines.batch import Result
 from schemas.names import Destiny
 from transforms.progress import Progress
@@ -25,6 +20,8 @@ class _Watcher:
     """Reads the counters a few times a second and draws one line."""
 
     def __init__(self, name: str, progress: Progress) -> None:
+        from rich.console import Console  # noqa: PLC0415  nothing of it is shown with --json
+
         self.name, self.progress = name, progress
         self.console = Console(stderr=True)
         self.began = time.monotonic()
@@ -58,6 +55,9 @@ class _Watcher:
 
     def run(self) -> None:
         if self.console.is_terminal:
+            from rich.live import Live  # noqa: PLC0415
+            from rich.text import Text  # noqa: PLC0415
+
             with Live(
                 Text(self.line()), console=self.console, refresh_per_second=8, transient=True
             ) as live:
@@ -92,6 +92,9 @@ def screen(name: str, progress: Progress, *, quiet: bool) -> Iterator[Watch]:
 
 def summary(result: Result) -> None:
     """Print what a run did: destinies that add up, tables, what to know."""
+    from rich.console import Console  # noqa: PLC0415  as above
+    from rich.table import Table  # noqa: PLC0415
+
     console = Console()
     rows = result.rows
     parts = [f"{rows[d.value]:,} {d.value}" for d in Destiny if rows[d.value] or d is Destiny.KEPT]

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runners.lean import deferred_models
+
 if TYPE_CHECKING:
     from schemas.plan import Plan
 
@@ -62,7 +64,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     Raises:
         UsageError: A flag or one of the two files is wrong.
     """
-    from schemas.planning import load_plan  # noqa: PLC0415  DuckDB and Arrow are slow to import
+    with deferred_models():  # DuckDB and Arrow are slow to import
+        from schemas.planning import load_plan  # noqa: PLC0415
 
     return load_plan(
         args.folder,

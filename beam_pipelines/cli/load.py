@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pipelines.cli import flags
-from runners.lean import import_beam
+from runners.lean import collect_from_here, import_beam
 
 SUMMARY = "load the warehouse from the lake's commits"
 EXAMPLES = """\
@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from transforms.commit.lake import open_lake  # noqa: PLC0415
     from transforms.sinks.warehouse import Warehouse  # noqa: PLC0415
 
+    collect_from_here()
     if "warehouse" not in plan.sinks:
         msg = "`sinks` must name the warehouse to be loaded; got none; add `warehouse: {}`"
         raise UsageError(msg)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from beam_pipelines.cli import flags
-from runners.lean import import_beam
+from runners.lean import collect_from_here, import_beam
 
 SUMMARY = "run a pipeline: source to lake and warehouse"
 EXAMPLES = """\
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from runners.direct import Direct  # noqa: PLC0415
     from transforms.progress import open_progress  # noqa: PLC0415
 
+    collect_from_here()
     runner = Direct()
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         progress = open_progress(Path(folder) / "progress")
