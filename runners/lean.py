@@ -1,12 +1,12 @@
-"""Import Beam and pyiceberg without what a local run never uses.
+"""Import Beam, Polars and pyiceberg without what a local run never uses.
 
 Beam imports every client library that it finds (BigQuery, MongoDB, Pub/Sub ...), and does without
-those it does not find: these are hidden. Others it needs only for what a local run does not do
-(gRPC servers, Avro of its own, encryption of shuffle keys): these are postponed. A postponed module
-is a stand-in that imports the real one when something of it is first called. Both together are half
-of the time that a run needs to start.
+those it does not find: these are hidden. Other modules are needed only for what a local run does
+not do (gRPC servers, Avro of Beam's own, databases that Polars reads): these are postponed. A
+postponed module is a stand-in that imports the real one when something of it is first used. All of
+this is half of the time that the imports of a run would take.
 
-Nothing else sees any of this: hidden and postponed modules are ordinary again when `import_beam`
+Nothing else sees it: hidden and postponed modules are ordinary ones again when `import_libraries`
 returns.
 """
 
@@ -46,6 +46,9 @@ _POSTPONED: Final = frozenset(
         "fastavro",
         "grpc",
         "httplib2",
+        "polars.catalog",
+        "polars.io",
+        "polars.sql",
         "proto",
         "pyiceberg.expressions.parser",
         "pytz",
@@ -57,18 +60,21 @@ _ASKED_ABOUT: Final = {"proto": ("Message",)}
 _IMPORTED: Final = (
     "apache_beam",
     "apache_beam.runners.portability.fn_api_runner.fn_runner",
+    "polars",
     "pyiceberg.table",
 )
+_PACKAGES: Final = frozenset(name.partition(".")[0] for name in _IMPORTED)
 
 
-def import_beam() -> None:
-    """Import Beam, its local engine and pyiceberg (nothing may have imported them before)."""
+def import_libraries() -> None:
+    """Import Beam with its local engine, Polars and pyiceberg, unless that has been done."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     logging.disable(logging.WARNING)  # Beam warns of each package that it does not find
     try:
         with deferred_models():
             for name in _IMPORTED:
+                finder.hidden = _HIDDEN if name.startswith("apache_beam") else frozenset()
                 importlib.import_module(name)
     finally:
         logging.disable(logging.NOTSET)
@@ -108,10 +114,12 @@ def collect_from_here() -> None:
 
 
 class _Finder(MetaPathFinder, Loader):
+    hidden: frozenset[str] = frozenset()
+
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
         parts = fullname.split(".")
         names = {".".join(parts[:n]) for n in range(1, len(parts) + 1)}
-        if names & _HIDDEN:
+        if names & self.hidden:
             msg = f"{fullname} is not used by a local run"
             raise ImportError(msg)
         return ModuleSpec(fullname, self, is_package=True) if names & _POSTPONED else None
@@ -139,7 +147,7 @@ class _Postponed(ModuleType):
     def stand_in(self, name: str) -> _Name:
         """Make what stands in for a name of the module."""
         bases = (Exception,) if name.endswith(("Error", "Exception")) else ()
-        value = _Name(name, bases, {"__module__": self.__name__})
+        value = _Name(name, bases, {"__module__": self.__name__, "_postponed": True})
         setattr(self, name, value)
         return value
 
@@ -165,13 +173,13 @@ class _Name(type):
 
 
 def _is_stand_in(value: Any) -> bool:
-    return isinstance(value, _Name) and value.__module__.partition(".")[0] in _POSTPONED
+    return isinstance(value, _Name) and "_postponed" in vars(value)
 
 
 def _bring_in(package: str) -> None:
-    """Replace the stand-ins of a package in Beam's modules, so that Beam catches its errors."""
+    """Replace the stand-ins of a package where they were imported: errors, too, are then real."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("apache_beam."):
+        if name.partition(".")[0] in _PACKAGES:
             for key, value in list(vars(module).items()):
                 if _is_stand_in(value) and value.__module__.partition(".")[0] == package:
                     real = importlib.import_module(value.__module__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pipelines.cli import flags
-from runners.lean import collect_from_here, import_beam
+from runners.lean import collect_from_here, import_libraries
 
 SUMMARY = "load the warehouse from the lake's commits"
 EXAMPLES = """\
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     plan = flags.plan_of(args)
-    import_beam()
+    import_libraries()
     from schemas.errors import UsageError  # noqa: PLC0415  Arrow and DuckDB are slow to import
     from transforms.commit.follow import commits_after, everything  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from beam_pipelines.cli import flags
-from runners.lean import collect_from_here, import_beam
+from runners.lean import collect_from_here, import_libraries
 
 SUMMARY = "run a pipeline: source to lake and warehouse"
 EXAMPLES = """\
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     plan = flags.plan_of(args)
-    import_beam()
+    import_libraries()
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
     from beam_pipelines.batch import ingest  # noqa: PLC0415
     from beam_pipelines.failures import told  # noqa: PLC0415

@@ -24,9 +24,9 @@ def test_beam_runs_without_what_was_postponed_and_then_gets_the_real_thing() -> 
     python(
         """
         import sys
-        from runners.lean import import_beam
+        from runners.lean import import_libraries
 
-        import_beam()
+        import_libraries()
         import apache_beam as beam
         import pyarrow as pa
         from runners.direct import Direct
@@ -38,7 +38,7 @@ def test_beam_runs_without_what_was_postponed_and_then_gets_the_real_thing() -> 
             rows = root | beam.Create([batch]) | beam.Map(lambda b: (1, b)) | beam.GroupByKey()
             rows | beam.Map(lambda kv: made.append(sum(b.num_rows for b in kv[1])))
         postponed = {"beartype", "cryptography", "fastavro", "grpc", "httplib2", "proto", "pytz"}
-        postponed |= {"dateutil.parser", "pyiceberg.expressions.parser", "strictyaml", "pandas"}
+        postponed |= {"dateutil.parser", "polars.io", "pyiceberg.expressions.parser", "strictyaml"}
         assert not postponed & set(sys.modules), postponed & set(sys.modules)
 
         # What is called is there.
@@ -52,6 +52,9 @@ def test_beam_runs_without_what_was_postponed_and_then_gets_the_real_thing() -> 
         assert not is_consistent_with(Odd(), Odd)  # beartype raises an error of its own
         assert Fernet(Fernet.generate_key())
         assert Timestamp.from_rfc3339("1970-01-01T00:00:01Z") == Timestamp(1)
+        import polars
+        context = polars.SQLContext(a=polars.read_csv(b"a,b"))
+        assert isinstance(context, polars.SQLContext) and context.tables() == ["a"]
         assert str(parser.parse("a > 1").term) == "Reference(name='a')"
 
         # What others import is the real thing.
