@@ -25,8 +25,11 @@ from typing import Any, Final
 
 _HIDDEN: Final = frozenset(
     {
-        "apache_beam.io.gcp.bigquery",
-        "apache_beam.io.gcp.pubsub",
+        "IPython",
+        "apache_beam.io.aws",
+        "apache_beam.io.azure",
+        "apache_beam.io.gcp",
+        "apache_beam.io.hadoopfilesystem",
         "apitools",
         "azure",
         "boto3",
@@ -41,6 +44,7 @@ _HIDDEN: Final = frozenset(
 _POSTPONED: Final = frozenset(
     {
         "beartype",
+        "cProfile",
         "cryptography",
         "dateutil",
         "fastavro",
@@ -50,9 +54,11 @@ _POSTPONED: Final = frozenset(
         "polars.io",
         "polars.sql",
         "proto",
+        "pstats",
         "pyiceberg.expressions.parser",
         "pytz",
         "strictyaml",
+        "urllib.request",
     }
 )
 _ASKED_ABOUT: Final = {"proto": ("Message",)}
