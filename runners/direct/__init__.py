@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
-from runners.direct.remembered import Options, remember_signatures
+from runners.direct.shortcuts import LocalPipeline, Options
 
 
 @dataclass(frozen=True)
@@ -24,5 +24,4 @@ class Direct:
 
     def pipeline(self) -> beam.Pipeline:
         """Open a pipeline that runs in this process."""
-        remember_signatures()
-        return beam.Pipeline(runner=FnApiRunner(), options=Options([]))
+        return LocalPipeline(runner=FnApiRunner(), options=Options([]))

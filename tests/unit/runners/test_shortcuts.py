@@ -1,4 +1,4 @@
-"""What is remembered is what Beam says."""
+"""What is spared does not change what Beam does."""
 
 import copy
 import functools
@@ -11,12 +11,14 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.coders import VarIntCoder
+from apache_beam.internal import cloudpickle_pickler
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TypeOptions
 from apache_beam.transforms import core, userstate
 from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
 from apache_beam.typehints import decorators
 
-from runners.direct.remembered import Options, get_signature, remember_signatures
+from runners.direct import Direct
+from runners.direct.shortcuts import Options, get_dofn_specs, get_signature, shortcuts
 
 TIMER = TimerSpec("t", beam.TimeDomain.WATERMARK)
 BAG = BagStateSpec("b", VarIntCoder())
@@ -98,14 +100,69 @@ def test_a_function_is_not_kept_alive() -> None:
     assert gone() is None
 
 
-def test_state_and_timers_of_a_dofn_are_found_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = [userstate.get_dofn_specs(fn()) for fn in (Stateful, Child, beam.DoFn)]
-    monkeypatch.setattr(core, "get_signature", core.get_signature)
-    remember_signatures()
+def test_state_and_timers_of_a_dofn_are_found_as_ever() -> None:
+    made = [Stateful(), Child(), beam.DoFn(), wrapper(plain), wrapper(Stateful().fire), Own()]
+    for dofn in made * 2:
+        assert get_dofn_specs(dofn) == userstate.get_dofn_specs(dofn)
+    assert get_dofn_specs(wrapper(Stateful().fire))[0] == {BAG}
+    assert get_dofn_specs(wrapper(plain))[0] == set()
     for _ in range(2):
-        assert [userstate.get_dofn_specs(fn()) for fn in (Stateful, Child, beam.DoFn)] == fresh
         with pytest.raises(ValueError, match="duplicate process method parameters"):
-            userstate.get_dofn_specs(Twice())
+            get_dofn_specs(Twice())
+
+
+def wrapper(function: Callable[..., Any]) -> beam.DoFn:
+    return core.CallableWrapperDoFn(function)
+
+
+class Own(beam.DoFn):
+    """Its methods take what it says; no two of it need be alike."""
+
+    def process(self, element: Any) -> None: ...
+
+    def _inspect_process(self) -> Any:
+        return ["element", "state"], [THE_BAG]
+
+
+def test_specs_that_were_given_away_may_be_changed() -> None:
+    get_dofn_specs(Stateful())[0].clear()
+    assert get_dofn_specs(Stateful())[0] == {BAG}
+
+
+def names() -> list[Any]:
+    return [
+        core.get_signature,
+        core._check_fn_use_yield_and_return,
+        userstate.get_dofn_specs,
+        decorators.IOTypeHints._make_origin.__func__,
+        cloudpickle_pickler.bz2,
+    ]
+
+
+def test_beam_is_as_it_was_when_the_last_pipeline_has_ended() -> None:
+    before = names()
+    first, second = shortcuts(), shortcuts()
+    with first:
+        taken = names()
+        second.__enter__()
+    assert not {*map(id, taken)} & {*map(id, before)}
+    assert names() == taken
+    second.__exit__(None, None, None)
+    assert names() == before
+
+
+def test_beam_is_as_it_was_after_a_pipeline_that_fails() -> None:
+    before = names()
+    with pytest.raises(RuntimeError, match="no"), Direct(1).pipeline() as root:
+        _ = root | beam.Create([1]) | beam.Map(fail)
+    with pytest.raises(KeyError), Direct(1).pipeline():
+        raise KeyError
+    assert names() == before
+
+
+def fail(_: int) -> int:
+    msg = "no"
+    raise RuntimeError(msg)
 
 
 def test_views_of_the_options_share_their_values() -> None:
