@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jsonschema import Draft201909Validator
-from jsonschema.exceptions import ValidationError
-
+from schemas.fits import fits
 from schemas.located import NodePath, Problems, did_you_mean, dotted, quoted
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 _TYPES: Final = {
     "string": "text",
@@ -51,6 +52,10 @@ def check_structure(problems: Problems, schema: dict[str, Any]) -> list[NodePath
         The nodes that are wrong: a value of a wrong form, an unknown key, or the mapping that lacks
         one.
     """
+    if fits(problems.located.value, schema):
+        return []
+    from jsonschema import Draft201909Validator  # noqa: PLC0415  slow, and nearly never needed
+
     broken: list[NodePath] = []
     for error in Draft201909Validator(schema).iter_errors(problems.located.value):
         for path, message in _explain(error, ()):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from schemas.errors import PenstockError
 from transforms.keys import Key, Keyring
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAGIC: Final = b"PSK1"
 _ID, _NONCE, _TAG = 8, 12, 16
@@ -57,6 +56,8 @@ def open_sealed(records: pa.Array, keyring: Keyring) -> pa.BinaryArray:
     Raises:
         SealError: When a record was not sealed, was changed, or its key is not in the keyring.
     """
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415  see _cipher
+
     ciphers: dict[bytes, AESGCM] = {}
 
     def opened(record: bytes) -> bytes:
@@ -92,5 +93,10 @@ def _named(header: bytes, keyring: Keyring) -> Key:
 
 
 def _cipher(key: Key) -> AESGCM:
+    # Most runs seal nothing.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
     derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"penstock sealed record 1")
     return AESGCM(derive.derive(key.secret.encode()))

@@ -7,6 +7,7 @@ imports at its top nothing that is slow: all of them are imported for `penstock 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None, *, runner: str | None = None) -> int
     Returns:
         The exit code.
     """
+    if argv is None:  # the process is ours, and imports make no garbage; `run` enables it again
+        gc.disable()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with own_stdout():

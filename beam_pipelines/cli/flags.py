@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runners.lean import deferred_models
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     Raises:
         UsageError: A flag or one of the two files is wrong.
     """
-    from schemas.planning import load_plan  # noqa: PLC0415  DuckDB and Arrow are slow to import
+    with deferred_models():  # DuckDB and Arrow are slow to import
+        from schemas.planning import load_plan  # noqa: PLC0415
 
     for path in (args.folder, args.out):
         _check_name(path)

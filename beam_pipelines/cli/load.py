@@ -8,7 +8,7 @@ import sys
 import time
 
 from beam_pipelines.cli import flags
-from runners.lean import import_beam
+from runners.lean import collect_from_here, deferred_models, import_libraries
 
 SUMMARY = "load the warehouse from the lake's commits"
 EXAMPLES = """\
@@ -41,14 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     began = time.monotonic()
-    from schemas.planning import load_plan  # noqa: PLC0415  Arrow and DuckDB are slow to import
+    with deferred_models():  # Arrow and DuckDB are slow to import
+        from schemas.planning import load_plan  # noqa: PLC0415
 
     plan = load_plan(args.folder, out=args.out, sets=args.sets)
-    import_beam()
+    import_libraries()
     from schemas.errors import UsageError  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415
     from transforms.sinks.warehouse import Loaded, Warehouse  # noqa: PLC0415
 
+    collect_from_here()
     if "warehouse" not in plan.sinks:
         msg = "`sinks` must name the warehouse to be loaded; got none; add `warehouse: {}`"
         raise UsageError(msg)

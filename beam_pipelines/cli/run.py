@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from beam_pipelines.cli import flags
-from runners.lean import import_beam
+from runners.lean import collect_from_here, import_libraries
 from schemas.errors import UsageError
 
 SUMMARY = "run a pipeline: source to lake and warehouse"
@@ -54,12 +54,13 @@ def run(args: argparse.Namespace) -> int:
         msg = "--forget-missing must come with --rebuild; got it alone; add --rebuild or leave it"
         raise UsageError(msg)
     plan = flags.plan_of(args)
-    import_beam()
+    import_libraries()
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
     from beam_pipelines.batch import Options, ingest  # noqa: PLC0415
     from runners.direct import Direct  # noqa: PLC0415
     from transforms.progress import open_progress  # noqa: PLC0415
 
+    collect_from_here()
     runner = Direct()
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         progress = open_progress(Path(folder) / "progress")

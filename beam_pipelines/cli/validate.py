@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pipelines.cli import flags
+from runners.lean import deferred_models
 
 SUMMARY = "check the two files of a pipeline; reads no data"
 EXAMPLES = """\
@@ -23,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
-    from schemas.planning import check_pipeline  # noqa: PLC0415  slow to import
+    with deferred_models():
+        from schemas.planning import check_pipeline  # noqa: PLC0415  slow to import
 
     plan, needs = check_pipeline(args.folder)
     for need in needs:

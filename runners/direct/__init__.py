@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+from runners.direct.shortcuts import LocalPipeline, Options
 
 
 @dataclass(frozen=True)
@@ -23,4 +24,4 @@ class Direct:
 
     def pipeline(self) -> beam.Pipeline:
         """Open a pipeline that runs in this process."""
-        return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
+        return LocalPipeline(runner=FnApiRunner(), options=Options([]))

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
-import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -91,7 +90,7 @@ def columnar_schema(file: Stored, form: str) -> pa.Schema:
     """
     try:
         if form == "avro":
-            return arrow_schema(fastavro.block_reader(cast("Any", file_like(file))).writer_schema)
+            return arrow_schema(_avro_blocks(file).writer_schema)
         schema = _open(file).schema_arrow
         return pa.schema([f for f in schema if f.name not in (POSITION, SEQUENCE)])
     except _DAMAGE as error:
@@ -118,8 +117,14 @@ def _parquet(file: Stored, start: int, stop: int | None) -> Iterator[Block]:
         start += batch.num_rows
 
 
+def _avro_blocks(file: Stored) -> Any:
+    from fastavro import block_reader  # noqa: PLC0415  no other format needs it
+
+    return block_reader(cast("Any", file_like(file)))
+
+
 def _avro(file: Stored) -> Iterator[Block]:
-    reader = fastavro.block_reader(cast("Any", file_like(file)))
+    reader = _avro_blocks(file)
     schema = arrow_schema(reader.writer_schema)
     held: list[dict[str, Any]] = []
     counts: list[int] = []
