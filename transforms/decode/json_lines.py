@@ -15,8 +15,17 @@ from schemas.contract import Contract
 from schemas.names import EVENT_TIME, POSITION_FIELDS, REFUSED, TIMESTAMP
 from transforms.decode.decoded import Decoded
 from transforms.decode.json_find import Finder
-from transforms.decode.json_scan import REASONS, Documents, Fault, Ints, note, scan, utf8_faults
-from transforms.decode.json_tokens import Path, cut, expand
+from transforms.decode.json_scan import (
+    REASONS,
+    Documents,
+    Fault,
+    Ints,
+    low_bytes,
+    note,
+    texts_in,
+    utf8_faults,
+)
+from transforms.decode.json_tokens import Path, cut
 from transforms.decode.json_values import Faults, Node, Reader, Slot
 from transforms.sources.blocks import Block
 
@@ -31,13 +40,16 @@ _RULES: Final = {Fault.DUPLICATE: "duplicate_key"}
 
 
 class _Lines(NamedTuple):
-    """Records of a block: bytes [start, end), without line end, at `position` in the source."""
+    """Records of a block: bytes [start, end), without line end, at `position` in the source.
+
+    `lows` are the positions of bytes below 0x20 that end no line.
+    """
 
     data: np.ndarray
     start: Ints
     end: Ints
     position: Ints
-    controls: int
+    lows: Ints
 
 
 class JsonDecoder:
@@ -74,11 +86,11 @@ class JsonDecoder:
         """Decode a block of text; rows and refused records keep the order of the source."""
         lines = _lines(block)
         bad = utf8_faults(lines.data, lines.start, lines.end)
-        docs = scan(lines.data, lines.start, lines.end, controls=lines.controls)
+        docs = texts_in(lines.data, lines.start, lines.end, lines.lows)
         docs.fault[bad] = Fault.UTF8
         note(docs.fault, lines.end - lines.start > self.longest, Fault.LENGTH)
         found = self._finder.find(docs)
-
+        docs = found.docs
         below = Faults(np.full(len(found.rows), -1))
         present = np.ones(len(found.rows), bool)
         slots = {path: Slot(docs, values) for path, values in found.values.items()}
@@ -127,25 +139,23 @@ def _lines(block: Block) -> _Lines:
     if isinstance(data, pa.RecordBatch):
         message = "a block of JSON lines must hold bytes; got a record batch; check its source"
         raise TypeError(message)
-    ends = np.flatnonzero(data == _NEWLINE)
-    controls = len(ends)
+    lows = low_bytes(data)
+    newline = data[lows] == _NEWLINE
+    ends, lows = (lows, lows[:0]) if newline.all() else (lows[newline], lows[~newline])
     if len(data) and data[-1] != _NEWLINE:
         ends = np.append(ends, len(data))
     starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
     position = starts + block.start
     if block.start == 0 and data[:3].tobytes() == _BOM:
         starts = np.where(starts == 0, 3, starts)
-    if len(ends):
+    if len(lows):
         returns = (ends > starts) & (data[ends - 1] == _RETURN)
-        if returns.any():
-            ends = ends - returns
-            controls += int(np.count_nonzero(returns))
+        ends = ends - returns
+        lows = np.setdiff1d(lows, ends[returns], assume_unique=True)
     blank = _blank(data, starts, ends)
     if len(blank):
-        inner = expand(starts[blank], (ends - starts)[blank])
-        controls += int(np.count_nonzero(data[inner] < 0x20))
         starts, ends, position = (np.delete(x, blank) for x in (starts, ends, position))
-    return _Lines(data, starts, ends, position, controls)
+    return _Lines(data, starts, ends, position, lows)
 
 
 def _blank(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from schemas.contract import Column
 from schemas.errors import PenstockError
 from transforms.decode.json_find import Finder
-from transforms.decode.json_scan import Documents, Ints
+from transforms.decode.json_scan import Documents, Ints, scan
 from transforms.decode.json_shape import ABSENT, TEXT, Values
 from transforms.decode.json_tokens import Path
 from transforms.decode.json_values import Faults, Reader, Slot, documents
@@ -130,9 +130,10 @@ class JsonText:
         self, texts: pa.Array, paths: tuple[Path, ...]
     ) -> tuple[Documents, pa.Array | None, list[Values]]:
         there = None if texts.null_count == 0 else texts.is_valid()
-        docs = documents(texts if there is None else texts.filter(there))
-        finder = self._finders.setdefault(paths, Finder(paths))
-        found = finder.find(docs).values
+        found = self._finders.setdefault(paths, Finder(paths)).find(
+            documents(texts if there is None else texts.filter(there))
+        )
+        docs = found.docs
         if docs.fault.any():
             message = (
                 "an open object must hold strict JSON objects; "
@@ -140,7 +141,7 @@ class JsonText:
                 "look at the step that made them"
             )
             raise JsonTextError(message)
-        return docs, there, [found[path] for path in paths]
+        return docs, there, [found.values[path] for path in paths]
 
 
 def replace(texts: pa.Array, path: Path, new: pa.Array) -> pa.Array:
@@ -212,10 +213,10 @@ def _spliced(docs: Documents, edits: list[_Edit]) -> pa.Array:
 
 def _member(docs: Documents, start: Ints, end: Ints) -> tuple[Ints, Ints]:
     """Widen values [start, end) to their key and one comma beside it."""
-    data = docs.data
+    data, quotes = docs.data, scan(docs).quotes
     key_end = _back(data, _back(data, start) - 1)  # past the colon; the key's closing quote is next
-    closing = np.searchsorted(docs.quotes, key_end - 1)
-    start = docs.quotes[closing - 1]
+    closing = np.searchsorted(quotes, key_end - 1)
+    start = quotes[closing - 1]
     before, after = _back(data, start), _forth(data, end)
     follows = data[after] == _COMMA
     leads = ~follows & (data[before - 1] == _COMMA)
