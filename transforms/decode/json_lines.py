@@ -6,15 +6,16 @@ taken for it; a byte order mark at the start of a source and lines of white spac
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.contract import Contract
+from schemas.contract import Column, Contract, Protection
 from schemas.names import EVENT_TIME, POSITION_FIELDS, REFUSED, TIMESTAMP
 from transforms.decode.decoded import Decoded
-from transforms.decode.json_find import Finder
+from transforms.decode.json_find import Finder, Found
 from transforms.decode.json_scan import (
     REASONS,
     Documents,
@@ -25,6 +26,7 @@ from transforms.decode.json_scan import (
     texts_in,
     utf8_faults,
 )
+from transforms.decode.json_shape import ABSENT, Values, rows_of
 from transforms.decode.json_tokens import Path, cut
 from transforms.decode.json_values import Faults, Node, Reader, Slot
 from transforms.sources.blocks import Block
@@ -80,6 +82,13 @@ class JsonDecoder:
         self.contract = contract
         self.longest = longest
         self._readers = [Reader(c, (c.name,)) for c in contract.columns if c.read]
+        self._protected = [
+            (root.name, column)
+            for root in contract.columns
+            if root.open and root.read
+            for column in replace(contract, columns=(root,)).path_columns()
+            if column.protect is not Protection.KEEP
+        ]
         self._finder = Finder(tuple(path for r in self._readers for path in r.paths()))
 
     def decode(self, block: Block) -> Decoded:
@@ -105,7 +114,23 @@ class JsonDecoder:
         rows = self._rows(block, position, nodes, kept)
         faults = _faults(docs, found.rows, below)
         refused = _refused(block, lines, faults) if len(position) < len(docs) else None
-        return Decoded(rows, refused, lambda positions: _records(lines, positions))
+        return Decoded(
+            rows,
+            refused,
+            lambda positions: _records(lines, positions),
+            places=self._places(found, kept),
+        )
+
+    def _places(self, found: Found, kept: Ints | None) -> dict[str, Values]:
+        """Where the values that will be protected stand in the texts of open objects."""
+        out = {}
+        for root, column in self._protected:
+            base, values = found.values[(root,)], found.values[(root, *_keys(column))]
+            there = values.kind != ABSENT
+            start, end = (np.where(there, at - base.start, 0) for at in values[1:])
+            place = Values(values.kind, start, end)
+            out[column.path] = place if kept is None else rows_of(place, kept)
+        return out
 
     def _rows(
         self,
@@ -132,6 +157,10 @@ class JsonDecoder:
             [*columns, *_position_columns(block, position)],
             schema=pa.schema([*fields, *POSITION_FIELDS]),
         )
+
+
+def _keys(column: Column) -> Path:
+    return tuple(column.path.split(".")[1:])
 
 
 def _lines(block: Block) -> _Lines:

@@ -65,6 +65,11 @@ class Values(NamedTuple):
     end: Ints
 
 
+def rows_of(values: Values, rows: np.ndarray) -> Values:
+    """Return the values of some rows (numbers or a mask)."""
+    return Values(*(x[rows] for x in values))
+
+
 class _Segment(NamedTuple):
     """Bytes that all texts of a shape share.
 
@@ -140,7 +145,7 @@ class Shape:
         values = {path: _value(place, begins, kinds) for path, place in self.places.items()}
         if not fits.all():
             rows = rows[fits]
-            values = {path: Values(*(x[fits] for x in found)) for path, found in values.items()}
+            values = {path: rows_of(found, fits) for path, found in values.items()}
         return rows, values
 
     @cached_property
