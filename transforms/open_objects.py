@@ -42,9 +42,7 @@ def put(
     return pc.replace_with_mask(made, rows, rest)
 
 
-def put_at(
-    texts: pa.StringArray, new: Sequence[tuple[Values, pa.Array]]
-) -> pa.StringArray:
+def put_at(texts: pa.StringArray, new: Sequence[tuple[Values, pa.Array]]) -> pa.StringArray:
     """Replace values whose places are known.
 
     Args:

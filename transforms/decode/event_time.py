@@ -76,9 +76,7 @@ class Completion:
         refused = joined(before, of_rows(read, failures, decoded))
         good = failures.good()
         places = {path: rows_of(at, good) for path, at in decoded.places.items()}
-        return decoded._replace(
-            rows=whole.take(pa.array(good)), refused=refused, places=places
-        )
+        return decoded._replace(rows=whole.take(pa.array(good)), refused=refused, places=places)
 
     def _relabelled(self, refused: pa.RecordBatch | None) -> pa.RecordBatch | None:
         """Put records whose event time cannot be read under one rule, whatever decoded them."""

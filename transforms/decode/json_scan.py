@@ -107,9 +107,7 @@ class Documents:
         return out
 
 
-def texts_in(
-    data: np.ndarray, starts: Ints, ends: Ints, lows: Ints | None = None
-) -> Documents:
+def texts_in(data: np.ndarray, starts: Ints, ends: Ints, lows: Ints | None = None) -> Documents:
     """Describe JSON texts; their strings are not looked for.
 
     Args:
