@@ -67,7 +67,7 @@ class Deduplicate(beam.PTransform[PCollection[pa.RecordBatch], Deduplicated]):
     @no_annotations
     def expand(self, rows: PCollection[pa.RecordBatch]) -> Deduplicated:
         kept_type = tuple[str, str] if self.spill else tuple[str, pa.RecordBatch]
-        ids_type = tuple[int, tuple[str, int, int]] if self.spill else tuple[int, pa.RecordBatch]
+        ids_type = tuple[int, tuple[str, int]] if self.spill else tuple[int, pa.RecordBatch]
         first = rows | "Hold" >> beam.ParDo(_Hold(self)).with_output_types(
             kept_type, ids=ids_type, times=tuple[int, int]
         ).with_outputs("ids", "times", main="held")
@@ -150,11 +150,12 @@ class _LakeIds(beam.DoFn):
 
 def _parts(ids: Ids, spill: Spill | None) -> Iterator[tuple[int, Any]]:
     """Yield each partition with its ids, or with where they lie."""
+    parts = [ids.batch.slice(a, b - a) for _, a, b in ids.cuts]
     if spill is None:
-        yield from ((p, ids.batch.slice(a, b - a)) for p, a, b in ids.cuts)
-    elif ids.cuts:
-        name = spill.write(ids.batch)
-        yield from ((p, (name, a, b)) for p, a, b in ids.cuts)
+        yield from zip((p for p, *_ in ids.cuts), parts, strict=True)
+    elif parts:
+        name = spill.write(*parts)
+        yield from ((p, (name, number)) for number, (p, *_) in enumerate(ids.cuts))
 
 
 class _Find(ThreadedDoFn):
@@ -171,10 +172,7 @@ class _Find(ThreadedDoFn):
             yield chunk, pa.RecordBatch.from_arrays([rows, conflict], schema=_DUPLICATES)
 
     def _ids(self, part: Any) -> pa.RecordBatch:
-        if self.spill is None:
-            return part
-        name, start, end = part
-        return self.spill.read(name).slice(start, end - start)
+        return part if self.spill is None else self.spill.read(*part)
 
 
 class _Drop(ThreadedDoFn):
@@ -187,7 +185,7 @@ class _Drop(ThreadedDoFn):
         yield from self.submit(self.kernel, held[1], list(found[held[0]]))
 
     def kernel(self, held: Any, found: list[pa.RecordBatch]) -> Iterator[Any]:
-        batch = self.spill.read(held) if self.spill else held
+        batch = self.spill.map(held) if self.spill else held
         if not found:
             yield batch
             return

@@ -121,14 +121,16 @@ class Shape:
         Returns:
             The rows that match, which are valid JSON with distinct keys, and their values.
         """
-        # Loads are 16 bytes wide: leave out the texts that end too near to the buffer's end.
-        rows = rows[: np.searchsorted(docs.ends[rows], len(docs.data) - _WIDE, "right")]
+        # Loads are 16 bytes wide, and what does not fit is followed for a while: leave out the
+        # texts that end too near to the buffer's end.
+        reach = len(docs.data) - self.least - _WIDE * (len(self.segments) + 1)
+        rows = rows[: np.searchsorted(docs.ends[rows], reach, "right")]
         rows = rows[docs.ends[rows] - docs.starts[rows] >= self.least]
         if not len(rows):
             return rows, {}
         wide = (len(docs.data) - _WIDE + 1,)
         words: np.ndarray = np.ndarray(wide, f"V{_WIDE}", docs.data, 0, (1,))
-        begins = np.empty((len(self.segments), len(rows)), np.int64)
+        begins: np.ndarray = np.empty((len(self.segments), len(rows)), np.int64)
         fits = np.ones(len(rows), bool)
         for low in range(0, len(rows), _CACHED):  # few enough to stay in the processor's cache
             some = slice(low, low + _CACHED)
@@ -163,23 +165,19 @@ class Shape:
         """
         at, ends = docs.starts[rows], docs.ends[rows]
         for number, segment in enumerate(self.segments):
-            if number:
-                at += len(self.segments[number - 1].text)
-                if segment.quote < 0:
-                    begin = ends - len(segment.text)
-                else:
-                    begin = _next_quote(words, at, ends) - segment.offset
-                # What does not fit may point anywhere: let the loads go to a place that exists.
-                right = begin + len(segment.text) <= ends
-                if number - 1 in self.scalars:  # elsewhere a quote follows a quote
-                    right &= begin > at
-                if not right.all():
-                    fits &= right
-                    begin = np.where(right, begin, ends - len(segment.text))
-                at = begin
-            begins[number] = at
-            fits &= _holds(words, at, segment.text)
-        fits &= begins[-1] + len(self.segments[-1].text) == ends
+            begin = begins[number]
+            if number == 0:
+                begin[:] = at
+            elif segment.quote < 0:
+                np.subtract(ends, len(segment.text), out=begin)
+            else:
+                np.subtract(_next_quote(words, at, ends), segment.offset, out=begin)
+            if number - 1 in self.scalars:  # elsewhere a quote follows a quote
+                fits &= begin > at
+            fits &= _holds(words, begin, segment.text)
+            at = begin + len(segment.text)
+        # Places only move on, or to the end of the text, where they are too late: so all are right.
+        fits &= at == ends
 
     def _begins(
         self, docs: Documents, rows: Ints, words: np.ndarray, begins: np.ndarray, fits: np.ndarray
@@ -218,7 +216,7 @@ def _next_quote(words: np.ndarray, at: Ints, ends: Ints) -> Ints:
     """First quote at or after each position; the text's end where there is none, or it is far."""
     step = _quote_in(words[at])
     at = at + step
-    far = np.empty(0, np.int64)
+    far: Ints = np.empty(0, np.int64)
     for _ in range(_WINDOWS):
         if step.max() < _WIDE:
             return at
