@@ -1,7 +1,7 @@
 """Rows between two passes over batch input, as Arrow IPC files of one machine.
 
-Only protected rows are spilled. The files live in one folder of the run, are mapped rather than
-read, and are deleted with the folder; a folder left by a killed run is deleted by the next one.
+Only protected rows and their ids are spilled. The files live in one folder of the run, and are
+deleted with it; a folder left by a killed run is deleted by the next one.
 Not for clusters: their workers share no disk (there rows travel through the PCollection).
 """
 
@@ -26,19 +26,25 @@ class Spill:
 
     folder: str
 
-    def write(self, batch: pa.RecordBatch) -> str:
-        """Write one batch; return the name to read it by."""
+    def write(self, *batches: pa.RecordBatch) -> str:
+        """Write batches of one schema; return the name to read them by."""
         name = os.urandom(12).hex()
         with (
             pa.OSFile(f"{self.folder}/{name}", "wb") as file,
-            pa.ipc.new_file(file, batch.schema) as writer,
+            pa.ipc.new_file(file, batches[0].schema) as writer,
         ):
-            writer.write_batch(batch)
+            for batch in batches:
+                writer.write_batch(batch)
         return name
 
-    def read(self, name: str) -> pa.RecordBatch:
-        """Map one batch; its memory belongs to the page cache."""
+    def map(self, name: str) -> pa.RecordBatch:
+        """Map the first batch; its memory belongs to the page cache."""
         return pa.ipc.open_file(pa.memory_map(f"{self.folder}/{name}")).get_batch(0)
+
+    def read(self, name: str, number: int) -> pa.RecordBatch:
+        """Read one batch, and no more of the file than that."""
+        with pa.OSFile(f"{self.folder}/{name}") as file:
+            return pa.ipc.open_file(file).get_batch(number)
 
     def remove(self) -> None:
         """Delete the folder and what is left in it, and its parent if no other run has one."""

@@ -26,7 +26,7 @@ from schemas.contract import Column, Contract
 from transforms.decode import json_lines
 from transforms.decode.json_find import Finder
 from transforms.decode.json_lines import JsonDecoder
-from transforms.decode.json_scan import scan, utf8_faults
+from transforms.decode.json_scan import texts_in, utf8_faults
 from transforms.decode.json_text import JsonText
 from transforms.sources.blocks import Block
 
@@ -118,7 +118,7 @@ def _utf8(block: Block) -> list[int]:
 
 def _scan(block: Block):
     lines = json_lines._lines(block)
-    return scan(lines.data, lines.start, lines.end, controls=lines.controls)
+    return texts_in(lines.data, lines.start, lines.end, lines.lows)
 
 
 def main() -> None:

@@ -6,17 +6,28 @@ taken for it; a byte order mark at the start of a source and lines of white spac
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.contract import Contract
+from schemas.contract import Column, Contract, Protection
 from schemas.names import EVENT_TIME, POSITION_FIELDS, REFUSED, TIMESTAMP
 from transforms.decode.decoded import Decoded
-from transforms.decode.json_find import Finder
-from transforms.decode.json_scan import REASONS, Documents, Fault, Ints, note, scan, utf8_faults
-from transforms.decode.json_tokens import Path, cut, expand
+from transforms.decode.json_find import Finder, Found
+from transforms.decode.json_scan import (
+    REASONS,
+    Documents,
+    Fault,
+    Ints,
+    low_bytes,
+    note,
+    texts_in,
+    utf8_faults,
+)
+from transforms.decode.json_shape import ABSENT, Values, rows_of
+from transforms.decode.json_tokens import Path, cut
 from transforms.decode.json_values import Faults, Node, Reader, Slot
 from transforms.sources.blocks import Block
 
@@ -31,13 +42,16 @@ _RULES: Final = {Fault.DUPLICATE: "duplicate_key"}
 
 
 class _Lines(NamedTuple):
-    """Records of a block: bytes [start, end), without line end, at `position` in the source."""
+    """Records of a block: bytes [start, end), without line end, at `position` in the source.
+
+    `lows` are the positions of bytes below 0x20 that end no line.
+    """
 
     data: np.ndarray
     start: Ints
     end: Ints
     position: Ints
-    controls: int
+    lows: Ints
 
 
 class JsonDecoder:
@@ -68,17 +82,24 @@ class JsonDecoder:
         self.contract = contract
         self.longest = longest
         self._readers = [Reader(c, (c.name,)) for c in contract.columns if c.read]
+        self._protected = [
+            (root.name, column)
+            for root in contract.columns
+            if root.open and root.read
+            for column in replace(contract, columns=(root,)).path_columns()
+            if column.protect is not Protection.KEEP
+        ]
         self._finder = Finder(tuple(path for r in self._readers for path in r.paths()))
 
     def decode(self, block: Block) -> Decoded:
         """Decode a block of text; rows and refused records keep the order of the source."""
         lines = _lines(block)
         bad = utf8_faults(lines.data, lines.start, lines.end)
-        docs = scan(lines.data, lines.start, lines.end, controls=lines.controls)
+        docs = texts_in(lines.data, lines.start, lines.end, lines.lows)
         docs.fault[bad] = Fault.UTF8
         note(docs.fault, lines.end - lines.start > self.longest, Fault.LENGTH)
         found = self._finder.find(docs)
-
+        docs = found.docs
         below = Faults(np.full(len(found.rows), -1))
         present = np.ones(len(found.rows), bool)
         slots = {path: Slot(docs, values) for path, values in found.values.items()}
@@ -93,7 +114,23 @@ class JsonDecoder:
         rows = self._rows(block, position, nodes, kept)
         faults = _faults(docs, found.rows, below)
         refused = _refused(block, lines, faults) if len(position) < len(docs) else None
-        return Decoded(rows, refused, lambda positions: _records(lines, positions))
+        return Decoded(
+            rows,
+            refused,
+            lambda positions: _records(lines, positions),
+            places=self._places(found, kept),
+        )
+
+    def _places(self, found: Found, kept: Ints | None) -> dict[str, Values]:
+        """Where the values that will be protected stand in the texts of open objects."""
+        out = {}
+        for root, column in self._protected:
+            base, values = found.values[(root,)], found.values[(root, *_keys(column))]
+            there = values.kind != ABSENT
+            start, end = (np.where(there, at - base.start, 0) for at in values[1:])
+            place = Values(values.kind, start, end)
+            out[column.path] = place if kept is None else rows_of(place, kept)
+        return out
 
     def _rows(
         self,
@@ -122,30 +159,32 @@ class JsonDecoder:
         )
 
 
+def _keys(column: Column) -> Path:
+    return tuple(column.path.split(".")[1:])
+
+
 def _lines(block: Block) -> _Lines:
     data = block.data
     if isinstance(data, pa.RecordBatch):
         message = "a block of JSON lines must hold bytes; got a record batch; check its source"
         raise TypeError(message)
-    ends = np.flatnonzero(data == _NEWLINE)
-    controls = len(ends)
+    lows = low_bytes(data)
+    newline = data[lows] == _NEWLINE
+    ends, lows = (lows, lows[:0]) if newline.all() else (lows[newline], lows[~newline])
     if len(data) and data[-1] != _NEWLINE:
         ends = np.append(ends, len(data))
     starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
     position = starts + block.start
     if block.start == 0 and data[:3].tobytes() == _BOM:
         starts = np.where(starts == 0, 3, starts)
-    if len(ends):
+    if len(lows):
         returns = (ends > starts) & (data[ends - 1] == _RETURN)
-        if returns.any():
-            ends = ends - returns
-            controls += int(np.count_nonzero(returns))
+        ends = ends - returns
+        lows = np.setdiff1d(lows, ends[returns], assume_unique=True)
     blank = _blank(data, starts, ends)
     if len(blank):
-        inner = expand(starts[blank], (ends - starts)[blank])
-        controls += int(np.count_nonzero(data[inner] < 0x20))
         starts, ends, position = (np.delete(x, blank) for x in (starts, ends, position))
-    return _Lines(data, starts, ends, position, controls)
+    return _Lines(data, starts, ends, position, lows)
 
 
 def _blank(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:

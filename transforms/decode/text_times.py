@@ -31,6 +31,7 @@ _TIME: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)
 _ZONE: Final = r"(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
 _ZONED: Final = f"^{_DATE}[T ]{_TIME}{_ZONE}$"  # Arrow reads exactly these, and more
 _MANY: Final = 64
+_TEXTS: Final = 2048
 _WIDTHS: Final = (20, *range(22, 28))
 _FIELDS: Final = {
     "Y": r"(?P<Y>[0-9]{4})", "y": r"(?P<y>[0-9]{2})", "m": r"(?P<m>[0-9]{2})",
@@ -93,11 +94,7 @@ def _alike(texts: pa.Array) -> tuple[np.ndarray, pa.Array] | None:
         return None
     data = np.frombuffer(texts.buffers()[2], np.uint8)
     items = np.ndarray((len(data) - width + 1,), f"V{width}", data, 0, (1,))[offsets[:-1][rows]]
-    letters = items.view(np.uint8).reshape(-1, width)
-    marks = [at for at in (4, 7, 10, 13, 16, 19) if at < width - 1] + [width - 1]
-    digits = np.setdiff1d(np.arange(width), marks)
-    form = np.frombuffer(b"--T::.Z" if width > 20 else b"--T::Z", np.uint8)
-    if (letters[:, marks] != form).any() or (letters[:, digits] - ord("0") > 9).any():
+    if not _has_form(items.view(np.uint8), width):
         return None
     edges = pa.py_buffer(np.arange(0, (len(items) + 1) * width, width, dtype=np.int32))
     plain = pa.StringArray.from_buffers(len(items), edges, pa.py_buffer(items))
@@ -105,6 +102,25 @@ def _alike(texts: pa.Array) -> tuple[np.ndarray, pa.Array] | None:
         return rows, pc.cast(plain, TIMESTAMP)
     except pa.ArrowInvalid:  # a month 13, for example: look at each
         return None
+
+
+def _has_form(letters: np.ndarray, width: int) -> bool:
+    """Whether texts of equal width, one behind the other, have digits and marks in their places."""
+    low, span = _form_of(width)
+    for at in range(0, len(letters), len(low)):
+        some = letters[at : at + len(low)]
+        if (some - low[: len(some)] > span[: len(some)]).any():
+            return False
+    return True
+
+
+@cache
+def _form_of(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Least byte of each place, and how far it may be from that; for many texts in a row."""
+    form = b"0000-00-00T00:00:00.000000Z"
+    form = form[: width - 1] + b"Z" if width > 20 else form[:19] + b"Z"
+    low = np.tile(np.frombuffer(form, np.uint8), _TEXTS)
+    return low, np.where(low == ord("0"), np.uint8(9), np.uint8(0))
 
 
 def dates(texts: pa.Array, forms: tuple[str, ...] = ()) -> pa.Array:
