@@ -139,8 +139,8 @@ def _destinies(
         )
         raise UnbalancedError(msg)
     counts = sum(by.values(), Counter[str]())
-    rows = {"read": sum(reads.records.values())} | {d.value: counts[d] for d in Destiny}
-    return rows, totals(taken)
+    balance = {"read": sum(reads.records.values())} | {d.value: counts[d] for d in Destiny}
+    return balance, totals(taken)
 
 
 def _most_first(removed: Counts) -> list[dict[str, Any]]:

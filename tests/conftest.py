@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from runners.lean import import_beam
+from runners.lean import import_libraries
 
-import_beam()  # as every command does: before anything else imports it with all that it finds
+import_libraries()  # as every command does: before anything else imports it with all that it finds
 
 import apache_beam as beam  # noqa: E402
 from apache_beam.testing.test_pipeline import TestPipeline  # noqa: E402

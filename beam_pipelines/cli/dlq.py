@@ -9,7 +9,7 @@ from typing import Any
 
 from beam_pipelines.cli import flags
 from beam_pipelines.columns import aligned
-from runners.lean import import_beam
+from runners.lean import collect_from_here, import_libraries
 
 SUMMARY = "show refused rows: which rule, why, where, and their records"
 EXAMPLES = """\
@@ -40,9 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     plan = flags.plan_of(args)
-    import_beam()
+    import_libraries()
     from beam_pipelines.dead_letters import counts, rows  # noqa: PLC0415  slow to import
 
+    collect_from_here()
     if args.rows or args.records:
         found = rows(
             plan, step=args.step, rule=args.rule, limit=args.rows or 10, records=args.records

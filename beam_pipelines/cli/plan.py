@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.cli import flags
-from runners.lean import import_beam
+from runners.lean import import_libraries
 
 if TYPE_CHECKING:
     from schemas.plan import Aggregate, FileSource, Plan, Step
@@ -50,7 +50,7 @@ def _import_functions(plan: Plan) -> None:
     calls = [step.parameters["call"] for step in plan.steps if step.kind == "python"]
     if not calls:
         return
-    import_beam()
+    import_libraries()
     from transforms.user_code import load_function  # noqa: PLC0415  Beam is slow to import
 
     for call in calls:

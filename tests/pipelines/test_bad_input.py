@@ -256,7 +256,8 @@ def test_a_file_that_changes_before_the_commit_fails_the_run(
     balance = commit_once._destinies
 
     def late(*arguments: Any) -> Any:
-        _grow(place.folder / "data/x.jsonl")
+        with (place.folder / "data/x.jsonl").open("ab") as out:
+            out.write(b'{"id":"new"}\n')
         return balance(*arguments)
 
     monkeypatch.setattr(commit_once, "_destinies", late)
