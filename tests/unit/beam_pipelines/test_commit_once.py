@@ -16,11 +16,12 @@ def test_rows_that_one_source_lost_and_another_made_fail_the_run(tmp_path: Path)
     done = {"a": [(0, 60)], "b": [(0, 40)], "empty": [(0, 1)]}
     one = world.committer()
     good = Reads({"a": 60, "b": 40, "empty": 0}, done)
-    counts = _destinies(world.plan, good, landed, world.lake, one)
+    counts, taken = _destinies(world.plan, good, landed, world.lake, one)
     every = [record(s, p)["destiny"] for s, n in (("a", 60), ("b", 40)) for p in range(n)]
     assert counts == {"read": 100, "late": 0, "filtered": 0} | {
         d: every.count(d) for d in ("kept", "refused", "duplicate")
     }
+    assert sum(taken.values()) == every.count("refused") + every.count("duplicate")
     for records in ({"a": 59, "b": 41}, {"a": 60, "b": 40, "empty": 1}, {"a": 60}):
         with pytest.raises(UnbalancedError, match="every record read must have one destiny"):
             _destinies(world.plan, Reads(records, done), landed, world.lake, one)
