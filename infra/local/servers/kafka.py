@@ -1,0 +1,122 @@
+"""Kafka: one KRaft node, broker and controller in one process."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import struct
+import uuid
+from pathlib import Path
+
+from infra.local.servers import installing
+from infra.local.servers.server import HOST, Launch, Place, Ports, Server, write
+
+VERSION = "4.1.2"
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{broker}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+num.partitions=4
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=2
+log.cleaner.dedupe.buffer.size=2097152
+log.cleaner.threads=1
+"""
+
+_LOGGING = """\
+<Configuration status="WARN">
+  <Appenders>
+    <Console name="out"><PatternLayout pattern="[%d] %p %m (%c{1})%n"/></Console>
+  </Appenders>
+  <Loggers>
+    <Root level="WARN"><AppenderRef ref="out"/></Root>
+    <Logger name="kafka.server.KafkaRaftServer" level="INFO"/>
+  </Loggers>
+</Configuration>
+"""
+
+
+def install() -> Path:
+    """Get the broker's jars (43 MB)."""
+    return installing.jars(
+        f"kafka-{VERSION}",
+        [
+            f"org.apache.kafka:kafka_2.13:{VERSION}",
+            "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3",
+        ],
+    )
+
+
+def launch(place: Place) -> Launch:
+    """Format the log folder if it is new, and start the node on it."""
+    data = place.folder / "data"
+    properties = write(
+        place.folder,
+        "server.properties",
+        _PROPERTIES.format(host=HOST, data=data, **place.ports),
+    )
+    logging = write(place.folder, "log4j2.xml", _LOGGING)
+    base = [
+        installing.java(),
+        "-XX:+UseSerialGC",
+        f"-Dlog4j2.configurationFile={logging}",
+        "-cp",
+        f"{place.tools}/lib/*",
+    ]
+    if not (data / "meta.properties").exists():
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        installing.run([*base, "-XX:TieredStopAtLevel=1", *tool], place.folder)
+    return Launch((*base, "-Xms256m", "-Xmx512m", "kafka.Kafka", str(properties)))
+
+
+def answers(ports: Ports) -> bool:
+    """Ask for the metadata of no topic: a broker that can be used names itself in the answer."""
+    with socket.create_connection((HOST, ports["broker"]), timeout=2) as s:
+        s.sendall(_framed(struct.pack(">hhihi", 3, 1, 7, -1, 0)))
+        (size,) = struct.unpack(">i", _exactly(s, 4))
+        correlation, brokers = struct.unpack(">ii", _exactly(s, size)[:8])
+    return correlation == 7 and brokers == 1
+
+
+def _framed(request: bytes) -> bytes:
+    return struct.pack(">i", len(request)) + request
+
+
+def _exactly(s: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        more = s.recv(size - len(found))
+        if not more:
+            msg = "the broker closed the connection"
+            raise ConnectionError(msg)
+        found += more
+    return found
+
+
+SERVERS = (
+    Server(
+        name="kafka",
+        version=VERSION,
+        ports={"broker": 9092, "controller": 9093},
+        install=install,
+        launch=launch,
+        answers=answers,
+    ),
+)

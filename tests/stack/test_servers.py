@@ -1,0 +1,64 @@
+"""Each local server does its work, comes back after a kill, and goes with all that it started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from infra.local.servers import manager, processes
+from tests import servers
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of this test's own, so that what it kills is nobody else's."""
+    monkeypatch.setenv("PENSTOCK_SERVERS", str(tmp_path / "servers"))
+    monkeypatch.setenv("PENSTOCK_PORTS", "free")
+    yield tmp_path / "servers"
+    manager.down()
+
+
+def produce(broker: str, topic: str, *values: bytes) -> None:
+    admin = AdminClient({"bootstrap.servers": broker})
+    for made in admin.create_topics([NewTopic(topic, num_partitions=1)]).values():
+        made.result(timeout=30)
+    producer = Producer({"bootstrap.servers": broker})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(30) == 0
+
+
+def consume(broker: str, topic: str, count: int) -> list[bytes | None]:
+    consumer = Consumer(
+        {"bootstrap.servers": broker, "group.id": topic, "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe([topic])
+    try:
+        found = [consumer.poll(30) for _ in range(count)]
+        return [m.value() for m in found if m is not None and m.error() is None]
+    finally:
+        consumer.close()
+
+
+def test_kafka_gives_back_what_was_produced() -> None:
+    topic = servers.unique("smoke")
+    produce(servers.kafka(), topic, b"one", b"two")
+    assert consume(servers.kafka(), topic, 2) == [b"one", b"two"]
+
+
+def test_a_killed_kafka_comes_back_at_its_address_with_its_data(own: Path) -> None:
+    (first,) = manager.up(["kafka"])
+    produce(first.address, "kept", b"one")
+    manager.kill("kafka")
+    (second,) = manager.up(["kafka"])
+    assert second.pid != first.pid
+    assert second.address == first.address
+    assert consume(second.address, "kept", 1) == [b"one"]
+    assert manager.down(["kafka"]) == ["kafka"]
+    assert not processes.members(str(own / "kafka"))
