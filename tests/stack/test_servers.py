@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that, equal_to
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -62,3 +67,42 @@ def test_a_killed_kafka_comes_back_at_its_address_with_its_data(own: Path) -> No
     assert consume(second.address, "kept", 1) == [b"one"]
     assert manager.down(["kafka"]) == ["kafka"]
     assert not processes.members(str(own / "kafka"))
+
+
+def count(address: str, *flags: str) -> None:
+    """Run a small job with a shuffle; a wrong result fails the job."""
+    options = PipelineOptions(["--runner=PortableRunner", f"--job_endpoint={address}", *flags])
+    with beam.Pipeline(options=options) as p:
+        counted = p | beam.Create(["a", "b", "a"] * 100) | beam.combiners.Count.PerElement()
+        assert_that(counted, equal_to([("a", 200), ("b", 100)]))
+
+
+def test_prism_runs_a_job() -> None:
+    count(servers.prism(), "--environment_type=LOOPBACK")
+
+
+def test_flink_runs_a_job_whose_worker_is_the_submitting_process() -> None:
+    count(servers.job_server(), "--environment_type=LOOPBACK", "--parallelism=1")
+
+
+def test_flink_runs_a_job_on_worker_processes_of_its_own() -> None:
+    count(servers.job_server(), *servers.PROCESS, "--parallelism=1")
+
+
+def test_spark_runs_a_job() -> None:
+    count(servers.spark(), "--environment_type=LOOPBACK")
+
+
+def test_the_registry_gives_back_a_schema_by_the_id_that_a_message_carries() -> None:
+    registry, subject = servers.schema_registry(), servers.unique("smoke") + "-value"
+    schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "long"}]}
+    known = ask(f"{registry}/subjects/{subject}/versions", {"schema": json.dumps(schema)})["id"]
+    assert json.loads(ask(f"{registry}/schemas/ids/{known}")["schema"]) == schema
+    assert ask(f"{registry}/subjects/{subject}/versions/latest")["id"] == known
+
+
+def ask(url: str, body: dict | None = None) -> dict:
+    data = None if body is None else json.dumps(body).encode()
+    kind = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+    with urllib.request.urlopen(urllib.request.Request(url, data, kind), timeout=30) as answer:
+        return json.load(answer)

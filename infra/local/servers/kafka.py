@@ -8,8 +8,8 @@ import struct
 import uuid
 from pathlib import Path
 
-from infra.local.servers import installing
-from infra.local.servers.server import HOST, Launch, Place, Ports, Server, write
+from infra.local.servers import asking, installing
+from infra.local.servers.server import HOST, Launch, Place, Server, write
 
 VERSION = "4.1.2"
 
@@ -86,28 +86,17 @@ def launch(place: Place) -> Launch:
     return Launch((*base, "-Xms256m", "-Xmx512m", "kafka.Kafka", str(properties)))
 
 
-def answers(ports: Ports) -> bool:
+def answers(place: Place) -> bool:
     """Ask for the metadata of no topic: a broker that can be used names itself in the answer."""
-    with socket.create_connection((HOST, ports["broker"]), timeout=2) as s:
+    with socket.create_connection((HOST, place.ports["broker"]), timeout=asking.SECONDS) as s:
         s.sendall(_framed(struct.pack(">hhihi", 3, 1, 7, -1, 0)))
-        (size,) = struct.unpack(">i", _exactly(s, 4))
-        correlation, brokers = struct.unpack(">ii", _exactly(s, size)[:8])
+        (size,) = struct.unpack(">i", asking.exactly(s, 4))
+        correlation, brokers = struct.unpack(">ii", asking.exactly(s, size)[:8])
     return correlation == 7 and brokers == 1
 
 
 def _framed(request: bytes) -> bytes:
     return struct.pack(">i", len(request)) + request
-
-
-def _exactly(s: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        more = s.recv(size - len(found))
-        if not more:
-            msg = "the broker closed the connection"
-            raise ConnectionError(msg)
-        found += more
-    return found
 
 
 SERVERS = (

@@ -68,7 +68,7 @@ class Server:
     ports: Ports
     install: Callable[[], Path]
     launch: Callable[[Place], Launch]
-    answers: Callable[[Ports], bool]
+    answers: Callable[[Place], bool]
     needs: tuple[str, ...] = ()
     seconds: float = 60
     patience: float = 20

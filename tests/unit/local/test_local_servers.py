@@ -16,7 +16,7 @@ import pytest
 
 from infra.local.servers import catalogue, installing, manager, ports, processes
 from infra.local.servers.__main__ import main, table
-from infra.local.servers.server import HOST, Launch, Place, Ports, Server, ServerError
+from infra.local.servers.server import HOST, Launch, Place, Server, ServerError
 
 # Listens, and has a child that ignores a polite end, as a worker of a killed parent may.
 PROGRAM = """
@@ -33,8 +33,8 @@ def launch(place: Place) -> Launch:
     return Launch((sys.executable, "-c", PROGRAM, str(place.ports["main"])))
 
 
-def answers(chosen: Ports) -> bool:
-    with socket.create_connection((HOST, chosen["main"]), timeout=1):
+def answers(place: Place) -> bool:
+    with socket.create_connection((HOST, place.ports["main"]), timeout=1):
         return True
 
 
