@@ -13,6 +13,7 @@ import sys
 import uuid
 
 from infra.local.servers import manager
+from infra.local.servers.kafka import secure_client
 from infra.local.servers.schema_registry import CONFLUENT
 from infra.local.servers.server import ROOT
 
@@ -34,6 +35,12 @@ PROCESS = (
 def kafka() -> str:
     """Return the bootstrap address of a Kafka broker."""
     return _up("kafka").address
+
+
+def secure_kafka() -> dict[str, str]:
+    """Return librdkafka's settings for the same broker by TLS and with a password."""
+    running = _up("kafka")
+    return secure_client(manager.folder() / "kafka", running.ports)
 
 
 def schema_registry() -> str:

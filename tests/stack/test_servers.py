@@ -11,7 +11,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.local.servers import manager, processes
@@ -55,6 +55,14 @@ def test_kafka_gives_back_what_was_produced() -> None:
     topic = servers.unique("smoke")
     produce(servers.kafka(), topic, b"one", b"two")
     assert consume(servers.kafka(), topic, 2) == [b"one", b"two"]
+
+
+def test_kafka_wants_a_password_on_its_secure_port() -> None:
+    good = servers.secure_kafka()
+    assert AdminClient(good).list_topics(timeout=30).brokers
+    wrong: list[KafkaError] = []
+    AdminClient(good | {"sasl.password": "no", "error_cb": wrong.append}).poll(10)
+    assert {e.code() for e in wrong} & {KafkaError._AUTHENTICATION}
 
 
 def test_a_killed_kafka_comes_back_at_its_address_with_its_data(own: Path) -> None:

@@ -29,6 +29,7 @@ JAVA = 17
 
 TO_INSTALL = {
     "java": "a Java runtime, 17 or newer (Debian: apt-get install openjdk-17-jdk-headless)",
+    "keytool": "a Java runtime, 17 or newer (Debian: apt-get install openjdk-17-jdk-headless)",
     "javac": "a JDK, 17 or newer (Debian: apt-get install openjdk-17-jdk-headless)",
     "mvn": "Maven (Debian: apt-get install maven)",
     "go": "Go, as new as the go line of Beam's go.mod asks (go.dev/dl)",

@@ -70,7 +70,7 @@ class Server:
     launch: Callable[[Place], Launch]
     answers: Callable[[Place], bool]
     needs: tuple[str, ...] = ()
-    seconds: float = 60
+    seconds: float = 180  # ten times what it takes on a quiet machine
     patience: float = 20
 
 
