@@ -5,11 +5,14 @@ SHELL := bash
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 
 BIN := .venv/bin
+ANY_PYTHON = $(firstword $(wildcard $(BIN)/python) python3)
 EXTRAS ?=
+SERVERS ?=
+PORTS ?=
 ARGS ?=
 export EXTRAS PYTHON
 
-.PHONY: help setup demo test test-stack lint format bench lock clean
+.PHONY: help setup demo test test-stack up down status lint format bench lock clean
 
 help: ## List the targets
 	@printf 'Penstock. Needs Python 3.11; installs everything else beside itself.\n\n'
@@ -28,6 +31,15 @@ test: setup ## Unit and pipeline tests; no servers, under 10 minutes
 test-stack: setup ## Tests that need real servers or take minutes
 	@$(BIN)/python -m pytest -q -m stack $(ARGS)
 
+up: setup ## Start local servers: make up SERVERS="kafka" (PORTS="kafka=19092" or free)
+	@$(BIN)/python -m infra.local.servers up $(if $(PORTS),--ports "$(PORTS)") $(SERVERS)
+
+down: ## End local servers, all or SERVERS="...", and what they started (ARGS=--wipe: and their data)
+	@$(ANY_PYTHON) -m infra.local.servers down $(SERVERS) $(ARGS)
+
+status: ## Which local servers are up, on which ports
+	@$(ANY_PYTHON) -m infra.local.servers status
+
 lint: setup ## ruff, mypy --strict, import contracts: what CI runs
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -44,6 +56,6 @@ bench: setup ## Time Penstock against DuckDB, PySpark, plain Beam and dlt; write
 lock: setup ## Resolve setup.py into requirements.txt and requirements-runtime.txt (UPGRADE=1: newest)
 	@infra/local/lock.sh
 
-clean: ## Remove what make, tests and runs left, but not fetched data and keys
+clean: down ## Remove what make, tests and runs left, but not fetched data and keys
 	@rm -rf .venv .tools build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 	  .import_linter_cache beam_pipelines/*/out

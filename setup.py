@@ -44,7 +44,7 @@ EXTRAS = {
     "gcp": ["apache-beam[gcp]", "google-cloud-bigquery", "google-cloud-secret-manager", "gcsfs"],
     "aws": ["apache-beam[aws]", "boto3", "pyiceberg[glue]"],
     "snowflake": ["snowflake-connector-python>=5"],
-    "kafka": ["confluent-kafka"],
+    "kafka": ["confluent-kafka>=2.16,<3"],
     "cdc": ["psycopg2-binary"],
     # Airflow pins most of this list elsewhere: the DAGs run `penstock` from its own environment.
     "airflow": [],
