@@ -17,13 +17,13 @@ class Decoded(NamedTuple):
             `names.POSITION_FIELDS`; in source order.
         refused: `names.REFUSED` with the original record bytes, in source order; None if every
             record fits.
-        records: Original bytes (pa.binary) of the records that stand at the given positions
-            (pa.int64, values of `_position` of this block), for steps that refuse later; null
-            where the position does not tell the record (Avro).
+        records: Original bytes (pa.binary) of the records that rows were made of, given by their
+            position columns, for steps that refuse later; null where the position does not tell the
+            record (Avro).
         format: What the records are: json or csv.
     """
 
     rows: pa.RecordBatch
     refused: pa.RecordBatch | None
-    records: Callable[[pa.Array], pa.Array]
+    records: Callable[[pa.RecordBatch], pa.Array]
     format: str = "json"
