@@ -177,9 +177,7 @@ def _originals(
     return partial(_find, data, positions)
 
 
-def _find(
-    data: pa.RecordBatch, positions: NDArray[np.int64], wanted: pa.RecordBatch
-) -> pa.Array:
+def _find(data: pa.RecordBatch, positions: NDArray[np.int64], wanted: pa.RecordBatch) -> pa.Array:
     at = wanted[POSITION].to_numpy()
     first = np.searchsorted(positions, at)
     alone = np.searchsorted(positions, at, side="right") - first == 1

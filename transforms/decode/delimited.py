@@ -96,15 +96,11 @@ class CsvDecoder:
         return columns, failures
 
 
-def _originals(
-    block: Block, data: Bytes, framed: Framed
-) -> Callable[[pa.RecordBatch], pa.Array]:
+def _originals(block: Block, data: Bytes, framed: Framed) -> Callable[[pa.RecordBatch], pa.Array]:
     return partial(_find, block.start, data, framed, block.header)
 
 
-def _find(
-    start: int, data: Bytes, framed: Framed, header: bytes, rows: pa.RecordBatch
-) -> pa.Array:
+def _find(start: int, data: Bytes, framed: Framed, header: bytes, rows: pa.RecordBatch) -> pa.Array:
     at = rows[POSITION].to_numpy() - start
     return _records(data, framed, header, np.searchsorted(framed.starts, at))
 

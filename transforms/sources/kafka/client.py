@@ -40,7 +40,7 @@ def kafka_client() -> ModuleType:
             "extra `kafka`: pip install 'penstock[kafka]', or make setup EXTRAS=kafka"
         )
         raise UsageError(msg) from error
-    return confluent_kafka  # type: ignore[no-any-return]
+    return confluent_kafka
 
 
 def connection(source: KafkaSource, folder: Path) -> dict[str, Any]:
@@ -89,14 +89,14 @@ def consumption(source: KafkaSource, folder: Path) -> dict[str, Any]:
     }
 
 
-def failed(what: str, error: Any) -> SourceError:
+def failed(error: Any, must: str) -> SourceError:
     """Return the error for something that the client reported.
 
     Args:
-        what: What must hold.
         error: The client's KafkaError or KafkaException.
+        must: What must hold.
     """
     inner = error.args[0] if getattr(error, "args", None) else error
     said = inner.str() if hasattr(inner, "str") else str(inner)
     name = inner.name() if hasattr(inner, "name") else type(error).__name__
-    return SourceError(f"{what}; got {name} ({said}); check brokers, topic and access rights")
+    return SourceError(f"{must}; got {name} ({said}); check brokers, topic and access rights")

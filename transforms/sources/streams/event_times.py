@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,9 @@ from schemas.names import ARRIVED, POSITION_FIELDS, SOURCE
 from transforms.decode.messages import MessageDecoder
 from transforms.sources.streams.raw import source_codes
 
+SAMPLE: Final = 1024
+"""Rows of a batch that are decoded here at most twice: all would cost as much as decode does."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -22,10 +26,14 @@ class Seen:
     Attributes:
         low: The lowest; None if no row has one that counts.
         high: The highest, by source; sources without one are missing.
+        exact: Whether every row was looked at. Of a large batch some rows are, the last of each
+            source among them: `high` may be too low then, which holds the watermark back, and
+            `low` too high.
     """
 
     low: int | None
     high: Mapping[str, int]
+    exact: bool = True
 
 
 class EventTimes:
@@ -49,6 +57,12 @@ class EventTimes:
             raw: As its source made it.
             now_us: Wall clock.
         """
+        if self._contract.event_time is not None and raw.num_rows >= 2 * SAMPLE:
+            seen = self._all(raw.take(pa.array(_sample(raw))), now_us)
+            return replace(seen, exact=False)
+        return self._all(raw, now_us)
+
+    def _all(self, raw: pa.RecordBatch, now_us: int) -> Seen:
         if self._contract.event_time is None:
             rows = raw.select([field.name for field in POSITION_FIELDS])
             times = _micros(rows[ARRIVED])
@@ -66,6 +80,15 @@ class EventTimes:
         np.maximum.at(high, codes, times)
         there = np.unique(codes).tolist()
         return Seen(int(times.min()), {sources[code]: int(high[code]) for code in there})
+
+
+def _sample(raw: pa.RecordBatch) -> np.ndarray:
+    """Choose about `SAMPLE` rows, evenly, and the last of each source."""
+    codes = raw[SOURCE].indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(codes[order])), len(order) - 1)
+    chosen = np.arange(0, len(order), len(order) // SAMPLE)
+    return np.sort(order[np.union1d(chosen, last)])
 
 
 def narrowed(contract: Contract) -> Contract:

@@ -58,9 +58,7 @@ class InFlight:
 
 
 def _within(span: Span, ranges: list[tuple[int, int]]) -> bool:
-    return span.rows == 0 or any(
-        start <= span.start and span.end <= end for start, end in ranges
-    )
+    return span.rows == 0 or any(start <= span.start and span.end <= end for start, end in ranges)
 
 
 class Permit:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 import pyarrow as pa
@@ -14,7 +14,7 @@ from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.shared import Shared
-from apache_beam.utils.timestamp import Duration, Timestamp
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 from typing_extensions import override
 
 from schemas.contract import Contract
@@ -26,6 +26,9 @@ from transforms.sources.streams.live import Live, Pool, Step
 from transforms.sources.streams.permit import DonePositions, Permit
 from transforms.sources.streams.vector import Vector, VectorCoder, VectorTracker
 from transforms.sources.streams.watermark import Pace
+
+_RESTRICTION: Final = beam.DoFn.RestrictionParam()  # the DoFn provides it
+_WATERMARK: Final = beam.DoFn.WatermarkEstimatorParam(WatermarkProvider())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ class Rhythm:
     in_flight_rows: int = 1_000_000
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class ReadStream(beam.PTransform[PBegin, PCollection[pa.RecordBatch]]):
     """Read a stream as raw batches (`raw.raw_schema`), in the global window.
 
@@ -71,15 +74,11 @@ class ReadStream(beam.PTransform[PBegin, PCollection[pa.RecordBatch]]):
 
     source: StreamSource
     contract: Contract
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     known: Mapping[str, int] = field(default_factory=dict)
     done: DonePositions | None = None
     shares: int = 1
-    rhythm: Rhythm = Rhythm()
-
-    def __post_init__(self) -> None:
-        """Let Beam label the transform."""
-        super().__init__()
+    rhythm: Rhythm = field(default_factory=Rhythm)
 
     @override
     def expand(self, root: PBegin) -> PCollection[pa.RecordBatch]:
@@ -151,7 +150,8 @@ class _Read(beam.DoFn, RestrictionProvider):
         self._pool.put(share, live)
         tracker.defer_remainder(Duration(micros=rest * 1000))
 
-    def _steps(self, live: Live, tracker: Any, estimator: Any) -> Iterator[Any]:
+    def _steps(self, live: Live, tracker: Any, estimator: Any) -> Generator[Any, None, int]:
+        """Yield batches; return for how many milliseconds to rest."""
         until = time.monotonic() + self.rhythm.call_ms / 1000
         while True:
             step = live.next(self.rhythm.poll_ms, self.rhythm.batch_bytes)
@@ -185,8 +185,8 @@ class _ReadOn(_Read):
     def process(
         self,
         share: int,
-        tracker: Any = beam.DoFn.RestrictionParam(),
-        estimator: Any = beam.DoFn.WatermarkEstimatorParam(WatermarkProvider()),
+        tracker: Any = _RESTRICTION,
+        estimator: Any = _WATERMARK,
     ) -> Iterator[Any]:
         return self.read(share, tracker, estimator)
 
@@ -196,12 +196,16 @@ class _ReadToEnd(_Read):
     def process(
         self,
         share: int,
-        tracker: Any = beam.DoFn.RestrictionParam(),
-        estimator: Any = beam.DoFn.WatermarkEstimatorParam(WatermarkProvider()),
+        tracker: Any = _RESTRICTION,
+        estimator: Any = _WATERMARK,
     ) -> Iterator[Any]:
         return self.read(share, tracker, estimator)
 
 
 def _timestamp(step: Step, before: int | None) -> Timestamp:
     low = step.seen.low if step.seen.low is not None else before
-    return beam.utils.timestamp.MIN_TIMESTAMP if low is None else Timestamp(micros=low)
+    if low is None:
+        return MIN_TIMESTAMP
+    if not step.seen.exact and before is not None:
+        low = min(low, before)  # rows that are older still are late
+    return Timestamp(micros=low)

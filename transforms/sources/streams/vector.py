@@ -73,9 +73,7 @@ class Vector:
 
     def labelled(self, labels: Mapping[str, str]) -> Vector:
         """Return the vector with these labels."""
-        return Vector(
-            {s: replace(p, label=labels.get(s, p.label)) for s, p in self.places.items()}
-        )
+        return Vector({s: replace(p, label=labels.get(s, p.label)) for s, p in self.places.items()})
 
 
 class VectorCoder(beam.coders.Coder):
