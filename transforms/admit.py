@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
@@ -21,6 +22,7 @@ from schemas.names import POSITION, SOURCE
 from schemas.plan import Plan, Step
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
+from transforms.decode.json_shape import rows_of
 from transforms.middle import RowSteps
 from transforms.outcome import refused
 from transforms.parallel import ThreadedDoFn
@@ -113,7 +115,11 @@ class _Admit(ThreadedDoFn):
         for dead in (decoded.refused, broken):
             if dead is not None and dead.num_rows:
                 yield TaggedOutput("refused", self._protector.seal(dead))
-        outcome = self._steps(self._protector.protect(checked.rows))
+        places = dict(decoded.places)
+        if len(checked.numbers):
+            kept = np.delete(np.arange(decoded.rows.num_rows), checked.numbers)
+            places = {path: rows_of(at, kept) for path, at in places.items()}
+        outcome = self._steps(self._protector.protect(checked.rows, places))
         for side in outcome.removed:
             yield TaggedOutput("removed", side)
         for dead in outcome.refused:

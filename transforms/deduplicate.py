@@ -14,7 +14,7 @@ from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
 from schemas.names import POSITION, REMOVED, SEQUENCE, SOURCE, TIMESTAMP, Destiny
-from transforms.duplicates import LAKE, chunk_name, duplicates, ids_of
+from transforms.duplicates import LAKE, Ids, chunk_name, duplicates, sorted_ids
 from transforms.parallel import ThreadedDoFn
 from transforms.spill import Spill
 
@@ -47,7 +47,8 @@ class Deduplicate(beam.PTransform[PCollection[pa.RecordBatch], Deduplicated]):
         event_time: Column of type timestamp[us, UTC] without nulls.
         key: Two secret seeds, made anew for each run.
         partitions: Hash partitions of the id shuffle.
-        spill: Where rows wait between the passes; None sends them through the PCollection.
+        spill: Where rows and ids wait between the passes, so that only their names cross the
+            shuffle; None sends them through the PCollections.
         held: Rows of the lake near the run's event times; None if there are none.
         threads: Threads of each DoFn (1 on clusters).
     """
@@ -66,22 +67,19 @@ class Deduplicate(beam.PTransform[PCollection[pa.RecordBatch], Deduplicated]):
     @no_annotations
     def expand(self, rows: PCollection[pa.RecordBatch]) -> Deduplicated:
         kept_type = tuple[str, str] if self.spill else tuple[str, pa.RecordBatch]
+        ids_type = tuple[int, tuple[str, int, int]] if self.spill else tuple[int, pa.RecordBatch]
         first = rows | "Hold" >> beam.ParDo(_Hold(self)).with_output_types(
-            kept_type, ids=tuple[int, pa.RecordBatch], times=tuple[int, int]
+            kept_type, ids=ids_type, times=tuple[int, int]
         ).with_outputs("ids", "times", main="held")
         ids = [first.ids]
         if self.held is not None:
             times = first.times | "Times" >> beam.CombineGlobally(_Span()).without_defaults()
-            ids.append(
-                times
-                | "Lake" >> beam.ParDo(_LakeIds(self)).with_output_types(tuple[int, pa.RecordBatch])
-            )
+            ids.append(times | "Lake" >> beam.ParDo(_LakeIds(self)).with_output_types(ids_type))
         found = (
             tuple(ids)
             | "Ids" >> beam.Flatten()
             | "ById" >> beam.GroupByKey()
-            | "Find"
-            >> beam.ParDo(_Find(self.horizon_us)).with_output_types(tuple[str, pa.RecordBatch])
+            | "Find" >> beam.ParDo(_Find(self)).with_output_types(tuple[str, pa.RecordBatch])
         )
         last = first.held | "Drop" >> beam.ParDo(_Drop(self), AsMultiMap(found)).with_output_types(
             pa.RecordBatch, removed=pa.RecordBatch
@@ -106,8 +104,9 @@ class _Hold(ThreadedDoFn):
         chunk = _chunk_of(batch)
         yield chunk, self.spill.write(batch) if self.spill else batch
         by, at, n, placed = self.by, self.event_time, self.partitions, self.wants_times
-        for ids in ids_of(batch, by, at, self.key, chunk, n, placed=placed):
-            yield TaggedOutput("ids", ids)
+        ids = sorted_ids(batch, by, at, self.key, chunk, n, placed=placed)
+        for part in _parts(ids, self.spill):
+            yield TaggedOutput("ids", part)
         if self.wants_times:
             times = batch[self.event_time].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
             yield TaggedOutput("times", (int(times.min()), int(times.max())))
@@ -139,25 +138,43 @@ class _LakeIds(beam.DoFn):
         self.options = options
 
     @override
-    def process(self, times: tuple[int, int]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def process(self, times: tuple[int, int]) -> Iterator[tuple[int, Any]]:
         o = self.options
         if o.held is None:
             return
         for batch in o.held(times[0] - o.horizon_us, times[1] + o.horizon_us):
             if batch.num_rows:
-                yield from ids_of(batch, o.by, o.event_time, o.key, LAKE, o.partitions, placed=True)
+                made = sorted_ids(batch, o.by, o.event_time, o.key, LAKE, o.partitions, placed=True)
+                yield from _parts(made, o.spill)
 
 
-class _Find(beam.DoFn):
-    def __init__(self, horizon_us: int) -> None:
-        self.horizon_us = horizon_us
+def _parts(ids: Ids, spill: Spill | None) -> Iterator[tuple[int, Any]]:
+    """Yield each partition with its ids, or with where they lie."""
+    if spill is None:
+        yield from ((p, ids.batch.slice(a, b - a)) for p, a, b in ids.cuts)
+    elif ids.cuts:
+        name = spill.write(ids.batch)
+        yield from ((p, (name, a, b)) for p, a, b in ids.cuts)
+
+
+class _Find(ThreadedDoFn):
+    def __init__(self, options: Deduplicate) -> None:
+        super().__init__(options.threads)
+        self.horizon_us, self.spill = options.horizon_us, options.spill
 
     @override
-    def process(
-        self, partition: tuple[int, Iterable[pa.RecordBatch]]
-    ) -> Iterator[tuple[str, pa.RecordBatch]]:
-        for chunk, rows, conflict in duplicates(partition[1], self.horizon_us):
+    def process(self, partition: tuple[int, Iterable[Any]]) -> Iterator[Any]:
+        yield from self.submit(self.kernel, list(partition[1]))
+
+    def kernel(self, parts: list[Any]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        for chunk, rows, conflict in duplicates(map(self._ids, parts), self.horizon_us):
             yield chunk, pa.RecordBatch.from_arrays([rows, conflict], schema=_DUPLICATES)
+
+    def _ids(self, part: Any) -> pa.RecordBatch:
+        if self.spill is None:
+            return part
+        name, start, end = part
+        return self.spill.read(name).slice(start, end - start)
 
 
 class _Drop(ThreadedDoFn):

@@ -57,6 +57,18 @@ def chunk_name(source: str, start: int) -> str:
     return f"{source}\n{start:020d}"
 
 
+class Ids(NamedTuple):
+    """Ids of one chunk, sorted by hash partition.
+
+    Attributes:
+        batch: Schema IDS or PLACED with the chunk's name in its metadata.
+        cuts: (partition, first row, row after the last) of each partition that has any.
+    """
+
+    batch: pa.RecordBatch
+    cuts: list[tuple[int, int, int]]
+
+
 def ids_of(
     rows: pa.RecordBatch | pa.Table,
     by: Sequence[str],
@@ -67,7 +79,23 @@ def ids_of(
     *,
     placed: bool = False,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Hash the `by` values of a batch and cut the result by hash partition.
+    """Do as `sorted_ids`; yield (partition, its part of the batch)."""
+    batch, cuts = sorted_ids(rows, by, event_time, key, chunk, partitions, placed=placed)
+    for partition, start, end in cuts:
+        yield partition, batch.slice(start, end - start)
+
+
+def sorted_ids(
+    rows: pa.RecordBatch | pa.Table,
+    by: Sequence[str],
+    event_time: str,
+    key: tuple[int, int],
+    chunk: str,
+    partitions: int,
+    *,
+    placed: bool = False,
+) -> Ids:
+    """Hash the `by` values of a batch and sort the result by hash partition.
 
     Args:
         rows: Protected rows with `by`, `event_time` and the position columns.
@@ -77,9 +105,6 @@ def ids_of(
         chunk: Where the rows are (`chunk_name`), or `LAKE`.
         partitions: Number of hash partitions.
         placed: Whether rows of the lake take part.
-
-    Yields:
-        (partition, batch of schema IDS or PLACED with the chunk's name in its metadata).
     """
     names = rows.schema.names
     frame = pl.DataFrame(
@@ -101,15 +126,10 @@ def ids_of(
     order = np.argsort(part, kind="stable")
     if whole is not None:
         order = order[whole[order]]
-    ends = np.searchsorted(part[order], np.arange(partitions + 1))
+    ends = np.searchsorted(part[order], np.arange(partitions + 1)).tolist()
     schema = (PLACED if placed else IDS).with_metadata({_CHUNK: chunk.encode()})
-    for p, (start, end) in enumerate(pairwise(ends.tolist())):
-        if end > start:
-            pick = order[start:end]
-            yield (
-                p,
-                pa.RecordBatch.from_arrays([table[n][pick] for n in schema.names], schema=schema),
-            )
+    batch = pa.RecordBatch.from_arrays([table[n][order] for n in schema.names], schema=schema)
+    return Ids(batch, [(p, *cut) for p, cut in enumerate(pairwise(ends)) if cut[1] > cut[0]])
 
 
 def duplicates(ids: Iterable[pa.RecordBatch], horizon_us: int) -> Iterator[Duplicates]:

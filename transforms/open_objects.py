@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.decode.json_text import JsonText
+from transforms.decode.json_shape import ABSENT, TEXT, Values
+from transforms.decode.json_text import Edit, JsonText, spliced
 from transforms.json_fragments import json_fragments
 
 
@@ -38,6 +40,30 @@ def put(
     rows = pa.array(parse)
     rest = _parsed(texts.filter(rows), keys, new.filter(rows), edit)
     return pc.replace_with_mask(made, rows, rest)
+
+
+def put_at(texts: pa.StringArray, new: Sequence[tuple[Values, pa.Array]]) -> pa.StringArray:
+    """Replace values whose places are known.
+
+    Args:
+        texts: Strict JSON objects, or null.
+        new: Places (`Decoded.places`), none inside another, and what is to stand there: see `put`.
+    """
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    starts = offsets[:-1]
+    made = spliced(data, starts, offsets[1:], [_edit(starts, *each) for each in new])
+    return pc.if_else(texts.is_valid(), made, None) if texts.null_count else made
+
+
+def _edit(starts: NDArray[np.integer[Any]], place: Values, new: pa.Array) -> Edit:
+    given, quoted = place.kind != ABSENT, place.kind == TEXT
+    start, end = starts + place.start, starts + place.end
+    safe = pa.types.is_string(new.type) and not new.null_count and (quoted | ~given).all()
+    if safe and not _holds(new, b'"\\', 0x20).any():
+        return Edit(start, end, new, given)
+    texts = pc.fill_null(json_fragments(new), "null")
+    return Edit(start - quoted, end + quoted, texts, given)
 
 
 def _parsed(

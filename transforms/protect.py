@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import apache_beam as beam
 import numpy as np
@@ -26,15 +27,21 @@ from schemas.protection import (
     protected_schema,
     protected_type,
 )
+from transforms.decode.json_shape import Values
 from transforms.decode.json_text import JsonText
 from transforms.generalizing import generalized, masked
 from transforms.keys import DEFAULT_REFERENCE, Key, Keyring, resolve
-from transforms.open_objects import put
+from transforms.open_objects import put, put_at
 from transforms.pseudonyms import canonical_text, pseudonymize
 from transforms.sealing import seal_records
 
 
-def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) -> pa.RecordBatch:
+def protect(
+    batch: pa.RecordBatch,
+    contract: Contract,
+    keyring: Keyring | None,
+    places: Mapping[str, Values] = MappingProxyType({}),
+) -> pa.RecordBatch:
     """Replace or remove every value that the contract protects, at any depth.
 
     In struct fields and items of arrays the value is replaced; in an open object the JSON text is
@@ -45,6 +52,8 @@ def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) 
         batch: Rows that `validate` kept: contract columns, path columns, others.
         contract: What is protected, and how.
         keyring: Needed where something is pseudonymized; its newest key is used.
+        places: Where decode saw values of path columns (`Decoded.places`), if it told: the texts
+            are not read again then.
 
     Returns:
         As many rows in the same order: the columns of `schemas.protection.protected_schema`, then
@@ -73,7 +82,12 @@ def protect(batch: pa.RecordBatch, contract: Contract, keyring: Keyring | None) 
                 for leaf, dropped in leaves
                 if not dropped and protected_type(leaf) is not None
             }
-            columns[column.name] = work.texts(column, values, clear, done, _edit(contract))
+            changed = [leaf.path for leaf, dropped in leaves if dropped or touches(leaf)]
+            if changed and all(path in done and path in places for path in changed):
+                new = [(places[path], done[path]) for path in changed]
+                columns[column.name] = put_at(values, new)
+            else:
+                columns[column.name] = work.texts(column, values, clear, done, _edit(contract))
             paths |= done
     fields = list(protected_schema(contract))
     for field in batch.schema:
@@ -108,9 +122,11 @@ class Protector:
         """
         return resolve(self.secret, self.folder) if self.contract.classified else None
 
-    def protect(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def protect(
+        self, rows: pa.RecordBatch, places: Mapping[str, Values] = MappingProxyType({})
+    ) -> pa.RecordBatch:
         """Protect one batch: see `protect`."""
-        return protect(rows, self.contract, self.keyring)
+        return protect(rows, self.contract, self.keyring, places)
 
     def seal(self, refused: pa.RecordBatch) -> pa.RecordBatch:
         """Encrypt the records of refused rows if the contract has personal data."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 import polars_hash as plh
 import pyarrow as pa
@@ -42,8 +43,21 @@ def pseudonymize(values: pa.Array, key: Key) -> pa.StringArray:
     Equal to `hmac.new(secret, text, "sha256")` (RFC 2104); 0.3 µs a value.
     """
     texts = pl.DataFrame({"v": pl.from_arrow(canonical_text(values))})
-    digest = plh.col("v").chash.hmac_sha256(key=key.secret)
-    return _string(texts.select(pl.concat_str(pl.lit(f"{key.id}:"), digest).alias("v"))["v"])
+    made = texts.select(plh.col("v").chash.hmac_sha256(key=key.secret)).to_series().drop_nulls()
+    digests = made.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())
+    prefix = f"{key.id}:".encode()
+    out = np.empty((len(digests), LENGTH), np.uint8)
+    out[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    if len(digests):
+        start = int(np.frombuffer(digests.buffers()[1], np.int32)[digests.offset])
+        digits = np.frombuffer(digests.buffers()[2], np.uint8)[start:]
+        out[:, len(prefix) :] = digits[: 64 * len(digests)].reshape(-1, 64)
+    there = values.is_valid()
+    ends = np.cumsum(np.append(False, there.to_numpy(zero_copy_only=False)), dtype=np.int32)
+    whole = pa.StringArray.from_buffers(
+        len(values), pa.py_buffer(ends * np.int32(LENGTH)), pa.py_buffer(out)
+    )
+    return pc.if_else(there, whole, None) if values.null_count else whole
 
 
 def _string(series: pl.Series) -> pa.StringArray:

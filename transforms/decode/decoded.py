@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pyarrow as pa
+
+from transforms.decode.json_shape import Values
 
 
 class Decoded(NamedTuple):
@@ -21,9 +24,12 @@ class Decoded(NamedTuple):
             position columns, for steps that refuse later; null where the position does not tell the
             record (Avro).
         format: What the records are: json or csv.
+        places: By path column, where its values stand in the texts of its open object, in bytes
+            from the start of each row's text; empty where decode did not see them.
     """
 
     rows: pa.RecordBatch
     refused: pa.RecordBatch | None
     records: Callable[[pa.RecordBatch], pa.Array]
     format: str = "json"
+    places: Mapping[str, Values] = MappingProxyType({})

@@ -11,6 +11,7 @@ from schemas.contract import Contract
 from schemas.expressions import Place, check
 from schemas.names import EVENT_TIME, POSITION_FIELDS, TIMESTAMP
 from transforms.decode.decoded import Decoded
+from transforms.decode.json_shape import rows_of
 from transforms.decode.refusals import joined, of_rows
 from transforms.decode.typed import Failures
 from transforms.expressions import Evaluator
@@ -73,7 +74,9 @@ class Completion:
         if not failures.first:
             return decoded._replace(rows=whole, refused=before)
         refused = joined(before, of_rows(read, failures, decoded))
-        return decoded._replace(rows=whole.take(pa.array(failures.good())), refused=refused)
+        good = failures.good()
+        places = {path: rows_of(at, good) for path, at in decoded.places.items()}
+        return decoded._replace(rows=whole.take(pa.array(good)), refused=refused, places=places)
 
     def _relabelled(self, refused: pa.RecordBatch | None) -> pa.RecordBatch | None:
         """Put records whose event time cannot be read under one rule, whatever decoded them."""

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from transforms.decode.json_scan import Documents, Ints
+from transforms.decode.json_scan import Documents, Ints, scan
 from transforms.decode.json_shape import (
     ARRAY,
     FALSE,
@@ -38,6 +38,8 @@ _SAMPLE: Final = 256  # of which so many are looked at
 _FEW: Final = 8  # of which so many must have a shape to make it worth its cost
 _ATTEMPTS: Final = 4
 _LONGEST_REST: Final = 1 << 10  # blocks without an attempt, after failures
+_TRIED: Final = 4  # shapes that are tried before quotes are looked for
+_LONGEST_SKIP: Final = 15  # blocks without such a try, after one that found less than half
 
 _FIRST_BYTE: Final = np.full(256, NUMBER, np.uint8)
 _FIRST_BYTE[list(b"tfn")] = TRUE, FALSE, NULL
@@ -73,6 +75,7 @@ class Finder:
     _shapes: tuple[Shape, ...] = field(default=(), init=False)
     _rest: int = field(default=0, init=False)
     _pause: int = field(default=0, init=False)
+    _skip: int = field(default=0, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without what was learned."""
@@ -85,7 +88,12 @@ class Finder:
     def find(self, docs: Documents) -> Found:
         """Check every text and find its values; sets the remaining faults in `docs.fault`."""
         todo = docs.fault == 0
-        parts = self._match(self._shapes, docs, todo)
+        parts: list[_Part] = []
+        if not docs.scanned:
+            parts = self._match_plain(docs, todo)
+            docs = scan(docs, np.flatnonzero(todo))
+            todo &= docs.fault == 0
+        parts += self._match(self._shapes, docs, todo)
         self._rest -= 1
         rest = np.flatnonzero(todo)
         if len(rest) >= _MANY and self.learns and self._rest < 0:
@@ -97,6 +105,22 @@ class Finder:
         for rows in _cache_sized(docs, rest):
             self._read(docs, rows, parts)
         return _merged(docs, self.paths, parts)
+
+    def _match_plain(self, docs: Documents, todo: np.ndarray) -> list[_Part]:
+        """Try the shapes that most texts had on texts whose quotes are not known."""
+        self._skip -= 1
+        if not self._shapes or self._skip >= 0:
+            return []
+        parts, plain = [], todo & docs.plain()
+        for shape in self._shapes[:_TRIED]:
+            rows = np.flatnonzero(plain)
+            if 8 * len(rows) <= len(docs):
+                break
+            parts.append(_Part(*shape.match(docs, rows)))
+            plain[parts[-1].rows] = todo[parts[-1].rows] = False
+        if 2 * sum(len(part.rows) for part in parts) < len(docs):
+            self._skip = _LONGEST_SKIP
+        return [part for part in parts if len(part.rows)]
 
     def _match(self, shapes: tuple[Shape, ...], docs: Documents, todo: np.ndarray) -> list[_Part]:
         """Read the texts that have one of the shapes, and clear their marks in `todo`."""

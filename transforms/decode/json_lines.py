@@ -7,18 +7,29 @@ taken for it; a byte order mark at the start of a source and lines of white spac
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.contract import Contract
+from schemas.contract import Column, Contract, Protection
 from schemas.names import EVENT_TIME, POSITION, POSITION_FIELDS, REFUSED, TIMESTAMP
 from transforms.decode.decoded import Decoded
-from transforms.decode.json_find import Finder
-from transforms.decode.json_scan import REASONS, Documents, Fault, Ints, note, scan, utf8_faults
-from transforms.decode.json_tokens import Path, cut, expand
+from transforms.decode.json_find import Finder, Found
+from transforms.decode.json_scan import (
+    REASONS,
+    Documents,
+    Fault,
+    Ints,
+    low_bytes,
+    note,
+    texts_in,
+    utf8_faults,
+)
+from transforms.decode.json_shape import ABSENT, Values, rows_of
+from transforms.decode.json_tokens import Path, cut
 from transforms.decode.json_values import Faults, Node, Reader, Slot
 from transforms.sources.blocks import Block
 
@@ -39,17 +50,16 @@ class Texts(NamedTuple):
         data: uint8; between two records stands no quote and no backslash.
         start: First byte of each record.
         end: The byte after it.
-        controls: How many bytes below 0x20 stand outside of all records; 0 if that is not known.
-        places: Position columns (`names.POSITION_FIELDS`) of the records with these numbers; of
-            all for None.
+        lows: Positions of bytes below 0x20 that end no record; None: they are looked for.
+        places: Position columns (`names.POSITION_FIELDS`) of the records with these numbers.
         find: Numbers of the records that rows (a batch with position columns) were made of.
     """
 
     data: np.ndarray
     start: Ints
     end: Ints
-    controls: int
-    places: Callable[[Ints | None], list[pa.Array]]
+    lows: Ints | None
+    places: Callable[[Ints], list[pa.Array]]
     find: Callable[[pa.RecordBatch], Ints]
 
 
@@ -81,6 +91,13 @@ class JsonDecoder:
         self.contract = contract
         self.longest = longest
         self._readers = [Reader(c, (c.name,)) for c in contract.columns if c.read]
+        self._protected = [
+            (root.name, column)
+            for root in contract.columns
+            if root.open and root.read
+            for column in replace(contract, columns=(root,)).path_columns()
+            if column.protect is not Protection.KEEP
+        ]
         self._finder = Finder(tuple(path for r in self._readers for path in r.paths()))
 
     def decode(self, block: Block) -> Decoded:
@@ -90,11 +107,11 @@ class JsonDecoder:
     def decode_texts(self, lines: Texts) -> Decoded:
         """Decode records, each a text of its own; rows and refused records keep their order."""
         bad = utf8_faults(lines.data, lines.start, lines.end)
-        docs = scan(lines.data, lines.start, lines.end, controls=lines.controls)
+        docs = texts_in(lines.data, lines.start, lines.end, lines.lows)
         docs.fault[bad] = Fault.UTF8
         note(docs.fault, lines.end - lines.start > self.longest, Fault.LENGTH)
         found = self._finder.find(docs)
-
+        docs = found.docs
         below = Faults(np.full(len(found.rows), -1))
         present = np.ones(len(found.rows), bool)
         slots = {path: Slot(docs, values) for path, values in found.values.items()}
@@ -109,7 +126,19 @@ class JsonDecoder:
         rows = self._rows(lines.places(numbers), len(numbers), nodes, kept)
         faults = _faults(docs, found.rows, below)
         refused = _refused(lines, faults) if len(numbers) < len(docs) else None
-        return Decoded(rows, refused, partial(_records, lines))
+        records = partial(_records, lines)
+        return Decoded(rows, refused, records, places=self._places(found, kept))
+
+    def _places(self, found: Found, kept: Ints | None) -> dict[str, Values]:
+        """Where the values that will be protected stand in the texts of open objects."""
+        out = {}
+        for root, column in self._protected:
+            base, values = found.values[(root,)], found.values[(root, *_keys(column))]
+            there = values.kind != ABSENT
+            start, end = (np.where(there, at - base.start, 0) for at in values[1:])
+            place = Values(values.kind, start, end)
+            out[column.path] = place if kept is None else rows_of(place, kept)
+        return out
 
     def _rows(
         self,
@@ -137,31 +166,33 @@ class JsonDecoder:
         )
 
 
+def _keys(column: Column) -> Path:
+    return tuple(column.path.split(".")[1:])
+
+
 def _lines(block: Block) -> Texts:
     data = block.data
     if isinstance(data, pa.RecordBatch):
         message = "a block of JSON lines must hold bytes; got a record batch; check its source"
         raise TypeError(message)
-    ends = np.flatnonzero(data == _NEWLINE)
-    controls = len(ends)
+    lows = low_bytes(data)
+    newline = data[lows] == _NEWLINE
+    ends, lows = (lows, lows[:0]) if newline.all() else (lows[newline], lows[~newline])
     if len(data) and data[-1] != _NEWLINE:
         ends = np.append(ends, len(data))
     starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
     position = starts + block.start
     if block.start == 0 and data[:3].tobytes() == _BOM:
         starts = np.where(starts == 0, 3, starts)
-    if len(ends):
+    if len(lows):
         returns = (ends > starts) & (data[ends - 1] == _RETURN)
-        if returns.any():
-            ends = ends - returns
-            controls += int(np.count_nonzero(returns))
+        ends = ends - returns
+        lows = np.setdiff1d(lows, ends[returns], assume_unique=True)
     blank = _blank(data, starts, ends)
     if len(blank):
-        inner = expand(starts[blank], (ends - starts)[blank])
-        controls += int(np.count_nonzero(data[inner] < 0x20))
         starts, ends, position = (np.delete(x, blank) for x in (starts, ends, position))
     places = partial(_position_columns, block, position)
-    return Texts(data, starts, ends, controls, places, partial(_find, position))
+    return Texts(data, starts, ends, lows, places, partial(_find, position))
 
 
 def _blank(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:
@@ -179,8 +210,8 @@ def _blank(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:
     return rows
 
 
-def _position_columns(block: Block, position: Ints, rows: Ints | None) -> list[pa.Array]:
-    position = position if rows is None else position[rows]
+def _position_columns(block: Block, position: Ints, rows: Ints) -> list[pa.Array]:
+    position = position[rows]
     size = len(position)
     zeros = pa.array(np.zeros(size, np.int32))
     return [

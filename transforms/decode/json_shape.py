@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -48,6 +49,12 @@ _ELEMENT: Final = r"(?:-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?|true|false|nul
 _FLAT: Final = rf"^\[[ \t]*(?:{_ELEMENT}(?:[ \t]*,[ \t]*{_ELEMENT})*[ \t]*)?\]$"
 _WIDE: Final = 16
 _CACHED: Final = 4096
+_WINDOWS: Final = 64  # strings of more than so many loads are left to the quotes
+_ONE: Final = np.uint64(1)
+_ONES: Final = np.uint64(0x0101010101010101)
+_HIGHS: Final = np.uint64(0x8080808080808080)
+_ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
+_QUOTES: Final = np.uint64(0x2222222222222222)
 
 
 class Values(NamedTuple):
@@ -56,6 +63,11 @@ class Values(NamedTuple):
     kind: np.ndarray
     start: Ints
     end: Ints
+
+
+def rows_of(values: Values, rows: np.ndarray) -> Values:
+    """Return the values of some rows (numbers or a mask)."""
+    return Values(*(x[rows] for x in values))
 
 
 class _Segment(NamedTuple):
@@ -111,17 +123,19 @@ class Shape:
         """
         # Loads are 16 bytes wide: leave out the texts that end too near to the buffer's end.
         rows = rows[: np.searchsorted(docs.ends[rows], len(docs.data) - _WIDE, "right")]
+        rows = rows[docs.ends[rows] - docs.starts[rows] >= self.least]
         if not len(rows):
             return rows, {}
-        begins, fits = self._begins(docs, rows)
         wide = (len(docs.data) - _WIDE + 1,)
         words: np.ndarray = np.ndarray(wide, f"V{_WIDE}", docs.data, 0, (1,))
+        begins = np.empty((len(self.segments), len(rows)), np.int64)
+        fits = np.ones(len(rows), bool)
         for low in range(0, len(rows), _CACHED):  # few enough to stay in the processor's cache
             some = slice(low, low + _CACHED)
-            for begin, segment in zip(begins, self.segments, strict=True):
-                fits[some] &= _holds(words, begin[some], segment.text)
+            found = self._begins if docs.scanned else self._sought
+            found(docs, rows[some], words, begins[:, some], fits[some])
         if not fits.all():
-            rows, begins = rows[fits], [begin[fits] for begin in begins]
+            rows, begins = rows[fits], begins[:, fits]
         kinds = {}
         fits = np.ones(len(rows), bool)
         for at in self.scalars:
@@ -131,27 +145,61 @@ class Shape:
         values = {path: _value(place, begins, kinds) for path, place in self.places.items()}
         if not fits.all():
             rows = rows[fits]
-            values = {path: Values(*(x[fits] for x in found)) for path, found in values.items()}
+            values = {path: rows_of(found, fits) for path, found in values.items()}
         return rows, values
 
-    def _begins(self, docs: Documents, rows: Ints) -> tuple[list[Ints], np.ndarray]:
-        """Where each segment would begin, and whether they lie in order inside the text."""
+    @cached_property
+    def least(self) -> int:
+        """Bytes that such a text has at least."""
+        return sum(len(segment.text) for segment in self.segments)
+
+    def _sought(
+        self, docs: Documents, rows: Ints, words: np.ndarray, begins: np.ndarray, fits: np.ndarray
+    ) -> None:
+        """Find where each segment begins, and the texts that hold them all, without `quotes`.
+
+        The texts hold no backslash and no control character. What begins after a value does so
+        at the first quote from there on: so no string value has a quote inside.
+        """
+        at, ends = docs.starts[rows], docs.ends[rows]
+        for number, segment in enumerate(self.segments):
+            if number:
+                at += len(self.segments[number - 1].text)
+                if segment.quote < 0:
+                    begin = ends - len(segment.text)
+                else:
+                    begin = _next_quote(words, at, ends) - segment.offset
+                # What does not fit may point anywhere: let the loads go to a place that exists.
+                right = begin + len(segment.text) <= ends
+                if number - 1 in self.scalars:  # elsewhere a quote follows a quote
+                    right &= begin > at
+                if not right.all():
+                    fits &= right
+                    begin = np.where(right, begin, ends - len(segment.text))
+                at = begin
+            begins[number] = at
+            fits &= _holds(words, at, segment.text)
+        fits &= begins[-1] + len(self.segments[-1].text) == ends
+
+    def _begins(
+        self, docs: Documents, rows: Ints, words: np.ndarray, begins: np.ndarray, fits: np.ndarray
+    ) -> None:
+        """Find where each segment begins, and the texts that hold them all, by their quotes."""
         starts, ends = docs.starts[rows], docs.ends[rows]
         quotes = self._quotes(docs, rows)
-        begins = [
-            ends - len(segment.text)
-            if segment.quote < 0
-            else quotes[:, segment.quote] - segment.offset
-            for segment in self.segments
-        ]
-        fits = begins[0] == starts
+        for number, segment in enumerate(self.segments):
+            if segment.quote < 0:
+                begins[number] = ends - len(segment.text)
+            else:
+                begins[number] = quotes[:, segment.quote] - segment.offset
+        fits &= begins[0] == starts
         fits &= begins[-1] + len(self.segments[-1].text) == ends
         for at in self.scalars:  # elsewhere a quote follows a quote
             fits &= begins[at] + len(self.segments[at].text) < begins[at + 1]
-        # What does not fit may point anywhere: let the loads go to a place that exists.
         if not fits.all():
-            begins = [np.where(fits, begin, starts) for begin in begins]
-        return begins, fits
+            begins[:] = np.where(fits, begins, starts)
+        for begin, segment in zip(begins, self.segments, strict=True):
+            fits &= _holds(words, begin, segment.text)
 
     def _quotes(self, docs: Documents, rows: Ints) -> Ints:
         """Positions of the quotes of texts, a text a row of the matrix."""
@@ -166,21 +214,66 @@ class Shape:
         return np.concatenate(runs).reshape(-1, self.quotes)
 
 
+def _next_quote(words: np.ndarray, at: Ints, ends: Ints) -> Ints:
+    """First quote at or after each position; the text's end where there is none, or it is far."""
+    step = _quote_in(words[at])
+    at = at + step
+    far = np.empty(0, np.int64)
+    for _ in range(_WINDOWS):
+        if step.max() < _WIDE:
+            return at
+        np.minimum(at, ends, out=at)
+        far = np.flatnonzero(step == _WIDE)
+        if 4 * len(far) < len(at):
+            break
+        # Where a quote was found, the next look finds it again, at no distance.
+        step = _quote_in(words[at])
+        at += step
+    for _ in range(_WINDOWS):
+        step = _quote_in(words[at[far]])
+        at[far] = np.minimum(at[far] + step, ends[far])
+        far = far[step == _WIDE]
+        if not len(far):
+            break
+    at[far] = ends[far]
+    return at
+
+
+def _quote_in(window: np.ndarray) -> np.ndarray:
+    """Index of the first quote in 16 bytes; 16 if there is none.
+
+    The lowest set bit of `x - 0x01..01 & ~x & 0x80..80` marks the first zero byte of x (Mycroft).
+    """
+    x = window.view(np.uint64)
+    x = x ^ _QUOTES
+    marks = x - _ONES
+    np.invert(x, out=x)
+    marks &= x
+    marks &= _HIGHS
+    below = np.subtract(marks, _ONE, out=x)
+    np.invert(marks, out=marks)
+    below &= marks
+    index = np.bitwise_count(below)
+    index >>= 3
+    low, high = index[0::2], index[1::2]
+    return np.where(low < _WIDE // 2, low, high + np.uint8(_WIDE // 2))
+
+
 def _holds(words: np.ndarray, begin: Ints, text: bytes) -> np.ndarray:
     """Whether `text` stands at each place."""
     if len(text) > _WIDE:
         found = _holds(words, begin, text[:_WIDE])
         at = min(_WIDE, len(text) - _WIDE)
         return found & _holds(words, begin + at, text[at:])
-    pair = words[begin].view(np.uint64).reshape(-1, 2)
+    pair = words[begin].view(np.uint64)
     want = np.frombuffer(text.ljust(_WIDE, b"\0"), np.uint64)
     care = np.frombuffer((b"\xff" * len(text)).ljust(_WIDE, b"\0"), np.uint64)
-    if len(text) == _WIDE:
-        return (pair[:, 0] == want[0]) & (pair[:, 1] == want[1])
-    found = (pair[:, 0] & care[0]) == want[0]
-    if care[1]:
-        found &= (pair[:, 1] & care[1]) == want[1]
-    return found
+    found = _same(pair[0::2], want[0], care[0])
+    return found & _same(pair[1::2], want[1], care[1]) if care[1] else found
+
+
+def _same(words: np.ndarray, want: np.uint64, care: np.uint64) -> np.ndarray:
+    return (words if care == _ALL else words & care) == want
 
 
 def _scalar_kinds(data: np.ndarray, starts: Ints, ends: Ints) -> np.ndarray:
@@ -199,7 +292,7 @@ def _scalar_kinds(data: np.ndarray, starts: Ints, ends: Ints) -> np.ndarray:
     return kinds
 
 
-def _value(place: _Place, begins: list[Ints], kinds: dict[int, np.ndarray]) -> Values:
+def _value(place: _Place, begins: np.ndarray, kinds: dict[int, np.ndarray]) -> Values:
     start = begins[place.first] + place.first_offset
     end = begins[place.last] + place.last_offset
     if place.kind == SCALAR:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from schemas.contract import Column
 from schemas.errors import PenstockError
 from transforms.decode.json_find import Finder
-from transforms.decode.json_scan import Documents, Ints
+from transforms.decode.json_scan import Documents, Ints, scan
 from transforms.decode.json_shape import ABSENT, TEXT, Values
 from transforms.decode.json_tokens import Path
 from transforms.decode.json_values import Faults, Reader, Slot, documents
@@ -25,7 +25,7 @@ _BLANK[list(b" \t\r\n")] = True
 _COMMA, _QUOTE = b',"'
 
 
-class _Edit(NamedTuple):
+class Edit(NamedTuple):
     """Bytes [start, end) of each text, and what takes their place in the rows of a mask.
 
     A null takes them out.
@@ -89,8 +89,8 @@ class JsonText:
             if quotes:
                 start, end = start - (values.kind == TEXT), end + (values.kind == TEXT)
             pieces = fresh if json else _encoded(fresh, quotes=quotes)
-            edits.append(_Edit(start, end, pieces, given))
-        return _scattered(_spliced(docs, edits), there)
+            edits.append(Edit(start, end, pieces, given))
+        return _scattered(spliced(docs.data, docs.starts, docs.ends, edits), there)
 
     def remove(self, texts: pa.Array, path: Path) -> pa.Array:
         """Take a key and its value out; texts that lack it stay as they are."""
@@ -100,8 +100,8 @@ class JsonText:
         start, end = values.start.copy(), values.end.copy()
         start[rows], end[rows] = _member(docs, (start - text)[rows], (end + text)[rows])
         nothing = pa.nulls(len(docs), pa.string())
-        edit = _Edit(start, end, nothing, values.kind != ABSENT)
-        return _scattered(_spliced(docs, [edit]), there)
+        edit = Edit(start, end, nothing, values.kind != ABSENT)
+        return _scattered(spliced(docs.data, docs.starts, docs.ends, [edit]), there)
 
     def extract(self, texts: pa.Array, columns: Sequence[Column]) -> dict[str, pa.Array]:
         """Read typed values, as decode did.
@@ -130,9 +130,10 @@ class JsonText:
         self, texts: pa.Array, paths: tuple[Path, ...]
     ) -> tuple[Documents, pa.Array | None, list[Values]]:
         there = None if texts.null_count == 0 else texts.is_valid()
-        docs = documents(texts if there is None else texts.filter(there))
-        finder = self._finders.setdefault(paths, Finder(paths))
-        found = finder.find(docs).values
+        found = self._finders.setdefault(paths, Finder(paths)).find(
+            documents(texts if there is None else texts.filter(there))
+        )
+        docs = found.docs
         if docs.fault.any():
             message = (
                 "an open object must hold strict JSON objects; "
@@ -140,7 +141,7 @@ class JsonText:
                 "look at the step that made them"
             )
             raise JsonTextError(message)
-        return docs, there, [found[path] for path in paths]
+        return docs, there, [found.values[path] for path in paths]
 
 
 def replace(texts: pa.Array, path: Path, new: pa.Array) -> pa.Array:
@@ -182,27 +183,32 @@ def _encoded(values: pa.Array, *, quotes: bool) -> pa.Array:
     return pc.binary_join_element_wise('"', values, '"', "") if quotes else values
 
 
-def _spliced(docs: Documents, edits: list[_Edit]) -> pa.Array:
-    """Texts with their edits made."""
-    size, wide = len(docs), len(edits)
+def spliced(data: np.ndarray, starts: Ints, ends: Ints, edits: Sequence[Edit]) -> pa.Array:
+    """Copy the texts [start, end) of a buffer with edits made that do not overlap."""
+    size, wide = len(starts), len(edits)
     if not size:
         return pa.array([], pa.string())
-    edges = np.empty((size, 2 * wide + 2), np.int64)
-    edges[:, 0], edges[:, -1] = docs.starts, docs.ends
-    start, end = (np.stack([edit[x] for edit in edits], axis=1) for x in (0, 1))
-    order = np.argsort(start, axis=1, kind="stable")
-    edges[:, 1:-1:2] = np.take_along_axis(start, order, axis=1)
-    edges[:, 2:-1:2] = np.take_along_axis(end, order, axis=1)
+    count = 2 * wide + 2
+    edges = np.empty((size, count), np.int32)
+    edges[:, 0], edges[:, -1] = starts, ends
     # Pieces of the old texts, then the new ones; taken in turn they lie side by side in one
     # buffer, and every so many offsets bound a whole text.
-    count = 2 * wide + 2
+    turn = np.arange(0, count * size, count, dtype=np.int32)[:, None]
+    turn = turn + np.arange(count - 1, dtype=np.int32)
+    first = count * size - 1 + np.arange(size, dtype=np.int32)
+    if wide == 1:
+        edges[:, 1], edges[:, 2] = edits[0].start, edits[0].end
+        turn[:, 1] = np.where(edits[0].given, first, turn[:, 1])
+    else:
+        start, end, given = (np.stack([edit[x] for edit in edits], axis=1) for x in (0, 1, 3))
+        order = np.argsort(start, axis=1, kind="stable")
+        edges[:, 1:-1:2] = np.take_along_axis(start, order, axis=1)
+        edges[:, 2:-1:2] = np.take_along_axis(end, order, axis=1)
+        given = np.take_along_axis(given, order, axis=1)
+        turn[:, 1::2] = np.where(given, first[:, None] + order * size, turn[:, 1::2])
     old = pa.StringArray.from_buffers(
-        count * size - 1, pa.py_buffer(edges.ravel().astype(np.int32)), pa.py_buffer(docs.data)
+        count * size - 1, pa.py_buffer(edges.ravel()), pa.py_buffer(data)
     )
-    turn = np.arange(0, count * size, count)[:, None] + np.arange(count - 1)
-    given = np.take_along_axis(np.stack([edit.given for edit in edits], axis=1), order, axis=1)
-    new = count * size - 1 + order * size + np.arange(size)[:, None]
-    turn[:, 1::2] = np.where(given, new, turn[:, 1::2])
     pieces = pa.concat_arrays([old, *(edit.new for edit in edits)]).take(pa.array(turn.ravel()))
     offsets = np.frombuffer(pieces.buffers()[1], np.int32)[: (count - 1) * size + 1 : count - 1]
     return pa.StringArray.from_buffers(
@@ -212,10 +218,10 @@ def _spliced(docs: Documents, edits: list[_Edit]) -> pa.Array:
 
 def _member(docs: Documents, start: Ints, end: Ints) -> tuple[Ints, Ints]:
     """Widen values [start, end) to their key and one comma beside it."""
-    data = docs.data
+    data, quotes = docs.data, scan(docs).quotes
     key_end = _back(data, _back(data, start) - 1)  # past the colon; the key's closing quote is next
-    closing = np.searchsorted(docs.quotes, key_end - 1)
-    start = docs.quotes[closing - 1]
+    closing = np.searchsorted(quotes, key_end - 1)
+    start = quotes[closing - 1]
     before, after = _back(data, start), _forth(data, end)
     follows = data[after] == _COMMA
     leads = ~follows & (data[before - 1] == _COMMA)

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.decode.json_scan import DEPTH_LIMIT, Documents, Fault, Ints, note
+from transforms.decode.json_scan import DEPTH_LIMIT, Documents, Fault, Ints, expand, note
 
 Path = tuple[str, ...]
 
@@ -93,12 +93,6 @@ class Tokens:
     def texts(self, at: Ints) -> pa.Array:
         """Bytes (pa.binary) of tokens, given by index, ascending."""
         return cut(self.docs.data, self.start[at], self.end[at])
-
-
-def expand(starts: Ints, lengths: Ints) -> Ints:
-    """Concatenate the ranges [start, start + length)."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
 
 
 def cut(

@@ -12,7 +12,7 @@ import pyarrow as pa
 from schemas.contract import Column
 from transforms.decode.json_find import Finder, token_values
 from transforms.decode.json_numbers import numbers
-from transforms.decode.json_scan import Documents, Ints, scan
+from transforms.decode.json_scan import Documents, Ints, expand, scan, texts_in
 from transforms.decode.json_shape import (
     ARRAY,
     FALSE,
@@ -30,7 +30,6 @@ from transforms.decode.json_tokens import (
     Path,
     Tokens,
     cut,
-    expand,
     tokenize,
     unescaped,
 )
@@ -201,7 +200,7 @@ class Reader:
         self, items: Reader, docs: Documents, values: Values, fits: np.ndarray, faults: Faults
     ) -> Node:
         rows = np.flatnonzero(fits)
-        inner = documents(cut(docs.data, values.start[rows], values.end[rows]))
+        inner = scan(documents(cut(docs.data, values.start[rows], values.end[rows])))
         owner, slot = _elements(tokenize(inner, np.arange(len(rows)), OPEN_ARRAY))
         slots = {(): slot, **_members(slot, self.finder)}
         below = Faults(np.full(len(owner), -1))
@@ -243,11 +242,11 @@ def _texts(
 
 
 def documents(texts: pa.Array) -> Documents:
-    """Scan an Arrow column of JSON texts (pa.string or pa.binary, no nulls)."""
+    """Describe an Arrow column of JSON texts (pa.string or pa.binary, no nulls)."""
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
     data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
     edges = offsets.astype(np.int64)
-    return scan(data[edges[0] : edges[-1]], edges[:-1] - edges[0], edges[1:] - edges[0])
+    return texts_in(data[edges[0] : edges[-1]], edges[:-1] - edges[0], edges[1:] - edges[0])
 
 
 def _elements(tokens: Tokens) -> tuple[Ints, Slot]:

@@ -19,6 +19,7 @@ from transforms.decode.decoded import Decoded
 from transforms.decode.event_time import EVENT_TIME_RULE, Completion
 from transforms.decode.json_lines import LONGEST_RECORD, JsonDecoder, Texts
 from transforms.decode.json_scan import Ints
+from transforms.decode.json_shape import rows_of
 from transforms.decode.refusals import joined, of_rows, refusals
 from transforms.decode.typed import Failures
 from transforms.sources.streams.raw import RECORD, find_rows
@@ -86,7 +87,9 @@ class MessageDecoder:
         reason = f"`{name}` must be at most {format_duration(most)} after the message's arrival"
         failures.add(ahead, EVENT_TIME_RULE, reason)
         refused = joined(decoded.refused, of_rows(rows, failures, decoded))
-        return decoded._replace(rows=rows.take(pa.array(failures.good())), refused=refused)
+        good = failures.good()
+        places = {path: rows_of(at, good) for path, at in decoded.places.items()}
+        return decoded._replace(rows=rows.take(pa.array(good)), refused=refused, places=places)
 
 
 def _texts(raw: pa.RecordBatch) -> Texts:
@@ -98,11 +101,11 @@ def _texts(raw: pa.RecordBatch) -> Texts:
     data = np.frombuffer(records.buffers()[2] or b"", np.uint8)[edges[0] : edges[-1]]
     edges -= edges[0]
     places = partial(_places, raw.select(POSITION_NAMES))
-    return Texts(data, edges[:-1], edges[1:], 0, places, partial(find_rows, raw))
+    return Texts(data, edges[:-1], edges[1:], None, places, partial(find_rows, raw))
 
 
-def _places(places: pa.RecordBatch, rows: Ints | None) -> list[pa.Array]:
-    if rows is None or len(rows) == places.num_rows:
+def _places(places: pa.RecordBatch, rows: Ints) -> list[pa.Array]:
+    if len(rows) == places.num_rows:
         return list(places.columns)
     return list(places.take(pa.array(rows)).columns)
 

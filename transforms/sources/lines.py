@@ -199,9 +199,11 @@ class Framer:
 
     def runs(self) -> Iterator[Run | TooLong]:
         """Yield all records from here on, in order, each in one run or as one TooLong."""
+        more = len(self._hand) < self.block_bytes  # looking for the first record may have read one
         while self.stop is None or self.position < self.stop:
-            if not self.at_end:
+            if not self.at_end and more:
                 self._more(self._wanted())
+            more = True
             data = self._hand
             last = self._beyond(data)
             cut = last or self.grammar.last_end(data)
