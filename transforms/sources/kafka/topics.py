@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from schemas.errors import SourceError
+from schemas.references import resolve
 from schemas.stream_source import KafkaSource
 from transforms.sources.kafka.client import TIMEOUT_S, connection, failed, kafka_client
 from transforms.sources.kafka.columns import Partition
@@ -36,7 +37,9 @@ class Cluster:
 
     def __init__(self, source: KafkaSource, folder: Path) -> None:
         """Connect when the first question is asked."""
-        self._source = source
+        self._committed = source.committed
+        self._topics = [resolve(name) for name in source.topics]
+        self._pattern = None if source.pattern is None else resolve(source.pattern)
         self._client: Any = kafka_client()
         from confluent_kafka import admin  # noqa: PLC0415  an extra
 
@@ -86,9 +89,9 @@ class Cluster:
             seen = self._connection.list_topics(timeout=TIMEOUT_S)
         except self._client.KafkaException as error:
             raise failed(error, "the Kafka brokers must answer") from error
-        if self._source.pattern is None:
-            return sorted(self._source.topics), seen.cluster_id
-        matches = re.compile(self._source.pattern).fullmatch
+        if self._pattern is None:
+            return sorted(self._topics), seen.cluster_id
+        matches = re.compile(self._pattern).fullmatch
         # Names that begin with two underscores are the brokers' own.
         names = sorted(n for n in seen.topics if matches(n) and not n.startswith("__"))
         return names, seen.cluster_id
@@ -106,7 +109,7 @@ class Cluster:
                 if error.args[0].code() != self._client.KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise failed(error, f"topic {name} must be one that can be read") from error
                 gone.append(name)
-        if gone and self._source.pattern is None:
+        if gone and self._pattern is None:
             msg = f"the topics of a source must be there; got none named {', '.join(sorted(gone))}"
             msg += "; create them, or correct source.stream.kafka"
             raise SourceError(msg)
@@ -120,9 +123,7 @@ class Cluster:
         level = self._client.IsolationLevel
         futures = self._connection.list_offsets(
             {self._client.TopicPartition(*p): spec for p, spec in asked.items()},
-            isolation_level=level.READ_COMMITTED
-            if self._source.committed
-            else level.READ_UNCOMMITTED,
+            isolation_level=level.READ_COMMITTED if self._committed else level.READ_UNCOMMITTED,
             request_timeout=timeout_s,
         )
         found = {}
