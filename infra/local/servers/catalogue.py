@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from infra.local.servers import kafka
+from infra.local.servers import flink, kafka, prism, schema_registry, spark
 from infra.local.servers.server import Server, ServerError
 
-SERVERS = {s.name: s for module in (kafka,) for s in module.SERVERS}
-GROUPS: dict[str, tuple[str, ...]] = {}
+SERVERS = {
+    s.name: s for module in (kafka, schema_registry, flink, prism, spark) for s in module.SERVERS
+}
+GROUPS = {"flink": ("flink-jobmanager", "flink-taskmanager")}
 
 
 def named(names: Iterable[str]) -> list[Server]:

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ JAVA = 17
 
 TO_INSTALL = {
     "java": "a Java runtime, 17 or newer (Debian: apt-get install openjdk-17-jdk-headless)",
+    "keytool": "a Java runtime, 17 or newer (Debian: apt-get install openjdk-17-jdk-headless)",
     "javac": "a JDK, 17 or newer (Debian: apt-get install openjdk-17-jdk-headless)",
     "mvn": "Maven (Debian: apt-get install maven)",
     "go": "Go, as new as the go line of Beam's go.mod asks (go.dev/dl)",
@@ -93,7 +95,7 @@ def cached(name: str, recipe: str, make: Callable[[Path], None]) -> Path:
         if not folder.is_dir():
             say(f"getting {name}")
             began = time.monotonic()
-            part = folder.with_suffix(".part")
+            part = folder.with_name(f"{folder.name}.part")
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             make(part)
@@ -130,6 +132,69 @@ def jars(name: str, wanted: Iterable[str], managed: Iterable[str] = ()) -> Path:
         check(folder / "lib", known, lock)
 
     return cached(name, pom + lock, make)
+
+
+def maven_archive(name: str, coordinate: str, sha256: str) -> Path:
+    """Return a folder with what is in a tar archive that is a Maven artifact.
+
+    Args:
+        name: Name and version of the whole.
+        coordinate: `group:artifact:version:tar.gz:classifier`.
+        sha256: Of the archive.
+    """
+
+    def make(folder: Path) -> None:
+        goal = COPY.replace("copy-dependencies", "copy")
+        command = [tool("mvn"), "--batch-mode", "--quiet", "--strict-checksums", goal]
+        run([*command, f"-Dartifact={coordinate}", f"-DoutputDirectory={folder}"], folder)
+        unpack(folder, sha256, "", ("",))
+
+    return cached(name, coordinate + sha256, make)
+
+
+def archive(name: str, version: str, sha256: str, wanted: tuple[str, ...]) -> Path:
+    """Return a folder with some of the files in a source archive of PyPI.
+
+    Args:
+        name: The package.
+        version: Its version.
+        sha256: Of the archive.
+        wanted: Beginnings of the paths to keep, inside the archive's one folder.
+    """
+    requirement = f"{name}=={version} --hash=sha256:{sha256}\n"
+
+    def make(folder: Path) -> None:
+        (folder / "requirements.txt").write_text(requirement)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary"]
+        run([*command, ":all:", "--require-hashes", "-r", "requirements.txt"], folder)
+        unpack(folder, sha256, f"{name}-{version}/", wanted)
+
+    return cached(f"{name}-{version}", requirement + "".join(wanted), make)
+
+
+def unpack(folder: Path, sha256: str, top: str, wanted: tuple[str, ...]) -> None:
+    """Replace the one archive in a folder by those of its files that are wanted.
+
+    Raises:
+        ServerError: It is not the archive that was checked in.
+    """
+    (path,) = folder.glob("*.tar.gz")
+    with path.open("rb") as f:
+        got = hashlib.file_digest(f, "sha256").hexdigest()
+    if got != sha256:
+        msg = f"{path.name} must have the SHA-256 {sha256}; got {got}; see what the registry serves"
+        raise ServerError(msg)
+    with tarfile.open(path) as tar:
+        for member in tar:
+            inside = member.name.removeprefix("./").removeprefix(top)
+            if inside.startswith(wanted):
+                tar.extract(member.replace(name=inside), folder, filter="data")
+    path.unlink()
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it."""
+    shutil.rmtree(folder)
 
 
 def check(folder: Path, known: Path, lock: str) -> None:
@@ -170,9 +235,13 @@ def run(command: list[str], folder: Path, **env: str) -> None:
         check=False,
     )
     if done.returncode:
-        said = "\n  ".join(done.stdout.strip().splitlines()[-12:])
-        msg = f"{Path(command[0]).name} must succeed; it ended with {done.returncode}:\n  {said}"
-        raise ServerError(msg)
+        raise failed(Path(command[0]).name, done.returncode, done.stdout)
+
+
+def failed(name: str, code: int, output: str) -> ServerError:
+    """Return the error for a program that failed, with its last words."""
+    said = "\n  ".join(output.strip().splitlines()[-12:])
+    return ServerError(f"{name} must succeed; it ended with {code}:\n  {said}")
 
 
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>

@@ -1,25 +1,36 @@
-"""Kafka: one KRaft node, broker and controller in one process."""
+"""Kafka: one KRaft node, broker and controller in one process.
+
+Its second listener wants TLS and a password, so that clients' settings for both can be tried. Both
+are made on the first start, in its own folder: `ca.pem` and `password`.
+"""
 
 from __future__ import annotations
 
 import base64
+import secrets
 import socket
 import struct
 import uuid
 from pathlib import Path
 
-from infra.local.servers import installing
+from infra.local.servers import asking, installing
 from infra.local.servers.server import HOST, Launch, Place, Ports, Server, write
 
 VERSION = "4.1.2"
+USER = "penstock"
 
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller}
-listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{broker}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://{host}:{broker},SECURE://{host}:{secure},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{broker},SECURE://{host}:{secure}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
+listener.name.secure.ssl.keystore.type=PKCS12
+listener.name.secure.ssl.keystore.location={keystore}
+listener.name.secure.ssl.keystore.password={password}
+listener.name.secure.sasl.enabled.mechanisms=PLAIN
+listener.name.secure.plain.sasl.jaas.config={login} required user_{user}="{password}";
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -66,10 +77,19 @@ def install() -> Path:
 def launch(place: Place) -> Launch:
     """Format the log folder if it is new, and start the node on it."""
     data = place.folder / "data"
+    place.folder.chmod(0o700)
     properties = write(
         place.folder,
         "server.properties",
-        _PROPERTIES.format(host=HOST, data=data, **place.ports),
+        _PROPERTIES.format(
+            host=HOST,
+            data=data,
+            login="org.apache.kafka.common.security.plain.PlainLoginModule",
+            user=USER,
+            password=_password(place.folder),
+            keystore=_keystore(place.folder),
+            **place.ports,
+        ),
     )
     logging = write(place.folder, "log4j2.xml", _LOGGING)
     base = [
@@ -86,35 +106,57 @@ def launch(place: Place) -> Launch:
     return Launch((*base, "-Xms256m", "-Xmx512m", "kafka.Kafka", str(properties)))
 
 
-def answers(ports: Ports) -> bool:
+def secure_client(folder: Path, ports: Ports) -> dict[str, str]:
+    """Return librdkafka's settings for the listener that wants TLS and a password."""
+    return {
+        "bootstrap.servers": f"{HOST}:{ports['secure']}",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": USER,
+        "sasl.password": _password(folder),
+        "ssl.ca.location": str(folder / "ca.pem"),
+    }
+
+
+def answers(place: Place) -> bool:
     """Ask for the metadata of no topic: a broker that can be used names itself in the answer."""
-    with socket.create_connection((HOST, ports["broker"]), timeout=2) as s:
+    with socket.create_connection((HOST, place.ports["broker"]), timeout=asking.SECONDS) as s:
         s.sendall(_framed(struct.pack(">hhihi", 3, 1, 7, -1, 0)))
-        (size,) = struct.unpack(">i", _exactly(s, 4))
-        correlation, brokers = struct.unpack(">ii", _exactly(s, size)[:8])
+        (size,) = struct.unpack(">i", asking.exactly(s, 4))
+        correlation, brokers = struct.unpack(">ii", asking.exactly(s, size)[:8])
     return correlation == 7 and brokers == 1
+
+
+def _password(folder: Path) -> str:
+    path = folder / "password"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text()
+
+
+def _keystore(folder: Path) -> Path:
+    store = folder / "keystore.p12"
+    if not store.exists():
+        keytool = installing.tool("keytool")
+        common = ["-alias", "kafka", "-keystore", "new.p12", "-storepass:file", "password"]
+        key = ["-keyalg", "EC", "-groupname", "secp256r1", "-validity", "3650"]
+        name = ["-dname", "CN=localhost", "-ext", f"SAN=ip:{HOST},dns:localhost"]
+        installing.run([keytool, "-genkeypair", *key, *name, *common], folder)
+        installing.run([keytool, "-exportcert", "-rfc", "-file", "ca.pem", *common], folder)
+        (folder / "new.p12").rename(store)
+    return store
 
 
 def _framed(request: bytes) -> bytes:
     return struct.pack(">i", len(request)) + request
 
 
-def _exactly(s: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        more = s.recv(size - len(found))
-        if not more:
-            msg = "the broker closed the connection"
-            raise ConnectionError(msg)
-        found += more
-    return found
-
-
 SERVERS = (
     Server(
         name="kafka",
         version=VERSION,
-        ports={"broker": 9092, "controller": 9093},
+        ports={"broker": 9092, "controller": 9093, "secure": 9094},
         install=install,
         launch=launch,
         answers=answers,

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Running:
         pid: Of its first process, the leader of its session.
         ports: By name, on 127.0.0.1.
         log: Its output.
+        peers: The ports of the servers that it needs, as it was told them.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Running:
     pid: int
     ports: Ports
     log: str
+    peers: Mapping[str, Ports]
 
     @property
     def address(self) -> str:
@@ -75,10 +77,11 @@ def up(names: Iterable[str]) -> list[Running]:
     overrides = ports.wanted(os.environ.get("PENSTOCK_PORTS", ""))
     found: dict[str, Running] = {}
     for server in catalogue.named(names):
+        peers = {name: running.ports for name, running in found.items() if name in server.needs}
         with installing.locked(_file(server.name, "lock")):
             running = last(server.name)
-            if running is None or not _is_up(server, running):
-                running = _start(server, running.ports if running else {}, overrides, found)
+            if running is None or running.peers != peers or not _is_up(server, running):
+                running = _start(server, running.ports if running else {}, overrides, peers)
         found[server.name] = running
     return list(found.values())
 
@@ -149,7 +152,7 @@ def _is_up(server: Server, running: Running) -> bool:
         return False
     deadline = time.monotonic() + 10  # a busy machine makes a good server slow to answer
     while time.monotonic() < deadline:
-        if _answers(server, running.ports):
+        if _answers(server, running):
             return True
         time.sleep(0.2)
     installing.say(f"{server.name} runs (pid {running.pid}) but does not answer: starting it anew")
@@ -160,7 +163,7 @@ def _start(
     server: Server,
     before: Ports,
     overrides: ports.Overrides,
-    peers: dict[str, Running],
+    peers: Mapping[str, Ports],
 ) -> Running:
     mark, own = _mark(server.name), folder() / server.name
     processes.end(mark, patience=min(2, server.patience))  # children that outlived a killed parent
@@ -172,16 +175,9 @@ def _start(
     if log.exists():
         log.rename(log.with_suffix(".log.1"))
     began = time.monotonic()
-    place = Place(
-        tools=tools,
-        folder=own,
-        ports=chosen,
-        peers={name: r.ports for name, r in peers.items()},
-        root=folder(),
-    )
-    launch = server.launch(place)
+    launch = server.launch(Place(tools, own, chosen, peers, folder()))
     pid = processes.start(launch.argv, mark=mark, env=launch.env, folder=own, log=log)
-    running = Running(server.name, server.version, pid, chosen, str(log))
+    running = Running(server.name, server.version, pid, chosen, str(log), peers)
     # Written before it answers: whoever is interrupted here can still take it down.
     _keep(running)
     _wait(server, running)
@@ -191,7 +187,7 @@ def _start(
 
 def _wait(server: Server, running: Running) -> None:
     deadline = time.monotonic() + server.seconds
-    while not _answers(server, running.ports):
+    while not _answers(server, running):
         alive = is_alive(running)
         if alive and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -203,9 +199,10 @@ def _wait(server: Server, running: Running) -> None:
         raise ServerError(msg)
 
 
-def _answers(server: Server, chosen: Ports) -> bool:
+def _answers(server: Server, running: Running) -> bool:
+    place = Place(Path(), folder() / server.name, running.ports, running.peers, folder())
     with contextlib.suppress(OSError):
-        return server.answers(chosen)
+        return server.answers(place)
     return False
 
 
@@ -217,7 +214,7 @@ def _row(server: Server) -> Row:
         return Row(server.name, state, str(next(iter(server.ports.values()))), pid, "-", "-")
     state = "dead"
     if is_alive(running):
-        state = "up" if _answers(server, running.ports) else "silent"
+        state = "up" if _answers(server, running) else "silent"
     log = Path(running.log)
     shown = log.relative_to(Path.cwd()) if log.is_relative_to(Path.cwd()) else log
     port = str(next(iter(running.ports.values())))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import socket
+import time
 from collections.abc import Mapping
 
 from infra.local.servers.server import HOST, Ports, Server, ServerError
 
 FREE = "free"
+PATIENCE = 5.0
+_FREE_RANGE = (20_000, 32_000)
 Overrides = Mapping[str, int | str]
 
 
@@ -58,24 +62,42 @@ def chosen(server: Server, overrides: Overrides, before: Ports) -> Ports:
 
 
 def free() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
+    """Return a port of 127.0.0.1 that nobody uses now.
+
+    It is below those that the kernel gives to clients: a client that keeps trying the port of a
+    killed server would in the end be given it, connect to itself, and hold it.
+    """
+    while True:
+        port = random.randrange(*_FREE_RANGE)
+        if not _taken(port):
+            return port
+
+
+def _taken(port: int) -> bool:
     with socket.socket() as s:
-        s.bind((HOST, 0))
-        return s.getsockname()[1]
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((HOST, port))
+        except OSError:
+            return True
+    return False
 
 
 def refuse_taken(server: Server, ports: Ports) -> None:
-    """Raise `ServerError` if somebody else listens on a port that the server needs."""
+    """Raise `ServerError` if somebody else listens on a port that the server needs.
+
+    A killed process gives its ports back last, after it can no longer be seen: so they are waited
+    for, a little.
+    """
+    deadline = time.monotonic() + PATIENCE
     for name, port in ports.items():
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind((HOST, port))
-            except OSError:
-                word = server.name if name == next(iter(ports)) else f"{server.name}.{name}"
-                msg = (
-                    f"port {port} must be free for {server.name} ({name}); another process has it; "
-                    f'stop that, or choose another port: PORTS="{word}={free()}" (PORTS={FREE} '
-                    f"takes any for every server)"
-                )
-                raise ServerError(msg) from None
+        while (taken := _taken(port)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if taken:
+            word = server.name if name == next(iter(ports)) else f"{server.name}.{name}"
+            msg = (
+                f"port {port} must be free for {server.name} ({name}); another process has it; "
+                f'stop that, or choose another port: PORTS="{word}={free()}" (PORTS={FREE} '
+                f"takes any for every server)"
+            )
+            raise ServerError(msg)

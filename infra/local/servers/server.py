@@ -68,9 +68,9 @@ class Server:
     ports: Ports
     install: Callable[[], Path]
     launch: Callable[[Place], Launch]
-    answers: Callable[[Ports], bool]
+    answers: Callable[[Place], bool]
     needs: tuple[str, ...] = ()
-    seconds: float = 60
+    seconds: float = 180  # ten times what it takes on a quiet machine
     patience: float = 20
 
 
