@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -129,11 +128,10 @@ def windowed(raw: Any, seconds: int, file: Path) -> None:
 def on_prism(build: Callable[[beam.Pipeline], None]) -> Iterator[Any]:
     """Run a pipeline on prism until the block ends."""
     options = [
-        "--runner=PrismRunner",
-        f"--prism_location={os.environ['PENSTOCK_PRISM']}",
+        "--runner=PortableRunner",
+        f"--job_endpoint={servers.prism()}",
         "--environment_type=LOOPBACK",
         "--streaming",
-        "--prism_log_level=error",
     ]
     pipeline = beam.Pipeline(options=PipelineOptions(options))
     build(pipeline)
