@@ -16,7 +16,7 @@ from typing import Final
 
 from schemas.errors import PenstockError, UsageError
 
-VERBS: Final = ("validate", "plan", "run", "load")
+VERBS: Final = ("validate", "plan", "run", "load", "produce")
 
 _EXAMPLES: Final = """\
 examples:
