@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from beam_pipelines.cli import main
 from schemas.errors import SourceError
-from schemas.stream_source import KafkaSource
+from schemas.stream_source import KafkaSource, Sasl, Tls
 from tests import servers
 from tests.stack.streaming import beat, make_topic, produce, wait_for
 from transforms.sources.kafka.gaps import GapError
@@ -20,6 +21,27 @@ from transforms.sources.streams.interface import StreamReader
 from transforms.sources.streams.raw import HEADERS, KEY, RECORD, Span, spans_of
 
 pytestmark = pytest.mark.stack
+
+CONTRACT_FILE = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: beats
+version: 1.0.0
+status: active
+schema:
+  - name: beats
+    logicalType: object
+    customProperties:
+      - {property: "penstock:eventTime", value: at}
+    properties:
+      - {name: at, logicalType: timestamp, required: true}
+      - {name: n, logicalType: integer}
+"""
+PIPELINE_FILE = """\
+name: beats
+contract: contract.odcs.yaml
+source: {batch: {files: {path: data.jsonl}}}
+"""
 
 
 def stream(topic: str | tuple[str, ...] = (), **more: Any) -> KafkaStream:
@@ -167,11 +189,13 @@ def test_retention_that_overtakes_a_position_fails_or_is_reported() -> None:
 def test_a_topic_made_anew_is_another_source_and_fails_or_is_reported() -> None:
     topic = make_topic(servers.kafka())
     produce(servers.kafka(), topic, [(0, b"old")] * 3)
-    fails, skips = stream(topic), stream(topic, on_gap="skip")
+    # Long before it is looked at again: the messages themselves must give it away.
+    fails = stream(topic, refresh_us=3_600_000_000)
+    skips = stream(topic, on_gap="skip", refresh_us=3_600_000_000)
     vector = fails.begin({}, 0, 1)
     (old,) = vector.places
-    running = fails.open(vector, 0, 1)
-    assert len(read(running, 3)) == 3
+    running, skipping = fails.open(vector, 0, 1), skips.open(vector, 0, 1)
+    assert len(read(running, 3)) == len(read(skipping, 3)) == 3
     admin = AdminClient({"bootstrap.servers": servers.kafka()})
     admin.delete_topics([topic])[topic].result(30)
     time.sleep(1)
@@ -182,10 +206,10 @@ def test_a_topic_made_anew_is_another_source_and_fails_or_is_reported() -> None:
     running.close()
     with pytest.raises(GapError, match="made anew"):
         fails.begin({old: 3}, 0, 1)
-    reader = skips.open(vector.moved({old: 3}, {}), 0, 1)
-    assert [payload for *_, payload in read(reader, 5)] == [b"new"] * 5
-    assert old not in reader.positions()
-    reader.close()
+    for reader in (skipping, skips.open(vector.moved({old: 3}, {}), 0, 1)):
+        assert [payload for *_, payload in read(reader, 5)] == [b"new"] * 5
+        assert old not in reader.positions()
+        reader.close()
 
 
 def test_a_broker_that_cannot_be_reached_or_a_topic_that_is_not_there_is_said() -> None:
@@ -205,6 +229,35 @@ def test_a_partition_is_caught_up_only_while_its_end_is_still_one() -> None:
     read(reader, 1)
     assert wait_for(lambda: reader.poll(200, 1) is None and len(reader.caught_up()) == 1, 10)
     reader.close()
+
+
+def test_a_broker_is_reached_by_tls_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic, secure = make_topic(servers.kafka()), servers.secure_kafka()
+    produce(servers.kafka(), topic, [(0, b"x")])
+    monkeypatch.setenv("KAFKA_PASSWORD", secure["sasl.password"])
+    kafka = KafkaSource(
+        brokers=secure["bootstrap.servers"],
+        topics=(topic,),
+        tls=Tls(ca=secure["ssl.ca.location"]),
+        sasl=Sasl(
+            mechanism=secure["sasl.mechanism"],
+            username=secure["sasl.username"],
+            password="env:KAFKA_PASSWORD",
+        ),
+    )
+    assert whole(KafkaStream(kafka=kafka, folder=Path.cwd()), 1) == [("0", 0, b"x")]
+
+
+def test_produced_files_come_back_as_their_records(tmp_path: Path) -> None:
+    topic, lines = servers.unique("produced"), [*(beat(60 - i, i) for i in range(50)), b"{broken"]
+    (tmp_path / "data.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    (tmp_path / "contract.odcs.yaml").write_text(CONTRACT_FILE)
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE_FILE)
+    given = ["produce", str(tmp_path), "--topic", topic, "--brokers", servers.kafka()]
+    assert main([*given, "--rate", "0", "--partitions", "1", "--key", "n"]) == 0
+    # The broken one stands beside the record before it, the oldest.
+    expected = [lines[49], lines[50], *lines[48::-1]]
+    assert [payload for *_, payload in whole(stream(topic), 51)] == expected
 
 
 def test_landed_offsets_show_in_the_consumer_group() -> None:

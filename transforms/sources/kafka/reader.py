@@ -62,6 +62,7 @@ class KafkaReader:
         """See `StreamReader.poll`."""
         if time.monotonic() > self._looked + self._source.refresh_us / 1e6:
             self._look()
+        before = dict(self._positions)
         parts: list[pa.RecordBatch] = []
         size, deadline = 0, time.monotonic() + max_ms / 1000
         while size < max_bytes:
@@ -74,6 +75,11 @@ class KafkaReader:
                 size += part.nbytes
             if time.monotonic() >= deadline:
                 break
+        topics = {f.partition[0]: f.topic_id for f in self._found.values()}
+        if parts and not self._cluster.are(topics):
+            # The client fetches by name: what came may be of a topic that was made anew.
+            self._positions, parts = before, []
+            self._again()
         return self._joined(parts)
 
     def positions(self) -> Mapping[str, int]:
@@ -197,16 +203,13 @@ class KafkaReader:
             if source is not None and mark.offset() >= self._positions[source]:
                 # Marks of transactions may stand behind the last message.
                 self._positions[source] = self._ended[source] = mark.offset()
-        elif code in (codes.OFFSET_OUT_OF_RANGE, codes._AUTO_OFFSET_RESET):  # noqa: SLF001
-            self._gone()
-        elif code in (codes.UNKNOWN_TOPIC_OR_PART, codes._UNKNOWN_TOPIC, codes.UNKNOWN_TOPIC_ID):  # noqa: SLF001
-            self._found = {}
-            self._look()
+        elif code in _changed(codes):
+            self._again()
         elif error.fatal() or not (error.retriable() or code in _passing(codes)):
             raise failed(error, "messages must be readable")
 
-    def _gone(self) -> None:
-        """Look again at what is there: retention has overtaken a position, say."""
+    def _again(self) -> None:
+        """Look at what is there, and go on from where reading stood."""
         self._found = {}
         self._look()
 
@@ -226,6 +229,17 @@ class KafkaReader:
         bare = [part.replace_schema_metadata(None) for part in parts]
         table = pa.Table.from_batches(bare, schema=schema).unify_dictionaries()
         return with_spans(one_batch(table), [*spans.values(), *lost])
+
+
+def _changed(codes: Any) -> tuple[int, ...]:
+    """Errors that say that what is there is not what it was."""
+    return (
+        codes.OFFSET_OUT_OF_RANGE,
+        codes._AUTO_OFFSET_RESET,  # noqa: SLF001
+        codes.UNKNOWN_TOPIC_OR_PART,
+        codes._UNKNOWN_TOPIC,  # noqa: SLF001
+        codes.UNKNOWN_TOPIC_ID,
+    )
 
 
 def _passing(codes: Any) -> tuple[int, ...]:

@@ -27,6 +27,11 @@ class Found(NamedTuple):
     partition: Partition
 
     @property
+    def topic_id(self) -> str:
+        """Id of its topic."""
+        return self.source.split("/")[-2]
+
+    @property
     def label(self) -> str:
         """What people call it."""
         return label(self.partition)
@@ -55,12 +60,20 @@ class Cluster:
         names, cluster = self._names()
         found = {}
         for name, about in self._describe(names).items():
-            topic_id = str(about.topic_id).replace("+", "-").replace("/", "_")
+            topic_id = _id(about)
             for part in about.partitions:
                 if _share(name, part.id, shares) == share:
                     one = Found(f"{cluster}/{topic_id}/{part.id}", (name, part.id))
                     found[one.source] = one
         return found
+
+    def are(self, topics: Mapping[str, str]) -> bool:
+        """Return whether topics still have these ids (by name)."""
+        try:
+            found = self._describe(list(topics))
+        except SourceError:
+            return False
+        return all(name in found and _id(found[name]) == topics[name] for name in topics)
 
     def earliest(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Return the first offset that each still has."""
@@ -134,6 +147,11 @@ class Cluster:
                 where = label((part.topic, part.partition))
                 raise failed(error, f"the offsets of {where} must be known") from error
         return found
+
+
+def _id(about: Any) -> str:
+    """Return a topic's id as Kafka writes it: the client gives base64 that is not URL-safe."""
+    return str(about.topic_id).replace("+", "-").replace("/", "_")
 
 
 def label(partition: Partition) -> str:
