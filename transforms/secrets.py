@@ -41,7 +41,7 @@ def _read(path: Path, reference: str) -> str:
     except OSError as error:
         msg = (
             f"{reference} must be a readable file; got {error.strerror} for {path}; "
-            "restore it or change the reference"
+            "restore it (without a key old pseudonyms cannot be made again) or change the reference"
         )
         raise UsageError(msg) from error
     with os.fdopen(handle, encoding="utf-8", errors="replace") as file:

@@ -53,7 +53,7 @@ class KafkaStream:
         if not every:
             msg = f"topics must match {self.kafka.pattern!r}; got none; correct the pattern"
             raise SourceError(msg)
-        found = {s: f for s, f in every.items() if s in cluster.partitions(share, shares)}
+        found = every if shares == 1 else cluster.partitions(share, shares)
         at = {f.partition: s for s, f in found.items()}
         begin = _by_source(self._at(cluster, self.kafka.start, at), at)
         ends = self._ends(cluster, at)
