@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -127,19 +128,49 @@ def windowed(raw: Any, seconds: int, file: Path) -> None:
 @contextmanager
 def on_prism(build: Callable[[beam.Pipeline], None]) -> Iterator[Any]:
     """Run a pipeline on prism until the block ends."""
-    options = [
-        "--runner=PortableRunner",
-        f"--job_endpoint={servers.prism()}",
-        "--environment_type=LOOPBACK",
-        "--streaming",
-    ]
-    pipeline = beam.Pipeline(options=PipelineOptions(options))
-    build(pipeline)
-    result = pipeline.run()
+    result = _started(build, servers.prism())
     try:
         yield result
     finally:
         result.cancel()
+
+
+@contextmanager
+def on_flink(build: Callable[[beam.Pipeline], None]) -> Iterator[Any]:
+    """Run a pipeline on Flink, its workers in this process, until the block ends."""
+    name, jobs = servers.unique("stream"), f"http://{servers.flink()}/jobs"
+    result = _started(
+        build,
+        servers.job_server(),
+        f"--job_name={name}",
+        "--parallelism=1",
+        "--checkpointing_interval=2000",
+        "--finish_bundle_before_checkpointing",
+        "--max_bundle_time_mills=100",
+        "--max_bundle_size=20",
+    )
+    try:
+        yield result
+    finally:
+        # Beam's own cancel says CANCELLED while the job goes on.
+        with urllib.request.urlopen(f"{jobs}/overview", timeout=30) as answer:
+            found = [job["jid"] for job in json.load(answer)["jobs"] if job["name"] == name]
+        for job in found:
+            asked = urllib.request.Request(f"{jobs}/{job}?mode=cancel", method="PATCH")
+            urllib.request.urlopen(asked, timeout=30).close()
+
+
+def _started(build: Callable[[beam.Pipeline], None], address: str, *flags: str) -> Any:
+    options = [
+        "--runner=PortableRunner",
+        f"--job_endpoint={address}",
+        "--environment_type=LOOPBACK",
+        "--streaming",
+        *flags,
+    ]
+    pipeline = beam.Pipeline(options=PipelineOptions(options))
+    build(pipeline)
+    return pipeline.run()
 
 
 def wait_for(what: Callable[[], bool], seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""The Kafka source on a real broker and prism: rows come once, in their windows."""
+"""The Kafka source on a real broker, prism and Flink: rows come once, in their windows."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.stack.streaming import (
     counted,
     make_topic,
     noted,
+    on_flink,
     on_prism,
     produce,
     wait_for,
@@ -34,10 +35,9 @@ pytestmark = pytest.mark.stack
 
 
 def reading(topic: str, pace: Pace, **more: Any) -> ReadStream:
-    kafka = KafkaSource(brokers=servers.kafka(), topics=(topic,), **more)
-    return ReadStream(
-        source=KafkaStream(kafka=kafka, folder=Path.cwd()), contract=CONTRACT, pace=pace
-    )
+    kafka = KafkaSource(brokers=servers.kafka(), topics=(topic,))
+    source = KafkaStream(kafka=kafka, folder=Path.cwd())
+    return ReadStream(source=source, contract=CONTRACT, pace=pace, **more)
 
 
 def test_every_message_comes_once_and_in_its_window(tmp_path: Path) -> None:
@@ -80,21 +80,31 @@ def skewed(topic: str) -> dict[str, int]:
     return sent
 
 
-def run_skewed(folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+def run_skewed(
+    folder: Path, runner: Any = on_prism, shares: int = 1
+) -> tuple[dict[str, int], dict[str, int]]:
     """Return rows sent and rows in windows of 2 s, without allowed lateness, by partition."""
     topic, file = make_topic(servers.kafka(), 2), folder / "windows"
     sent: dict[str, int] = {}
     thread = threading.Thread(target=lambda: sent.update(skewed(topic)))
     pace = Pace(disorder_us=0, idle_us=3_000_000)
-    with on_prism(lambda root: windowed(root | reading(topic, pace), 2, file)):
+    stream = reading(topic, pace, shares=shares)
+    with runner(lambda root: windowed(root | stream, 2, file)):
         thread.start()
         thread.join()
-        wait_for(lambda: counted(file) == sent, 20)
+        wait_for(lambda: counted(file) == sent, 30)
     return sent, dict(counted(file))
 
 
-def test_no_row_of_a_sparse_partition_that_lags_by_an_hour_is_late(tmp_path: Path) -> None:
-    sent, found = run_skewed(tmp_path)
+@pytest.mark.parametrize(
+    ("runner", "shares"),
+    [(on_prism, 1), (on_flink, 1), (on_flink, 2)],
+    ids=["prism", "flink", "flink, two restrictions"],
+)
+def test_no_row_of_a_sparse_partition_that_lags_by_an_hour_is_late(
+    tmp_path: Path, runner: Any, shares: int
+) -> None:
+    sent, found = run_skewed(tmp_path, runner, shares)
     assert sent["0"] > 10
     assert found == sent
 
