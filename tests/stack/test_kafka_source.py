@@ -11,6 +11,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from beam_pipelines.cli import main
+from infra.local.servers import manager
 from schemas.errors import SourceError
 from schemas.stream_source import KafkaSource, Sasl, Tls
 from tests import servers
@@ -258,6 +259,28 @@ def test_produced_files_come_back_as_their_records(tmp_path: Path) -> None:
     # The broken one stands beside the record before it, the oldest.
     expected = [lines[49], lines[50], *lines[48::-1]]
     assert [payload for *_, payload in whole(stream(topic), 51)] == expected
+
+
+def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_SERVERS", str(tmp_path / "servers"))
+    monkeypatch.setenv("PENSTOCK_PORTS", "free")
+    try:
+        topic = make_topic(servers.kafka())
+        produce(servers.kafka(), topic, [(0, b"%d" % i) for i in range(50)])
+        source = stream(topic)
+        reader = source.open(source.begin({}, 0, 1), 0, 1)
+        found = read(reader, 50)
+        manager.kill("kafka")
+        assert read(reader, 0, seconds=3) == []
+        assert reader.caught_up() == frozenset(), "a broker that is away is no quiet partition"
+        produce(servers.kafka(), topic, [(0, b"%d" % i) for i in range(50, 90)])
+        found += read(reader, 40)
+        assert found == [("0", i, b"%d" % i) for i in range(90)]
+        reader.close()
+    finally:
+        manager.down()
 
 
 def test_landed_offsets_show_in_the_consumer_group() -> None:

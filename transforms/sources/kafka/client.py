@@ -91,6 +91,13 @@ def consumption(source: KafkaSource, folder: Path) -> dict[str, Any]:
     }
 
 
+class UnreachableError(SourceError):
+    """The brokers do not answer now; they may later."""
+
+
+_SILENT: Final = ("_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE", "_TIMED_OUT_QUEUE")
+
+
 def failed(error: Any, must: str) -> SourceError:
     """Return the error for something that the client reported.
 
@@ -101,4 +108,5 @@ def failed(error: Any, must: str) -> SourceError:
     inner = error.args[0] if getattr(error, "args", None) else error
     said = inner.str() if hasattr(inner, "str") else str(inner)
     name = inner.name() if hasattr(inner, "name") else type(error).__name__
-    return SourceError(f"{must}; got {name} ({said}); check brokers, topic and access rights")
+    kind = UnreachableError if name in _SILENT else SourceError
+    return kind(f"{must}; got {name} ({said}); check brokers, topic and access rights")

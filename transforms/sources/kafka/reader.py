@@ -12,9 +12,9 @@ import pyarrow as pa
 from schemas.errors import SourceError
 from schemas.stream_source import KafkaSource
 from transforms.batches import one_batch
-from transforms.sources.kafka.client import consumption, failed, kafka_client
+from transforms.sources.kafka.client import UnreachableError, consumption, failed, kafka_client
 from transforms.sources.kafka.columns import Partition, raw_batch
-from transforms.sources.kafka.gaps import judge
+from transforms.sources.kafka.gaps import LOG, judge
 from transforms.sources.kafka.topics import Cluster, Found
 from transforms.sources.streams.raw import Span, raw_schema, spans_of, with_spans
 from transforms.sources.streams.vector import Vector
@@ -61,7 +61,7 @@ class KafkaReader:
     def poll(self, max_ms: int, max_bytes: int) -> pa.RecordBatch | None:
         """See `StreamReader.poll`."""
         if time.monotonic() > self._looked + self._source.refresh_us / 1e6:
-            self._look()
+            self._look_if_answered()
         before = dict(self._positions)
         parts: list[pa.RecordBatch] = []
         size, deadline = 0, time.monotonic() + max_ms / 1000
@@ -76,10 +76,15 @@ class KafkaReader:
             if time.monotonic() >= deadline:
                 break
         topics = {f.partition[0]: f.topic_id for f in self._found.values()}
-        if parts and not self._cluster.are(topics):
+        try:
             # The client fetches by name: what came may be of a topic that was made anew.
+            if parts and not self._cluster.are(topics):
+                self._positions, parts = before, []
+                self._again()
+        except UnreachableError:
+            LOG.warning("kafka.unreachable", extra={"penstock.discarded": len(parts)})
             self._positions, parts = before, []
-            self._again()
+            self._assign()
         return self._joined(parts)
 
     def positions(self) -> Mapping[str, int]:
@@ -125,6 +130,13 @@ class KafkaReader:
     def close(self) -> None:
         """See `StreamReader.close`."""
         self._consumer.close()
+
+    def _look_if_answered(self) -> None:
+        """Look; brokers that are away are waited for, as the client does."""
+        try:
+            self._look()
+        except UnreachableError:
+            LOG.warning("kafka.unreachable", extra={"penstock.discarded": 0})
 
     def _look(self) -> None:
         """Look at the topics as they are: ids, new partitions, what was removed; then go on."""

@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 from schemas.errors import SourceError
 from schemas.references import resolve
 from schemas.stream_source import KafkaSource
-from transforms.sources.kafka.client import TIMEOUT_S, connection, failed, kafka_client
+from transforms.sources.kafka.client import (
+    TIMEOUT_S,
+    UnreachableError,
+    connection,
+    failed,
+    kafka_client,
+)
 from transforms.sources.kafka.columns import Partition
 
 
@@ -68,9 +74,15 @@ class Cluster:
         return found
 
     def are(self, topics: Mapping[str, str]) -> bool:
-        """Return whether topics still have these ids (by name)."""
+        """Return whether topics still have these ids (by name).
+
+        Raises:
+            UnreachableError: The brokers do not answer.
+        """
         try:
             found = self._describe(list(topics))
+        except UnreachableError:
+            raise
         except SourceError:
             return False
         return all(name in found and _id(found[name]) == topics[name] for name in topics)
