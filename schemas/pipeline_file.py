@@ -18,6 +18,8 @@ from schemas.located import NodePath, dotted, load, quoted
 from schemas.noted import Noted
 from schemas.overrides import overridden
 from schemas.plan import FileSource, Window
+from schemas.stream_file import read_stream
+from schemas.stream_source import StreamFace
 from schemas.structure import check_structure, published
 from schemas.windowing import read_window
 
@@ -66,7 +68,7 @@ class PipelineFile:
         name: The pipeline's name.
         contract: The contract's file, as written.
         batch: Batch face of the source, if it has one.
-        stream: Streaming face as written, if it has one.
+        stream: Streaming face of the source, if it has one.
         steps: In order, up to the first that is broken.
         aggregates: In order.
         sinks: Name to options as written.
@@ -75,7 +77,7 @@ class PipelineFile:
     name: str
     contract: str
     batch: FileSource | None
-    stream: dict[str, Any] | None
+    stream: StreamFace | None
     steps: tuple[StepSpec, ...]
     aggregates: tuple[AggregateSpec, ...]
     sinks: dict[str, dict[str, Any]]
@@ -161,14 +163,10 @@ class _Reader:
             self.problems.add((*at, "csv"), f"{must}; remove it, or write format: csv")
         return source
 
-    def _stream(self) -> dict[str, Any] | None:
+    def _stream(self) -> StreamFace | None:
         if self.problems.broken("source", "stream") or "stream" not in self.file["source"]:
             return None
-        stream: dict[str, Any] = dict(self.file["source"]["stream"])
-        for key in ("disorder", "idle", "max_future"):
-            if key in stream:
-                self.problems.duration(("source", "stream", key))
-        return stream
+        return read_stream(self.problems)
 
     def _sinks(self) -> dict[str, dict[str, Any]]:
         if self.problems.broken("sinks") or "sinks" not in self.file:

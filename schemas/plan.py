@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas.contract import Contract
 from schemas.names import TIMESTAMP
+from schemas.stream_source import StreamFace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +169,7 @@ class Plan:
         name: The pipeline's name, an identifier.
         folder: The pipeline folder.
         out: Where a local run leaves everything.
+        stream: Streaming face of the source; None if it has none.
         sinks: name -> options, e.g. {"lake": {}, "warehouse": {}}.
         tables: Lake tables by full name (`processed_data.flights`).
         hash_partitions: Partitions of every shuffle by hash.
@@ -188,6 +190,7 @@ class Plan:
     runner: str = "direct"
     mode: str = "batch"
     cloud: str = "local"
+    stream: StreamFace | None = None
     hash_partitions: int = 8
     hash: str = ""
     parts: dict[str, str] = field(default_factory=dict)

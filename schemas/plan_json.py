@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow as pa
 from schemas.contract import Column
 from schemas.expressions import Expression
 from schemas.plan import Aggregate, FileSource, Plan, Step, Table
+from schemas.stream_source import StreamFace
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
             "columns": [_column(column) for column in plan.contract.columns],
         },
         "source": _source(plan.source),
+        "stream": _stream(plan.stream),
         "steps": [_step(step) for step in plan.steps],
         "aggregates": [_aggregate(aggregate) for aggregate in plan.aggregates],
         "tables": [_table(table) for table in plan.tables.values()],
@@ -65,6 +67,15 @@ def _column(column: Column) -> dict[str, Any]:
 
 def _source(source: FileSource) -> dict[str, Any]:
     return {key: _plain(value) for key, value in asdict(source).items()}
+
+
+def _stream(stream: StreamFace | None) -> dict[str, Any] | None:
+    if stream is None:
+        return None
+    ends = [[topic, number, end] for (topic, number), end in sorted(stream.kafka.ends.items())]
+    plain = asdict(replace(stream, kafka=replace(stream.kafka, ends={})))
+    plain["kafka"] |= {"ends": ends, "topics": list(stream.kafka.topics)}
+    return plain
 
 
 def _step(step: Step) -> dict[str, Any]:

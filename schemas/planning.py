@@ -163,6 +163,7 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
         folder=folder,
         out=folder / "out",
         source=file.batch or FileSource(path=""),
+        stream=file.stream,
         steps=steps,
         aggregates=aggregates,
         sinks=file.sinks,

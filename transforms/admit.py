@@ -18,7 +18,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
-from schemas.names import POSITION
+from schemas.names import POSITION, SOURCE
 from schemas.plan import Plan
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
@@ -135,14 +135,14 @@ class _Admit(ThreadedDoFn):
         """Make dead letters, with their records, of the rows that break the contract."""
         if not len(checked.numbers):
             return None
-        positions = decoded.rows[POSITION].take(pa.array(checked.numbers))
+        rows = decoded.rows.select([SOURCE, POSITION]).take(pa.array(checked.numbers))
         return refused(
             decoded.rows,
             checked.numbers,
             "validate",
             checked.rules,
             checked.reasons,
-            record=decoded.records(positions),
+            record=decoded.records(rows),
             format=decoded.format,
         )
 
@@ -150,7 +150,7 @@ class _Admit(ThreadedDoFn):
 def _with_records(dead: pa.RecordBatch, decoded: Decoded) -> pa.RecordBatch:
     """Add the original records to what a row step refused."""
     columns = dict(zip(dead.schema.names, dead.columns, strict=True))
-    columns["record"] = decoded.records(dead[POSITION])
+    columns["record"] = decoded.records(dead)
     columns["format"] = pa.repeat(pa.scalar(decoded.format), dead.num_rows)
     return pa.RecordBatch.from_arrays(list(columns.values()), schema=dead.schema)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
 import os
 import secrets
-import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from schemas.errors import UsageError
+from transforms.secrets import read_secret
 
 DEFAULT_REFERENCE: Final = "file:.penstock-key"
 SHORTEST: Final = 16
@@ -112,17 +111,7 @@ def resolve(reference: str, folder: Path) -> Keyring:
         UsageError: When the reference cannot be read, names no key or too short a one, or the file
             can be read by others than its owner. The message names the reference, never a key.
     """
-    scheme, _, name = reference.partition(":")
-    if scheme == "env" and name:
-        text = os.environ.get(name)
-        if text is None:
-            msg = f"{reference} must be set; got no such environment variable; export {name}"
-            raise UsageError(msg)
-    elif scheme == "file" and name:
-        text = _read(folder / name, reference)
-    else:
-        msg = f"a key reference must be env:NAME or file:path; got {reference!r}; change it"
-        raise UsageError(msg)
+    text = read_secret(reference, folder)
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     keys = tuple(Key(secret) for line in lines for secret in line.split())
     if not keys or any(len(key.secret) < SHORTEST for key in keys):
@@ -132,28 +121,6 @@ def resolve(reference: str, folder: Path) -> Keyring:
         )
         raise UsageError(msg)
     return Keyring(keys)
-
-
-def _read(path: Path, reference: str) -> str:
-    try:
-        if path.is_dir():  # which can be opened, but not read
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        handle = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        msg = (
-            f"{reference} must be a readable file; got {error.strerror} for {path}; "
-            "restore it (without it old pseudonyms cannot be made again) or change the reference"
-        )
-        raise UsageError(msg) from error
-    with os.fdopen(handle, encoding="utf-8", errors="replace") as file:
-        mode = stat.S_IMODE(os.fstat(handle).st_mode)
-        if mode & 0o077:
-            msg = (
-                f"{reference} must be readable by its owner only; got mode {mode:04o}; "
-                f"run: chmod 600 {path}"
-            )
-            raise UsageError(msg)
-        return file.read()
 
 
 def make_default_key(folder: Path) -> bool:

@@ -24,7 +24,7 @@ from beam_pipelines.cli.ends import (
 )
 from schemas.errors import PenstockError, UsageError
 
-VERBS: Final = ("validate", "plan", "run", "load", "dlq")
+VERBS: Final = ("validate", "plan", "run", "load", "dlq", "produce")
 
 _EXAMPLES: Final = """\
 examples:

@@ -70,7 +70,7 @@ def check(data: bytes, folder: Path, block_bytes: int) -> tuple[int, int]:
             checked = validate(decoded.rows, CONTRACT)
             broken = None
             if len(checked.numbers):
-                at = decoded.rows[POSITION].take(pa.array(checked.numbers))
+                at = decoded.rows.take(pa.array(checked.numbers))
                 broken = refused(
                     decoded.rows, checked.numbers, "validate", checked.rules, checked.reasons,
                     record=decoded.records(at), format=decoded.format,

@@ -173,12 +173,12 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 def _originals(
     data: pa.RecordBatch, positions: NDArray[np.int64]
-) -> Callable[[pa.Array], pa.Array]:
+) -> Callable[[pa.RecordBatch], pa.Array]:
     return partial(_find, data, positions)
 
 
-def _find(data: pa.RecordBatch, positions: NDArray[np.int64], wanted: pa.Array) -> pa.Array:
-    at = np.asarray(wanted)
+def _find(data: pa.RecordBatch, positions: NDArray[np.int64], wanted: pa.RecordBatch) -> pa.Array:
+    at = wanted[POSITION].to_numpy()
     first = np.searchsorted(positions, at)
     alone = np.searchsorted(positions, at, side="right") - first == 1
     return pc.if_else(pa.array(alone), _records(data, first), pa.scalar(None, pa.binary()))

@@ -20,9 +20,9 @@ class Decoded(NamedTuple):
             `names.POSITION_FIELDS`; in source order.
         refused: `names.REFUSED` with the original record bytes, in source order; None if every
             record fits.
-        records: Original bytes (pa.binary) of the records that stand at the given positions
-            (pa.int64, values of `_position` of this block), for steps that refuse later; null
-            where the position does not tell the record (Avro).
+        records: Original bytes (pa.binary) of the records that rows were made of, given by their
+            position columns, for steps that refuse later; null where the position does not tell the
+            record (Avro).
         format: What the records are: json or csv.
         places: By path column, where its values stand in the texts of its open object, in bytes
             from the start of each row's text; empty where decode did not see them.
@@ -30,6 +30,6 @@ class Decoded(NamedTuple):
 
     rows: pa.RecordBatch
     refused: pa.RecordBatch | None
-    records: Callable[[pa.Array], pa.Array]
+    records: Callable[[pa.RecordBatch], pa.Array]
     format: str = "json"
     places: Mapping[str, Values] = MappingProxyType({})

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.contract import Contract
+from schemas.names import POSITION
 from schemas.plan import FileSource
 from transforms.decode.casts import cast_text, expected
 from transforms.decode.csv_text import Framed, Layout, frame, read_texts
@@ -95,12 +96,12 @@ class CsvDecoder:
         return columns, failures
 
 
-def _originals(block: Block, data: Bytes, framed: Framed) -> Callable[[pa.Array], pa.Array]:
+def _originals(block: Block, data: Bytes, framed: Framed) -> Callable[[pa.RecordBatch], pa.Array]:
     return partial(_find, block.start, data, framed, block.header)
 
 
-def _find(start: int, data: Bytes, framed: Framed, header: bytes, positions: pa.Array) -> pa.Array:
-    at = np.asarray(positions) - start
+def _find(start: int, data: Bytes, framed: Framed, header: bytes, rows: pa.RecordBatch) -> pa.Array:
+    at = rows[POSITION].to_numpy() - start
     return _records(data, framed, header, np.searchsorted(framed.starts, at))
 
 

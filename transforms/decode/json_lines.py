@@ -6,14 +6,16 @@ taken for it; a byte order mark at the start of a source and lines of white spac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from schemas.contract import Column, Contract, Protection
-from schemas.names import EVENT_TIME, POSITION_FIELDS, REFUSED, TIMESTAMP
+from schemas.names import EVENT_TIME, POSITION, POSITION_FIELDS, REFUSED, TIMESTAMP
 from transforms.decode.decoded import Decoded
 from transforms.decode.json_find import Finder, Found
 from transforms.decode.json_scan import (
@@ -41,17 +43,24 @@ _BLANK[list(b" \t\r")] = True
 _RULES: Final = {Fault.DUPLICATE: "duplicate_key"}
 
 
-class _Lines(NamedTuple):
-    """Records of a block: bytes [start, end), without line end, at `position` in the source.
+class Texts(NamedTuple):
+    """Records that lie in one buffer, in order.
 
-    `lows` are the positions of bytes below 0x20 that end no line.
+    Attributes:
+        data: uint8; between two records stands no quote and no backslash.
+        start: First byte of each record.
+        end: The byte after it.
+        lows: Positions of bytes below 0x20 that end no record; None: they are looked for.
+        places: Position columns (`names.POSITION_FIELDS`) of the records with these numbers.
+        find: Numbers of the records that rows (a batch with position columns) were made of.
     """
 
     data: np.ndarray
     start: Ints
     end: Ints
-    position: Ints
-    lows: Ints
+    lows: Ints | None
+    places: Callable[[Ints], list[pa.Array]]
+    find: Callable[[pa.RecordBatch], Ints]
 
 
 class JsonDecoder:
@@ -93,7 +102,10 @@ class JsonDecoder:
 
     def decode(self, block: Block) -> Decoded:
         """Decode a block of text; rows and refused records keep the order of the source."""
-        lines = _lines(block)
+        return self.decode_texts(_lines(block))
+
+    def decode_texts(self, lines: Texts) -> Decoded:
+        """Decode records, each a text of its own; rows and refused records keep their order."""
         bad = utf8_faults(lines.data, lines.start, lines.end)
         docs = texts_in(lines.data, lines.start, lines.end, lines.lows)
         docs.fault[bad] = Fault.UTF8
@@ -110,16 +122,12 @@ class JsonDecoder:
 
         good = below.code < 0
         kept = None if good.all() else np.flatnonzero(good)
-        position = lines.position[found.rows if kept is None else found.rows[kept]]
-        rows = self._rows(block, position, nodes, kept)
+        numbers = found.rows if kept is None else found.rows[kept]
+        rows = self._rows(lines.places(numbers), len(numbers), nodes, kept)
         faults = _faults(docs, found.rows, below)
-        refused = _refused(block, lines, faults) if len(position) < len(docs) else None
-        return Decoded(
-            rows,
-            refused,
-            lambda positions: _records(lines, positions),
-            places=self._places(found, kept),
-        )
+        refused = _refused(lines, faults) if len(numbers) < len(docs) else None
+        records = partial(_records, lines)
+        return Decoded(rows, refused, records, places=self._places(found, kept))
 
     def _places(self, found: Found, kept: Ints | None) -> dict[str, Values]:
         """Where the values that will be protected stand in the texts of open objects."""
@@ -134,12 +142,11 @@ class JsonDecoder:
 
     def _rows(
         self,
-        block: Block,
-        position: Ints,
+        places: list[pa.Array],
+        size: int,
         nodes: dict[Path, Node],
         kept: Ints | None,
     ) -> pa.RecordBatch:
-        size = len(position)
         columns = [
             nodes[(c.name,)].take(kept) if c.read else pa.nulls(size, c.type)
             for c in self.contract.columns
@@ -154,7 +161,7 @@ class JsonDecoder:
             columns.append(by_path[str(self.contract.event_time)].take(kept).cast(TIMESTAMP))
             fields.append(pa.field(EVENT_TIME, TIMESTAMP))
         return pa.RecordBatch.from_arrays(
-            [*columns, *_position_columns(block, position)],
+            [*columns, *places],
             schema=pa.schema([*fields, *POSITION_FIELDS]),
         )
 
@@ -163,7 +170,7 @@ def _keys(column: Column) -> Path:
     return tuple(column.path.split(".")[1:])
 
 
-def _lines(block: Block) -> _Lines:
+def _lines(block: Block) -> Texts:
     data = block.data
     if isinstance(data, pa.RecordBatch):
         message = "a block of JSON lines must hold bytes; got a record batch; check its source"
@@ -184,7 +191,8 @@ def _lines(block: Block) -> _Lines:
     blank = _blank(data, starts, ends)
     if len(blank):
         starts, ends, position = (np.delete(x, blank) for x in (starts, ends, position))
-    return _Lines(data, starts, ends, position, lows)
+    places = partial(_position_columns, block, position)
+    return Texts(data, starts, ends, lows, places, partial(_find, position))
 
 
 def _blank(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:
@@ -202,7 +210,8 @@ def _blank(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:
     return rows
 
 
-def _position_columns(block: Block, position: Ints) -> list[pa.Array]:
+def _position_columns(block: Block, position: Ints, rows: Ints) -> list[pa.Array]:
+    position = position[rows]
     size = len(position)
     zeros = pa.array(np.zeros(size, np.int32))
     return [
@@ -225,13 +234,13 @@ def _faults(docs: Documents, rows: Ints, below: Faults) -> Faults:
     return faults
 
 
-def _refused(block: Block, lines: _Lines, faults: Faults) -> pa.RecordBatch:
+def _refused(lines: Texts, faults: Faults) -> pa.RecordBatch:
     rows = np.flatnonzero(faults.code >= 0)
     code = pa.array(faults.code[rows])
     rules, reasons = (pa.array(texts).take(code) for texts in zip(*faults.entries, strict=True))
     return pa.RecordBatch.from_arrays(
         [
-            *_position_columns(block, lines.position[rows])[:-1],
+            *lines.places(rows)[:-1],
             pa.repeat(STEP, len(rows)),
             rules,
             reasons,
@@ -242,11 +251,15 @@ def _refused(block: Block, lines: _Lines, faults: Faults) -> pa.RecordBatch:
     )
 
 
-def _records(lines: _Lines, positions: pa.Array) -> pa.Array:
-    asked = positions.to_numpy()
-    unique, back = np.unique(asked, return_inverse=True)
-    rows = np.minimum(np.searchsorted(lines.position, unique), max(len(lines.position) - 1, 0))
-    if len(unique) and (not len(lines.position) or (lines.position[rows] != unique).any()):
+def _find(position: Ints, asked: pa.RecordBatch) -> Ints:
+    wanted = asked[POSITION].to_numpy()
+    rows = np.minimum(np.searchsorted(position, wanted), max(len(position) - 1, 0))
+    if len(wanted) and (not len(position) or (position[rows] != wanted).any()):
         message = "positions must be of this block; got others; ask the block that was decoded"
         raise ValueError(message)
+    return rows
+
+
+def _records(lines: Texts, asked: pa.RecordBatch) -> pa.Array:
+    rows, back = np.unique(lines.find(asked), return_inverse=True)
     return cut(lines.data, lines.start[rows], lines.end[rows]).take(pa.array(back))

@@ -218,7 +218,17 @@ def note(fault: np.ndarray, rows: np.ndarray, found: Fault) -> None:
 
 def utf8_faults(data: np.ndarray, starts: Ints, ends: Ints) -> Ints:
     """Row numbers of texts that are not valid UTF-8; costs one pass if there are none."""
-    return _utf8(data, starts, ends, 0, len(starts)) if len(starts) else np.empty(0, np.int64)
+    if not len(starts):
+        return np.empty(0, np.int64)
+    found = _utf8(data, starts, ends, 0, len(starts))
+    # Side by side, the two parts of a character that is cut in half would make it whole.
+    filled = np.flatnonzero(ends > starts)
+    cut = (data[starts[filled]] & 0xC0) == 0x80
+    if not cut.any():
+        return found
+    before = np.unique(filled[np.maximum(np.flatnonzero(cut) - 1, 0)])
+    halves = [_utf8(data, starts, ends, int(row), int(row) + 1) for row in before]
+    return np.unique(np.concatenate([found, filled[cut], *halves]))
 
 
 def _utf8(data: np.ndarray, starts: Ints, ends: Ints, low: int, high: int) -> Ints:

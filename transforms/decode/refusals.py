@@ -40,7 +40,7 @@ def of_rows(rows: pa.RecordBatch, failures: Failures, decoded: Decoded) -> pa.Re
     """Return the refusals of rows that were decoded and then failed."""
     taken = rows.select([SOURCE, POSITION, SEQUENCE, ARRIVED]).take(pa.array(failures.bad()))
     why = [failures.first[i] for i in failures.bad().tolist()]
-    return refusals(taken.columns, why, decoded.format, decoded.records(taken[POSITION]))
+    return refusals(taken.columns, why, decoded.format, decoded.records(taken))
 
 
 def joined(first: pa.RecordBatch | None, second: pa.RecordBatch | None) -> pa.RecordBatch | None:

@@ -209,8 +209,8 @@ def test_no_reason_holds_a_value() -> None:
 
 def test_records_are_found_again_by_position() -> None:
     found = decode(b'a,1\n\n"b\n",2\r\nc,3')
-    positions = found.rows[POSITION].take(pa.array([2, 1]))
-    assert found.records(positions).to_pylist() == [b"name,n\nc,3", b'name,n\n"b\n",2']
+    rows = found.rows.take(pa.array([2, 1]))
+    assert found.records(rows).to_pylist() == [b"name,n\nc,3", b'name,n\n"b\n",2']
 
 
 OBJECTS = [

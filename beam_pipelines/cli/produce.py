@@ -1,0 +1,143 @@
+"""`penstock produce`: send the records of files to a Kafka topic, for demos and load tests."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beam_pipelines.cli import flags
+from runners.lean import import_beam
+
+if TYPE_CHECKING:
+    from schemas.plan import Plan
+
+SUMMARY = "send the records of files to a Kafka topic at a given rate"
+EXAMPLES = """\
+examples:
+  penstock produce events/ --topic events --rate 5000     5,000 records a second
+  penstock produce events/ --rate 0                       at once, to the pipeline's own topic
+  penstock produce events/ --disorder 30s --key user_id   out of order; one partition a user
+  penstock produce events/ --input more.jsonl.gz          other files than the pipeline's
+
+Records of the pipeline's batch source go out in the order of their event time. JSON records are
+sent as they are, broken ones too; other formats become JSON. They are held in memory meanwhile.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of this verb."""
+    flags.add_folder(parser)
+    parser.add_argument("--input", metavar="PATH", help="these files instead of the source's")
+    parser.add_argument("--topic", metavar="NAME", help="default: source.stream.kafka.topic")
+    parser.add_argument(
+        "--brokers",
+        metavar="HOST:PORT",
+        help="default: source.stream.kafka.brokers, else $KAFKA_BROKERS, else 127.0.0.1:9092",
+    )
+    parser.add_argument(
+        "--rate", type=float, default=1000.0, metavar="N", help="records a second; 0: no limit"
+    )
+    parser.add_argument(
+        "--disorder", default="0s", metavar="30s", help="how far records may be out of order"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the disorder")
+    parser.add_argument("--key", metavar="COLUMN", help="column whose values are the keys")
+    parser.add_argument(
+        "--partitions", type=int, default=4, metavar="N", help="of a topic that is made (4)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the verb; return the exit code."""
+    import_beam()
+    from schemas.durations import parse_duration  # noqa: PLC0415  so is all below: slow to import
+    from schemas.errors import UsageError  # noqa: PLC0415
+    from schemas.planning import load_plan  # noqa: PLC0415
+    from transforms.sinks.kafka_replay import send, sending_order  # noqa: PLC0415
+    from transforms.sources.kafka.client import connection, kafka_client  # noqa: PLC0415
+
+    client: Any = kafka_client()
+    plan = load_plan(args.folder, input=args.input)
+    kafka = _where(args, plan)
+    try:
+        disorder = parse_duration(args.disorder)
+    except ValueError as error:
+        msg = f"--disorder {error}"
+        raise UsageError(msg) from None
+    messages = _messages(plan, args.key)
+    settings = connection(kafka, plan.folder)
+    topic = kafka.topics[0]
+    _make_topic(settings, topic, args.partitions)
+    order = sending_order(messages.times, disorder, args.seed)
+    producer = client.Producer({**settings, "enable.idempotence": True, "linger.ms": 20})
+    seconds = send(producer, topic, messages, order, rate=args.rate, told=_told)
+    speed = len(order) / max(seconds, 1e-9)
+    print(f"{topic}: {len(order):,} records in {seconds:.1f} s, {speed:,.0f} records/s")
+    return 0
+
+
+def _told(sent: int, seconds: float) -> None:
+    print(f"  {sent:,} records, {sent / seconds:,.0f} records/s", file=sys.stderr, flush=True)
+
+
+def _where(args: argparse.Namespace, plan: Plan) -> Any:
+    """Return the topic: of the flags, else of the pipeline's streaming face."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from schemas.errors import UsageError  # noqa: PLC0415
+    from schemas.stream_source import KafkaSource  # noqa: PLC0415
+
+    usual = os.environ.get("KAFKA_BROKERS", "127.0.0.1:9092")
+    kafka = plan.stream.kafka if plan.stream is not None else KafkaSource(brokers=usual)
+    if args.brokers is not None:
+        kafka = replace(kafka, brokers=args.brokers)
+    if args.topic is not None:
+        kafka = replace(kafka, topics=(args.topic,), pattern=None)
+    if len(kafka.topics) != 1:
+        msg = (
+            f"there must be one topic to send to; got {', '.join(kafka.topics) or 'none'}; "
+            "give --topic"
+        )
+        raise UsageError(msg)
+    return kafka
+
+
+def _messages(plan: Plan, key: str | None) -> Any:
+    from schemas.errors import UsageError  # noqa: PLC0415
+    from schemas.located import did_you_mean  # noqa: PLC0415
+    from transforms.decode.decoder import make_decoder  # noqa: PLC0415
+    from transforms.sinks.kafka_replay import messages_of  # noqa: PLC0415
+    from transforms.sources.files import discover, read_blocks  # noqa: PLC0415
+
+    decoder = make_decoder(plan.contract, plan.source)
+    known = decoder.schema.names
+    if key is not None and key not in known:
+        msg = f"--key must name a column of the contract; got {key!r}; {did_you_mean(key, known)}"
+        raise UsageError(msg)
+    slices = discover(plan.source, Path(plan.folder), {}).slices
+    blocks = (decoder.decode(block) for piece in slices for block in read_blocks(piece))
+    return messages_of(blocks, plan.contract, key)
+
+
+def _make_topic(settings: dict[str, Any], topic: str, partitions: int) -> None:
+    """Make the topic unless it is there."""
+    from confluent_kafka import (  # noqa: PLC0415  an extra
+        KafkaError,
+        KafkaException,
+        admin,
+    )
+
+    from transforms.sources.kafka.client import failed  # noqa: PLC0415
+
+    untyped: Any = admin
+    asked = untyped.NewTopic(topic, num_partitions=partitions)
+    connected = admin.AdminClient(settings)
+    made = connected.create_topics([asked], request_timeout=30)
+    try:
+        made[topic].result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise failed(error, f"topic {topic} must be there or be made") from error

@@ -1,0 +1,94 @@
+"""The streaming face of a source: what is read of it, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft201909Validator
+
+from schemas.errors import SpecError
+from schemas.plan_json import to_json
+from schemas.planning import load_plan
+from schemas.stream_source import KafkaSource, Sasl, StreamFace, Tls
+from schemas.structure import published
+
+Folder = Callable[..., Path]
+BATCH = '  batch: {files: {path: "data/*.jsonl.gz"}}'
+
+
+def with_stream(folder: Folder, text: str) -> Path:
+    return folder(BATCH, f"{BATCH}\n  stream:\n    {text}")
+
+
+def test_everything_that_is_left_out_has_a_default(folder: Folder) -> None:
+    plan = load_plan(with_stream(folder, 'kafka: {topic: t, brokers: "${BROKERS}"}'))
+    assert plan.stream == StreamFace(kafka=KafkaSource(brokers="${BROKERS}", topics=("t",)))
+    assert load_plan(folder()).stream is None
+
+
+def test_everything_that_is_written_is_read(folder: Folder) -> None:
+    text = """kafka:
+      brokers: b:9092
+      pattern: t-.*
+      start: 2026-01-31T09:30:00.5Z
+      end: latest
+      isolation: read_uncommitted
+      on_gap: skip
+      group: shown
+      refresh: 1m
+      tls: {ca: ca.pem, key_password: "file:pw"}
+      sasl: {mechanism: PLAIN, username: me, password: "env:PW"}
+    disorder: 1m
+    idle: 5s
+    max_future: 1h"""
+    plan = load_plan(with_stream(folder, text))
+    assert plan.stream == StreamFace(
+        kafka=KafkaSource(
+            brokers="b:9092",
+            pattern="t-.*",
+            start=1_769_851_800_500_000,
+            end="latest",
+            committed=False,
+            on_gap="skip",
+            group="shown",
+            refresh_us=60_000_000,
+            tls=Tls(ca="ca.pem", key_password="file:pw"),
+            sasl=Sasl(mechanism="PLAIN", username="me", password="env:PW"),
+        ),
+        disorder_us=60_000_000,
+        idle_us=5_000_000,
+        max_future_us=3_600_000_000,
+    )
+    written = json.loads(json.dumps(to_json(plan)))
+    Draft201909Validator(published("plan")).validate(written)
+    assert written["stream"]["kafka"]["pattern"] == "t-.*"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kafka: {brokers: b}", "must have one of topic, topics and pattern; got none; add topic"),
+        ("kafka: {brokers: b, topic: a, pattern: b}", "got topic and pattern; leave one"),
+        ('kafka: {brokers: b, pattern: "("}', "must be a regular expression; got '('"),
+        ("kafka: {brokers: b, topic: a, start: soon}", "must be earliest or latest or a time with"),
+        ("kafka: {brokers: b, topic: a, end: earliest}", "must be latest or a time with its zone"),
+        (
+            'kafka: {brokers: b, topic: a, start: "2026-01-31T09:30:00"}',
+            "write for example 2026-01-31T09:30:00Z",
+        ),
+        (
+            "kafka: {brokers: b, topic: a, sasl: {mechanism: PLAIN, username: u, password: hunter2}}",
+            "must be the reference of a secret, env:NAME or file:path",
+        ),
+        ("kafka: {brokers: b, topic: a}\n    idle: soon", "`source.stream.idle` must be a whole"),
+        ("kafka: {brokers: b, topic: a, on_gap: warn}", "must be one of fail, skip"),
+    ],
+)
+def test_what_is_wrong_is_told(folder: Folder, text: str, said: str) -> None:
+    with pytest.raises(SpecError, match=None) as caught:
+        load_plan(with_stream(folder, text))
+    (problem,) = caught.value.problems
+    assert said in problem.message

@@ -1,0 +1,116 @@
+"""Messages of a stream to typed rows: a raw batch in, rows and the refused messages out.
+
+A message is a text of its own and holds exactly one JSON object, line ends and all: messages are
+never joined to lines, so that one with two objects, or with none, cannot move those after it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.contract import Contract
+from schemas.durations import format_duration
+from schemas.names import ARRIVED, POSITION_NAMES
+from transforms.decode.decoded import Decoded
+from transforms.decode.event_time import EVENT_TIME_RULE, Completion
+from transforms.decode.json_lines import LONGEST_RECORD, JsonDecoder, Texts
+from transforms.decode.json_scan import Ints
+from transforms.decode.json_shape import rows_of
+from transforms.decode.refusals import joined, of_rows, refusals
+from transforms.decode.typed import Failures
+from transforms.sources.streams.raw import RECORD, find_rows
+
+TOMBSTONE_RULE: Final = "tombstone"
+_TOMBSTONE: Final = "a message must have a payload; got a tombstone (none)"
+
+
+class MessageDecoder:
+    """Decodes raw batches (`raw_schema`) of JSON messages by a contract; pickles.
+
+    Threads may share one. Rows keep the position columns of their messages, `_watermark` included.
+    What is refused: as `JsonDecoder` and `Completion` say, and
+
+    - `tombstone`: a message without payload; its record is null;
+    - `event_time`: a row whose event time is more than `max_future_us` after its `_arrived`.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        *,
+        longest: int = LONGEST_RECORD,
+        max_future_us: int | None = None,
+    ) -> None:
+        """Prepare to decode.
+
+        Args:
+            contract: What rows must be.
+            longest: Bytes that a message may have.
+            max_future_us: See above; None lets any event time pass.
+        """
+        self.contract, self.max_future_us = contract, max_future_us
+        self._json = JsonDecoder(contract, longest=longest)
+        self._complete = Completion(contract)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the rows."""
+        return self._complete.schema
+
+    def decode(self, raw: pa.RecordBatch) -> Decoded:
+        """Decode one batch; rows and refused messages keep its order within each source."""
+        records = raw[RECORD]
+        tombs = None
+        if records.null_count:
+            tombs = raw.filter(records.is_null())
+            raw = raw.filter(records.is_valid())
+        decoded = self._complete(self._json.decode_texts(_texts(raw)))
+        if self.max_future_us is not None and self.contract.event_time is not None:
+            decoded = self._without_future(decoded, self.max_future_us)
+        if tombs is None:
+            return decoded
+        refused = joined(decoded.refused, _tombstones(tombs))
+        return decoded._replace(refused=refused)
+
+    def _without_future(self, decoded: Decoded, most: int) -> Decoded:
+        rows = decoded.rows
+        times = rows[self.contract.event_time_column].cast(pa.int64()).to_numpy()
+        ahead = times > rows[ARRIVED].cast(pa.int64()).to_numpy() + most
+        if not ahead.any():
+            return decoded
+        failures = Failures(rows.num_rows)
+        name = self.contract.event_time
+        reason = f"`{name}` must be at most {format_duration(most)} after the message's arrival"
+        failures.add(ahead, EVENT_TIME_RULE, reason)
+        refused = joined(decoded.refused, of_rows(rows, failures, decoded))
+        good = failures.good()
+        places = {path: rows_of(at, good) for path, at in decoded.places.items()}
+        return decoded._replace(rows=rows.take(pa.array(good)), refused=refused, places=places)
+
+
+def _texts(raw: pa.RecordBatch) -> Texts:
+    records = raw[RECORD]
+    offsets = np.frombuffer(records.buffers()[1] or b"", np.int32)
+    edges = offsets[records.offset :][: len(records) + 1].astype(np.int64)
+    if not len(edges):
+        edges = np.zeros(1, np.int64)
+    data = np.frombuffer(records.buffers()[2] or b"", np.uint8)[edges[0] : edges[-1]]
+    edges -= edges[0]
+    places = partial(_places, raw.select(POSITION_NAMES))
+    return Texts(data, edges[:-1], edges[1:], None, places, partial(find_rows, raw))
+
+
+def _places(places: pa.RecordBatch, rows: Ints) -> list[pa.Array]:
+    if len(rows) == places.num_rows:
+        return list(places.columns)
+    return list(places.take(pa.array(rows)).columns)
+
+
+def _tombstones(tombs: pa.RecordBatch) -> pa.RecordBatch | None:
+    why = [(TOMBSTONE_RULE, _TOMBSTONE)] * tombs.num_rows
+    places = tombs.select(POSITION_NAMES).columns
+    return refusals(places, why, "json", pa.nulls(tombs.num_rows, pa.binary()))

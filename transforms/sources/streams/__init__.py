@@ -1,0 +1,1 @@
+"""Sources that never end: one interface, and one splittable DoFn over it."""
