@@ -11,30 +11,45 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 
 from beam_pipelines.commit_once import Commit, committer
+from beam_pipelines.failures import fate, told
 from beam_pipelines.ingest import Engine, build
+from schemas.errors import SourceError
 from schemas.names import Destiny
 from schemas.plan import Plan
 from transforms.commit.follow import FollowerTooFarError, commits_after
-from transforms.commit.lake import Lake, open_lake
-from transforms.commit.near import RowsNear
+from transforms.commit.lake import Deployed, Lake, open_lake
+from transforms.commit.near import Asked, RowsNear
+from transforms.commit.state import State
 from transforms.decode.preflight import check_files
 from transforms.deduplicate import Held
-from transforms.keys import DEFAULT_REFERENCE, make_default_key
+from transforms.keys import keep_key
 from transforms.middle import RowSteps
 from transforms.progress import Progress
 from transforms.sinks.warehouse import Loaded, Warehouse, WarehouseBusyError
 from transforms.sources.files import Discovery, discover
 from transforms.sources.identity import remembered
-from transforms.sources.memory import base_of
 from transforms.spill import open_spill
 
-_NEW_KEY = (
-    "the key of this pipeline was gone and a new one was made: pseudonyms and sealed records of "
-    "earlier runs are of the old key; restore .penstock-key if you can"
-)
+
+class SourceGoneError(SourceError):
+    """A rebuild would lose rows: what they were read from is no longer there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a person asks for beside the plan.
+
+    Attributes:
+        rebuild: Build this pipeline's tables anew from the whole source, in one commit.
+        forget_missing: A rebuild goes on without what landed and is no longer in the source.
+        new_key: Go on without the keys that landed rows were protected with.
+    """
+
+    rebuild: bool = False
+    forget_missing: bool = False
+    new_key: bool = False
 
 
 @dataclass(kw_only=True)
@@ -70,7 +85,7 @@ def ingest(
     open_pipeline: Callable[[], beam.Pipeline],
     *,
     threads: int,
-    rebuild: bool = False,
+    options: Options = Options(),
     watch: Callable[[Discovery, Progress], Any] | None = None,
     progress: Progress | None = None,
 ) -> Result:
@@ -82,77 +97,114 @@ def ingest(
         plan: What to run.
         open_pipeline: Opens a pipeline on the runner.
         threads: Threads of our kernels in one worker.
-        rebuild: Build this pipeline's tables anew from the whole source, in one commit.
+        options: What else is asked for.
         watch: Called with what was found, before the first row is read.
         progress: Counters that workers add to.
 
     Raises:
-        PenstockError: The source, a lookup or the lake is not as it must be.
+        PenstockError: The source, a lookup, a key or the lake is not as it must be; or something
+            failed that nobody thought of (failures.UnexpectedError), named by class and place.
     """
     began, started = time.monotonic(), time.time()
     result = Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = open_lake(plan)
-    lake.prepare(plan)
-    lake_committer = committer(lake, plan, result.run_id, started)
-    state = lake_committer.ask()
-    found = discover(
-        plan.source,
-        plan.folder,
-        {} if rebuild or state.sources is None else remembered(state.sources),
-    )
-    check_files(plan.contract, plan.source, found.slices)
-    result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
-    own_key = plan.contract.classified and plan.secret == DEFAULT_REFERENCE
-    if own_key and make_default_key(plan.folder) and state.seq:
-        result.warnings.append(_NEW_KEY)
-    if rebuild and (gone := _gone(state.sources, found)):
-        result.warnings.append(
-            f"landed before, not in the source now, so not in the rebuilt tables: {', '.join(gone)}"
-        )
-    RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
-    old, recompute = _old_logic(lake, plan)
-    if old and not rebuild:
-        result.warnings.append(old)
-    if watch is not None and progress is not None:
-        watch(found, progress)
-    rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
-    added: dict[str, int] = {}
-    if found.slices or rebuild:
-        commit = Commit(
-            plan=plan,
-            run_id=result.run_id,
-            started=started,
-            recompute=recompute,
-            rebuild=rebuild,
-        )
-        engine = Engine(open_pipeline=open_pipeline, threads=threads, progress=progress)
-        outcome = _run(lake, found, commit, engine)
-        rows, committed = outcome["rows"], outcome["committed"]
-        added = committed["added"] if committed else {}
-    elif recompute:
-        done = lake_committer.commit([], {}, sources=None, recompute=recompute)
-        added = done.added if done else {}
-    result.rows = rows
-    if found.slices and not rows["read"]:
-        result.warnings.append("the files that were read hold no records")
-    if not added:
-        result.warnings.append("nothing new: every table is as it was")
-    result.tables = {
-        name: {"rows": count, "added": added.get(name, 0)}
-        for name, count in lake.row_counts().items()
-    }
-    if "warehouse" in plan.sinks:
-        _follow(lake, plan, result)
+    with told(lambda: fate(lake, result.run_id)):
+        lake_committer = committer(lake, plan, result.run_id, started)
+        if lake.exists():
+            lake_committer.ask()  # A commit that a dead run left open is finished first.
+        deployed = lake.deployed_plan() if lake.exists() else None
+        keys = _keys(plan, deployed, options, result)
+        lake.prepare(plan)
+        state = lake_committer.ask()
+        found = _discover(plan, state, options, result)
+        RowSteps(plan, tuple(s for s in plan.steps if s.kind != "deduplicate")).setup()
+        old, recompute = _old_logic(deployed, plan)
+        if old and not options.rebuild:
+            result.warnings.append(old)
+        if watch is not None and progress is not None:
+            watch(found, progress)
+        result.rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
+        added: dict[str, int] = {}
+        if found.slices or options.rebuild:
+            commit = Commit(
+                plan=plan,
+                run_id=result.run_id,
+                started=started,
+                recompute=recompute,
+                rebuild=options.rebuild,
+                asked=Asked(state.seq, state.snapshots.get(plan.processed)),
+                found=found,
+                keys=keys,
+            )
+            engine = Engine(open_pipeline=open_pipeline, threads=threads, progress=progress)
+            outcome = _run(lake, commit, engine)
+            result.rows, committed = outcome["rows"], outcome["committed"]
+            if committed:
+                added = committed["added"]
+                result.warnings += committed["notes"]
+        elif recompute:
+            last = committer(lake, plan, result.run_id, started, keys)
+            done = last.commit([], {}, sources=None, recompute=recompute)
+            added = done.added if done else {}
+        if found.slices and not result.rows["read"]:
+            result.warnings.append("the files that were read hold no records")
+        if not added:
+            result.warnings.append("nothing new: every table is as it was")
+        result.tables = {
+            name: {"rows": count, "added": added.get(name, 0)}
+            for name, count in lake.row_counts().items()
+        }
+        if "warehouse" in plan.sinks:
+            _follow(lake, plan, result)
     result.seconds = time.monotonic() - began
     return result
 
 
-def _run(lake: Lake, found: Discovery, commit: Commit, engine: Engine) -> dict[str, Any]:
+def _keys(plan: Plan, deployed: Deployed | None, options: Options, result: Result) -> str:
+    """Check the keys of the run; return the ids of those that the tables' rows may be of."""
+    used = frozenset[str]() if deployed is None else deployed.keys
+    if not plan.contract.classified:
+        return " ".join(sorted(used or ()))
+    ring = keep_key(plan.secret, plan.folder, used, anew=options.new_key)
+    lost = sorted(set(used or ()) - set(ring.ids))
+    if lost and not options.rebuild:
+        result.warnings.append(
+            f"rows landed before are protected with a key that is lost ({', '.join(lost)}): their "
+            f"pseudonyms do not join with those of the new one ({ring.newest.id})"
+        )
+    kept = () if options.rebuild or used is None else set(used) & set(ring.ids)
+    return " ".join(sorted({*kept, ring.newest.id}))
+
+
+def _discover(plan: Plan, state: State, options: Options, result: Result) -> Discovery:
+    """Find what is to be read; a rebuild must find everything that has landed."""
+    known = remembered(state.sources)
+    found = discover(plan.source, plan.folder, known, anew=options.rebuild)
+    if options.rebuild:
+        here = {one.source for one in found.slices}
+        gone = sorted(s for s, one in known.items() if s not in here and not one.forgotten)
+        if gone and not options.forget_missing:
+            msg = (
+                "a rebuild must read everything that has landed; got files that are gone, or hold "
+                f"something else now: {', '.join(gone)}; put them back, or go on without their "
+                "rows with --rebuild --forget-missing; nothing was written"
+            )
+            raise SourceGoneError(msg)
+        if gone:
+            result.warnings.append(
+                f"forgotten, not in the source now, so not in the rebuilt tables: {', '.join(gone)}"
+            )
+    check_files(plan.contract, plan.source, found.slices)
+    result.warnings += [f"unchanged, not read again: {name}" for name in found.unchanged]
+    return found
+
+
+def _run(lake: Lake, commit: Commit, engine: Engine) -> dict[str, Any]:
     """Run the pipeline over what was found; return what its committer said."""
     plan = commit.plan
     spill = open_spill(plan.out / "lake" / ".spill", commit.run_id)
     answer = Path(spill.folder) / "result.json"
-    held = None if commit.rebuild else _rows_near(lake, plan)
+    held = None if commit.rebuild else _rows_near(plan, commit.asked)
     try:
         with engine.open_pipeline() as root:
             build(
@@ -160,7 +212,7 @@ def _run(lake: Lake, found: Discovery, commit: Commit, engine: Engine) -> dict[s
                 plan,
                 replace(engine, spill=spill),
                 lake,
-                found.slices,
+                commit.found.slices,
                 replace(commit, result=str(answer)),
                 held,
             )
@@ -169,16 +221,8 @@ def _run(lake: Lake, found: Discovery, commit: Commit, engine: Engine) -> dict[s
         spill.remove()
 
 
-def _gone(known: pa.Table | None, found: Discovery) -> list[str]:
-    """Name sources that landed and that a run over the whole source does not read."""
-    here = {one.source for one in found.slices}
-    landed = [] if known is None else known["source"].to_pylist()
-    return sorted({base_of(name) for name in landed} - here)
-
-
-def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
+def _old_logic(deployed: Deployed | None, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """Say which tables hold rows of another logic, and which aggregates must be computed anew."""
-    deployed = lake.deployed_plan()
     if deployed is None:
         return "", ()
     aggregates = tuple(
@@ -198,12 +242,12 @@ def _old_logic(lake: Lake, plan: Plan) -> tuple[str, tuple[str, ...]]:
     return text, aggregates
 
 
-def _rows_near(lake: Lake, plan: Plan) -> Held | None:
+def _rows_near(plan: Plan, asked: Asked) -> Held | None:
     """Rows of the lake that join the dedupe shuffle; None while nothing has landed."""
     by = [step.parameters["by"] for step in plan.steps if step.kind == "deduplicate"]
-    if not by or plan.processed not in lake.last_done().snapshots:
+    if not by or asked.snapshot is None:
         return None
-    return RowsNear(plan, tuple(by[0]))
+    return RowsNear(plan, tuple(by[0]), asked.snapshot)
 
 
 def _follow(lake: Lake, plan: Plan, result: Result) -> None:

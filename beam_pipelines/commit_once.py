@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ from schemas.plan_json import to_json
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
+from transforms.commit.ledger import by_source, count_removed
+from transforms.commit.near import Asked
 from transforms.land import Reads, UnbalancedError
+from transforms.sources.files import Discovery
 from transforms.sources.identity import remember
 
 
@@ -28,6 +32,9 @@ class Commit:
         started: When the run began, seconds since the epoch.
         recompute: Aggregates to compute anew over all windows.
         rebuild: Put what is landed in place of everything that was.
+        asked: The state of the lake that the run began from.
+        found: The files that were read; they must still be what was planned.
+        keys: Ids of the keys that rows may be protected with, by spaces.
         result: File that the outcome is written to, as JSON, for the process that waits for it.
     """
 
@@ -36,6 +43,9 @@ class Commit:
     started: float
     recompute: tuple[str, ...]
     rebuild: bool
+    asked: Asked
+    found: Discovery
+    keys: str = ""
     result: str = ""
 
     def __call__(
@@ -46,48 +56,74 @@ class Commit:
         panes: dict[str, pa.Table],
     ) -> str:
         """Balance what was read against what became of it, then commit."""
-        counts = _destinies(self.plan, reads, landed)
         lake = open_lake(self.plan)
-        committed = committer(lake, self.plan, self.run_id, self.started).commit(
+        one = committer(lake, self.plan, self.run_id, self.started, self.keys)
+        counts = _destinies(self.plan, reads, landed, lake, one)
+        self.found.verify()
+        committed = one.commit(
             [*landed, Landed(done=reads.done)],
             panes,
             sources=pa.Table.from_batches([remember(footprints)]),
             recompute=self.recompute,
             rebuild=self.rebuild,
+            asked=self.asked,
         )
+        if committed is not None:
+            counts[Destiny.KEPT] -= committed.copies
+            counts[Destiny.DUPLICATE] += committed.copies
         text = json.dumps({"rows": counts, "committed": _summary(committed)})
         Path(self.result).write_text(text, encoding="utf-8")
         return text
 
 
-def committer(lake: Lake, plan: Plan, run_id: str, started: float) -> Committer:
+def committer(lake: Lake, plan: Plan, run_id: str, started: float, keys: str = "") -> Committer:
     """Return the committer of a run, which keeps the plan's published form in `_runs`."""
     text = json.dumps(to_json(plan))
-    return Committer(lake, plan, run_id=run_id, started=started, plan_text=text)
+    return Committer(lake, plan, run_id=run_id, started=started, plan_text=text, keys=keys)
 
 
 def _summary(committed: Committed | None) -> dict[str, Any] | None:
     if committed is None:
         return None
-    return {"commit_id": committed.commit_id, "seq": committed.seq, "added": committed.added}
+    return {
+        "commit_id": committed.commit_id,
+        "seq": committed.seq,
+        "added": committed.added,
+        "notes": committed.notes,
+    }
 
 
-def _destinies(plan: Plan, reads: Reads, landed: Sequence[Landed]) -> dict[str, int]:
+def _destinies(
+    plan: Plan, reads: Reads, landed: Sequence[Landed], lake: Lake, one: Committer
+) -> dict[str, int]:
     """Count what this run read by destiny; a record without a destiny fails the run."""
-    counts = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
-    counts["read"] = sum(reads.records.values())
-    for one in landed:
-        for table, files in one.files.items():
-            destiny = Destiny.KEPT if table == plan.processed else Destiny.REFUSED
-            counts[destiny.value] += sum(f.record_count for f in files)
-        if one.removed is not None:
-            for entry in one.removed["destiny"].value_counts().to_pylist():
-                counts[entry["values"]] += entry["counts"]
-    total = sum(counts[d.value] for d in Destiny)
-    if total != counts["read"]:
+    refused = plan.operations("refused")
+    files = [files for some in landed for files in some.files.items()]
+    removed: Counter[tuple[str, str, str, str]] = Counter()
+    for rows in (rows for some in landed for rows in some.removed):
+        removed[rows.key] += rows.rows
+    by = by_source(
+        [
+            count(lake.table_info(table), [f for name, own in files for f in own if name == table])
+            for table, count in (
+                (plan.processed, one.file_counts.kept),
+                (refused, one.file_counts.refused),
+            )
+        ]
+        + [count_removed(removed)]
+    )
+    ended = {source: own.total() for source, own in by.items()}
+    wrong = [
+        s for s in sorted({*ended, *reads.records}) if ended.get(s, 0) != reads.records.get(s, 0)
+    ]
+    if wrong:
+        first = wrong[0]
         msg = (
-            f"every record read must have one destiny; read {counts['read']} but kept, refused and "
-            f"removed {total}; a step loses or makes rows: nothing was written"
+            "every record read must have one destiny; of "
+            f"{first}{f' and {len(wrong) - 1} more' if wrong[1:] else ''} "
+            f"{reads.records.get(first, 0)} were read, but kept, refused and removed "
+            f"{ended.get(first, 0)}; a step loses or makes rows: nothing was landed"
         )
         raise UnbalancedError(msg)
-    return counts
+    counts = sum(by.values(), Counter[str]())
+    return {"read": sum(reads.records.values())} | {d.value: counts[d] for d in Destiny}

@@ -1,7 +1,8 @@
-"""Errors of ours that come back through a runner, as themselves.
+"""Errors that come back through a runner, as what they are.
 
 A runner reports what a worker raised as text: a traceback inside a `RuntimeError`. A person gets
-the message that was meant, without the traceback.
+the message that was meant, without the traceback; of an error that nobody thought of, class and
+place only, since its message may hold values of the data.
 """
 
 from __future__ import annotations
@@ -10,22 +11,49 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final, NamedTuple
 
 from schemas import errors
 from schemas.errors import PenstockError
+from transforms.commit.journal import after
+from transforms.commit.lake import Lake
 
-_OURS = re.compile(r"^(?:[\w]+\.)+(\w+): (.*?)(?: \[while running '[^']*'\])?$", re.DOTALL)
-_WHERE = re.compile(r" \[while running '[^']*'\]$")
-_ERRNO = re.compile(r"\[[Ee]rrno (\d+)\]")
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-_START = re.compile(r"^(?:[A-Za-z_]\w*\.)+(\w+): ", re.MULTILINE)
+_BEGIN: Final = "Traceback (most recent call last):\n"
+_CAUSE: Final = "direct cause of the following exception:"
+_RAISED: Final = re.compile(
+    r"^(?:RuntimeError: (?=[\w.]+\.\w+: ))?([A-Za-z_][\w.]*)(?:: (.*))?$", re.S
+)
+_STEP: Final = re.compile(r" \[while running '[^']*'\]\s*$")
+_FRAME: Final = re.compile(r'^  File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
+_ERRNO: Final = re.compile(r"\[[Ee]rrno (\d+)\]")
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_ROOMS: Final = re.compile(r"(?:^|.*/)((?:beam_pipelines|transforms|schemas|runners)/.*)")
+_MOST_PLACES: Final = 4
+
+
+class UnexpectedError(PenstockError):
+    """Something that nobody thought of."""
+
+
+class _Raised(NamedTuple):
+    """An exception, whether it came as itself or as text."""
+
+    name: str
+    kind: type[PenstockError] | None
+    message: str
+    frames: list[tuple[str, str, str]]
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Raise the PenstockError that a runner's error carries; let everything else through."""
+def told(fate: Callable[[], str]) -> Iterator[None]:
+    """Raise what an error means: one of ours that a runner carries, the disk, or class and place.
+
+    Args:
+        fate: Says what has become of the run's rows; asked only if that is not known otherwise.
+    """
     # Beam logs a worker's traceback at ERROR before it raises it.
     logger = logging.getLogger("apache_beam")
     level = logger.level
@@ -33,54 +61,106 @@ def told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        where = _WHERE.search(str(error))
-        if isinstance(error, PenstockError) and where is None:
+        if isinstance(error, PenstockError) and not _STEP.search(str(error)):
             raise
-        known = (
-            _plain(error, where)
-            if where and isinstance(error, PenstockError)
-            else carried(str(error)) or _of_the_disk(str(error))
-        )
-        if known is None:
-            raise
-        raise known from None
+        raise meant(error, fate) from None
     finally:
         logger.setLevel(level)
 
 
-def _of_the_disk(text: str) -> PenstockError | None:
-    """Say what a worker meant that could not write; the last such line counts."""
-    found = [int(code) for code in _ERRNO.findall(text)]
-    if not found or found[-1] not in _DISK:
-        return None
-    return PenstockError(
-        f"the disk under --out must be writable and have room; got: {os.strerror(found[-1])}; "
-        "nothing of this run was landed: free space or choose another --out, and run again"
+def meant(error: Exception, fate: Callable[[], str]) -> PenstockError:
+    """Return what a person should be told.
+
+    Only the exception that ended the run, or what it names as its direct cause, is looked at: one
+    that was handled on the way is not to blame.
+    """
+    raised = _from_text(str(error)) if _BEGIN in str(error) else _from_exception(error)
+    for one in raised:
+        if one.kind is not None:
+            made = PenstockError(one.message)
+            made.exit_code = one.kind.exit_code
+            return made
+    for one in raised:
+        found = [int(code) for code in _ERRNO.findall(one.message)]
+        if found and found[-1] in _DISK:
+            return PenstockError(
+                "the disk under --out must be writable and have room; got: "
+                f"{os.strerror(found[-1])}; {fate()}: free space or choose another --out, and run "
+                "again"
+            )
+    return UnexpectedError(
+        f"a run must end without an error that nobody thought of; got {raised[0].name} at "
+        f"{_places(raised[0].frames)}; {fate()}; please report these places"
     )
 
 
-def _plain(error: PenstockError, where: re.Match[str]) -> PenstockError:
-    made = PenstockError(str(error)[: where.start()])
-    made.exit_code = error.exit_code
-    return made
+def fate(lake: Lake, run_id: str) -> str:
+    """Say what has become of a run's rows, as far as the lake knows."""
+    try:
+        entries = after(lake.commits(), 0) if lake.exists() else []
+    except Exception:  # noqa: BLE001 - this is said on top of another failure
+        return "whether it has landed is not known; the next run finds out"
+    own = {e.commit_id: e for e in entries if e.run_id == run_id}  # The last state of each.
+    done = [e.seq for e in own.values() if e.state == "done"]
+    if done:
+        return f"the run has landed in the lake (commit {done[-1]})"
+    if any(e.state == "intent" for e in own.values()):
+        return "its commit has been declared, and the next run finishes it"
+    return "nothing of this run has landed"
 
 
-def carried(text: str) -> PenstockError | None:
-    """Return the error of ours that a traceback's text ends with, or None."""
-    starts = [m for m in _START.finditer(text) if _class(m.group(0))]
-    if not starts:
-        return None
-    match = _OURS.match(text[starts[-1].start() :].strip())
-    kind = _class(starts[-1].group(0))
-    if match is None or kind is None:
-        return None
-    made = PenstockError(match.group(2))
-    made.exit_code = kind.exit_code
-    return made
+def _from_exception(error: BaseException | None) -> list[_Raised]:
+    """Return the exception and its direct causes."""
+    out = []
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        kind = type(error) if isinstance(error, PenstockError) else None
+        where = [(f.filename, str(f.lineno), f.name) for f in frames]
+        message = _STEP.sub("", str(error))
+        if kind is None and "[while running" in str(error):  # Beam could not make its like again.
+            _, kind, message = _parsed(str(error))
+        out.append(_Raised(type(error).__name__, kind, message, where))
+        error = error.__cause__
+    return out
+
+
+def _from_text(text: str) -> list[_Raised]:
+    """Return the exception that a traceback's text ends with, and its direct causes."""
+    sections = text.split(_BEGIN)[1:]
+    out: list[_Raised] = []
+    for i in range(len(sections) - 1, -1, -1):
+        if out and _CAUSE not in sections[i].rstrip().rpartition("\n")[2]:
+            break
+        body = re.split(rf"\n\n[^\n]*{_CAUSE}|\n\nDuring handling of the above", sections[i])[0]
+        lines = body.split("\n")
+        first = next((n for n, line in enumerate(lines) if line[:1].strip()), len(lines))
+        name, kind, message = _parsed("\n".join(lines[first:]).rstrip())
+        out.append(_Raised(name, kind, message, _FRAME.findall(body)))
+    return out
+
+
+def _parsed(text: str) -> tuple[str, type[PenstockError] | None, str]:
+    """Read `module.Class: message`."""
+    match = _RAISED.match(text)
+    if match is None:
+        return "an exception", None, text
+    return match[1].rpartition(".")[2], _class(match[1]), _STEP.sub("", match[2] or "")
+
+
+def _places(frames: list[tuple[str, str, str]]) -> str:
+    """Name the innermost frames of ours, and the very last one."""
+    short = [(_ROOMS.match(file), file, line, name) for file, line, name in frames]
+    ours = [f"{room[1]}:{line} in {name}" for room, _, line, name in short if room]
+    last = [
+        f"{'/'.join(f.split('/')[-2:])}:{n} in {name}"
+        for room, f, n, name in short[-1:]
+        if not room
+    ]
+    return " < ".join([*last, *ours[: -_MOST_PLACES - 1 : -1]]) or "an unknown place"
 
 
 def _class(qualified: str) -> type[PenstockError] | None:
-    module, _, name = qualified.rstrip(": ").rpartition(".")
+    module, _, name = qualified.rpartition(".")
     for kind in _all(PenstockError):
         if kind.__name__ == name and kind.__module__ == module:
             return kind

@@ -17,6 +17,7 @@ from transforms.admit import Admit, Read
 from transforms.aggregate.windowed import AggregateWindows
 from transforms.commit.lake import Lake
 from transforms.commit.landed import Landed
+from transforms.commit.removed import fold_removed
 from transforms.deduplicate import Deduplicate, Held
 from transforms.land import CommitOnce, WriteFiles
 from transforms.middle import Refine, around_deduplicate
@@ -113,7 +114,7 @@ def build(
         (("contract_version", plan.contract.version), ("run_id", commit.run_id)),
     )
     removed = outputs.removed | "Removed" >> beam.Map(
-        lambda batch: Landed(removed=batch)
+        lambda batch: Landed(removed=fold_removed(batch))
     ).with_output_types(Landed)
     landed = (kept_files, refused_files, removed) | "Landed" >> beam.Flatten()
     _ = landed | CommitOnce(commit, outputs.reads, outputs.footprints, outputs.panes)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -50,9 +51,52 @@ class Keyring:
         """The key that new pseudonyms and sealed records are made with."""
         return self.keys[-1]
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all of them, oldest first."""
+        return tuple(key.id for key in self.keys)
+
     def by_id(self, key_id: str) -> Key | None:
         """Find the key that an older pseudonym or sealed record was made with."""
         return next((key for key in self.keys if key.id == key_id), None)
+
+
+def keep_key(reference: str, folder: Path, used: Collection[str] | None, *, anew: bool) -> Keyring:
+    """Read the keys of a run and check that those of the rows that landed are among them.
+
+    The key of `DEFAULT_REFERENCE` is made if there is none and nothing has been made with it.
+
+    Args:
+        reference: See `resolve`.
+        folder: The pipeline folder.
+        used: Ids of keys that landed rows may be protected with; None: not known.
+        anew: Go on without them.
+
+    Raises:
+        UsageError: See `resolve`; or a key is lost: values made with another one would not join
+            with those that landed, and what it sealed could not be opened.
+    """
+    path = folder / DEFAULT_REFERENCE.removeprefix("file:")
+    own = reference == DEFAULT_REFERENCE
+    if own and not path.exists():
+        if (used is None or used) and not anew:
+            raise UsageError(_lost(reference, f"no file {path}", used))
+        make_default_key(folder)
+    ring = resolve(reference, folder)
+    lost = [key_id for key_id in used or () if ring.by_id(key_id) is None]
+    if lost and not anew:
+        raise UsageError(_lost(reference, f"only {', '.join(ring.ids)}", lost))
+    return ring
+
+
+def _lost(reference: str, found: str, lost: Collection[str] | None) -> str:
+    ids = f" (id {', '.join(sorted(lost))})" if lost else ""
+    return (
+        f"{reference} must hold the key that landed rows were protected with{ids}; got {found}; "
+        "restore it (a newer key may stand after it), or go on with --new-key: pseudonyms of "
+        "earlier rows will not join with new ones, and sealed records of theirs cannot be opened; "
+        "nothing was written"
+    )
 
 
 def resolve(reference: str, folder: Path) -> Keyring:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,18 +41,27 @@ class Spill:
         return pa.ipc.open_file(pa.memory_map(f"{self.folder}/{name}")).get_batch(0)
 
     def remove(self) -> None:
-        """Delete the folder and what is left in it."""
+        """Delete the folder and what is left in it, and its parent if no other run has one."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            Path(self.folder).parent.rmdir()
 
 
 def open_spill(parent: Path, run_id: str) -> Spill:
     """Make the run's folder below `parent`, after deleting what dead runs left there."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for old in parent.iterdir():
+    for old in parent.iterdir() if parent.is_dir() else ():
         if not _alive(old.name):
             shutil.rmtree(old, ignore_errors=True)
     folder = parent / f"{os.getpid()}-{run_id}"
-    folder.mkdir(mode=0o700)
+    for last in (False, False, True):
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700)
+        except FileNotFoundError:  # Another run has ended just now, and took the parent with it.
+            if last:
+                raise
+            continue
+        break
     return Spill(str(folder))
 
 

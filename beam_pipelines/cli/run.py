@@ -10,6 +10,7 @@ from pathlib import Path
 
 from beam_pipelines.cli import flags
 from runners.lean import import_beam
+from schemas.errors import UsageError
 
 SUMMARY = "run a pipeline: source to lake and warehouse"
 EXAMPLES = """\
@@ -33,29 +34,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="build this pipeline's tables anew from the whole source and swap them in one commit",
     )
     parser.add_argument(
+        "--forget-missing",
+        action="store_true",
+        help="with --rebuild: go on without files that landed and are gone, or hold other content",
+    )
+    parser.add_argument(
+        "--new-key",
+        action="store_true",
+        help="go on though the key that landed rows were protected with is lost",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line of stdout"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
+    if args.forget_missing and not args.rebuild:
+        msg = "--forget-missing must come with --rebuild; got it alone; add --rebuild or leave it"
+        raise UsageError(msg)
     plan = flags.plan_of(args)
     import_beam()
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
-    from beam_pipelines.batch import ingest  # noqa: PLC0415
-    from beam_pipelines.failures import told  # noqa: PLC0415
+    from beam_pipelines.batch import Options, ingest  # noqa: PLC0415
     from runners.direct import Direct  # noqa: PLC0415
     from transforms.progress import open_progress  # noqa: PLC0415
 
     runner = Direct()
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         progress = open_progress(Path(folder) / "progress")
-        with progress_screen.screen(plan.name, progress, quiet=args.json) as watch, told():
+        with progress_screen.screen(plan.name, progress, quiet=args.json) as watch:
             result = ingest(
                 plan,
                 runner.pipeline,
                 threads=runner.threads,
-                rebuild=args.rebuild,
+                options=Options(
+                    rebuild=args.rebuild,
+                    forget_missing=args.forget_missing,
+                    new_key=args.new_key,
+                ),
                 watch=watch,
                 progress=progress,
             )

@@ -14,6 +14,7 @@ from schemas.contract import Column, Contract
 from schemas.names import POSITION_FIELDS, REFUSED, REMOVED, TIMESTAMP
 from schemas.plan import Aggregate, FileSource, Measure, Plan, Table, Window
 from transforms.commit.landed import Landed
+from transforms.commit.removed import fold_removed
 from transforms.commit.table_info import TableInfo
 from transforms.sinks.lake import FileWriter
 
@@ -132,7 +133,7 @@ def landed(infos: dict[str, TableInfo], source: str, start: int, end: int) -> La
     return Landed(
         files={name: tuple(writer.close()) for name, writer in writers.items()},
         done={source: [(start, end)]},
-        removed=pa.RecordBatch.from_pylist(copies, schema=_plain(REMOVED)),
+        removed=fold_removed(pa.RecordBatch.from_pylist(copies, schema=_plain(REMOVED))),
     )
 
 

@@ -14,6 +14,7 @@ from transforms.commit.iceberg import Files
 from transforms.commit.intent import declare, finish
 from transforms.commit.lake import Lake, local_catalog
 from transforms.commit.landed import Landed
+from transforms.commit.near import Asked
 
 
 class Dead(BaseException):
@@ -44,7 +45,13 @@ class World:
 
     def commit(self, *stretches: tuple[str, int, int], **options: Any) -> Any:
         """Land stretches in one commit by a fresh committer, aggregates recomputed."""
+        options = {"asked": self.asked()} | options
         return self.committer().commit([self.landed(*s) for s in stretches], {}, **options)
+
+    def asked(self) -> Asked:
+        """What a run knows that begins now."""
+        state = Committer(self.lake, self.plan, run_id="asks").ask()
+        return Asked(state.seq, state.snapshots.get(self.plan.processed))
 
     def land(self, op: str, parts: dict[str, Files]) -> None:
         """Change tables in one commit of another kind."""

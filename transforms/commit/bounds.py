@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
 from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
@@ -32,13 +31,6 @@ def bounds(file: DataFile, schema: Schema, column: str) -> tuple[Any, Any] | Non
     return from_bytes(field.field_type, low), from_bytes(field.field_type, high)
 
 
-def all_null(file: DataFile, schema: Schema, column: str) -> bool:
-    """Whether the statistics say that a column holds nothing but nulls."""
-    field = schema.find_field(column)
-    nulls = (file.null_value_counts or {}).get(field.field_id)
-    return nulls is not None and nulls == file.record_count
-
-
 def one_source(file: DataFile, schema: Schema) -> str | None:
     """Return the source of all rows, None if the statistics do not say that there is just one."""
     found = bounds(file, schema, SOURCE)
@@ -58,9 +50,3 @@ def reach(file: DataFile, schema: Schema, known: Ranges) -> Ranges:
         return known
     box: Range = (spots[0], spots[1] + 1)
     return {s: [box] for s in known if sources[0] <= s <= sources[1]}
-
-
-def times(file: DataFile, schema: Schema, column: str) -> pa.Array | None:
-    """Return (least, greatest) of a timestamp column as int64 microseconds, None if unknown."""
-    found = bounds(file, schema, column)
-    return None if found is None else pa.array(found, pa.int64())

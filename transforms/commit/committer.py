@@ -18,7 +18,8 @@ from transforms.commit.intent import VOID, Hand, declare, finish
 from transforms.commit.journal import Entry, is_head, is_open, tail
 from transforms.commit.lake import Lake
 from transforms.commit.landed import Landed
-from transforms.commit.ledger import Counts
+from transforms.commit.ledger import Counts, FileCounts
+from transforms.commit.near import Asked
 from transforms.commit.patience import patience
 from transforms.commit.state import State
 
@@ -38,6 +39,8 @@ class Committed:
         total: Table -> rows of every table of the pipeline that holds any.
         counts: (destiny, step, rule) -> rows that are new in this commit.
         windows: Aggregate -> number of windows touched.
+        copies: Rows that are duplicates of rows landed since the run's dedupe asked.
+        notes: What a person should know that went wrong after it.
     """
 
     seq: int
@@ -47,6 +50,8 @@ class Committed:
     total: dict[str, int]
     counts: Counts
     windows: dict[str, int]
+    copies: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Committer:
@@ -61,6 +66,7 @@ class Committer:
         point: Callable[[str], None] = lambda _: None,
         started: float | None = None,
         plan_text: str = "",
+        keys: str = "",
         keep: int = KEEP,
         fold_at: int = FOLD_AT,
     ) -> None:
@@ -73,13 +79,21 @@ class Committer:
             point: Called with the name of each step (tests kill there).
             started: When the run began, seconds since the epoch; now if not given.
             plan_text: The plan's JSON form, kept in `_runs`.
+            keys: Ids of the keys that rows may be protected with, by spaces, kept in `_runs`.
             keep: Snapshots kept for each table.
             fold_at: Commits after which the small files of `_commits` become one.
         """
         self.lake = lake
         began = time.time() if started is None else started
+        self.file_counts = FileCounts()
         self._drafter = Drafter(
-            lake=lake, plan=plan, run_id=run_id, started=began, plan_text=plan_text
+            lake=lake,
+            plan=plan,
+            run_id=run_id,
+            started=began,
+            plan_text=plan_text,
+            keys=keys,
+            file_counts=self.file_counts,
         )
         self._hand = Hand(lake, keep, point)
         self._point, self._fold_at = point, fold_at
@@ -118,6 +132,7 @@ class Committer:
         sources: pa.Table | None = None,
         recompute: Collection[str] = (),
         rebuild: bool = False,
+        asked: Asked = Asked(),  # noqa: B008 - frozen
     ) -> Committed | None:
         """Land what is not done yet, once.
 
@@ -127,14 +142,17 @@ class Committer:
             sources: Rows of `_sources` as read by this run; they replace those of their sources.
             recompute: Aggregates to be computed anew over all windows.
             rebuild: Put the landed rows in place of everything this pipeline has landed so far.
+            asked: The state of the lake that the run's dedupe read, or its rebuild began from; an
+                empty lake if not given. Rows whose copy landed since become `duplicate`.
 
         Returns:
             What changed, or None if nothing would.
 
         Raises:
-            CommitError: The lake could not be changed; nothing of this commit is visible.
+            CommitError: The lake could not be changed, or others landed since a rebuild began;
+                nothing of this commit is visible.
         """
-        request = Request(landed, panes, sources, recompute, rebuild)
+        request = Request(landed, panes, sources, recompute, rebuild, asked)
         tried: list[tuple[Draft, State]] = []
         for _ in patience():
             state = self.ask()
@@ -156,8 +174,9 @@ class Committer:
             if after.ended.get(drafted.commit_id) == VOID:
                 msg = "files that a run wrote must stay until it ends; some are gone; run again"
                 raise CommitError(msg)
-            fold(self._hand, after, self._fold_at, self._drafter.plan.processed)
-            return self._committed(drafted, state, after)
+            note = fold(self._hand, after, self._fold_at, self._drafter.plan.processed)
+            committed = self._committed(drafted, state, after)
+            return replace(committed, notes=(note,)) if note else committed
         msg = "a commit must be declared between those of others; it could not; run again"
         raise CommitError(msg)
 
@@ -171,6 +190,7 @@ class Committer:
             total=dict(after.totals),
             counts=draft.counts,
             windows={n: len(starts) for n, starts in draft.windows.items()},
+            copies=draft.copies,
         )
 
 

@@ -13,19 +13,24 @@ import numpy as np
 import pyarrow as pa
 from pyiceberg.table import Table
 
+from schemas.errors import CommitError
 from schemas.plan import Plan
 from transforms.commit import ledger
+from transforms.commit.copies import Unique, without_copies
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files, store
 from transforms.commit.journal import Entry, now
 from transforms.commit.lake import Lake, files_at
 from transforms.commit.landed import Landed
+from transforms.commit.near import Asked
 from transforms.commit.ranges import Ranges, merged
 from transforms.commit.refresh import Kept, refreshed, replaced
 from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
-from transforms.commit.tables import RUNS, SOURCES
+from transforms.commit.tables import RUNS
 from transforms.commit.trim import Fresh, trim
+from transforms.sources.identity import SOURCES, forgotten
+from transforms.sources.memory import base_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Request:
     sources: pa.Table | None = None
     recompute: Collection[str] = ()
     rebuild: bool = False
+    asked: Asked = field(default_factory=Asked)
 
 
 class _Loaded(dict[str, Table]):
@@ -59,6 +65,7 @@ class Draft:
         windows: Aggregate -> touched window starts.
         tables: As loaded for planning.
         counts: What is new, by destiny, step and rule.
+        copies: Rows of those that a dedupe kept, but whose copy had landed meanwhile.
     """
 
     commit_id: str
@@ -69,6 +76,7 @@ class Draft:
     parts: dict[str, Files] = field(default_factory=dict)
     windows: dict[str, np.ndarray] = field(default_factory=dict)
     counts: ledger.Counts = field(default_factory=dict)
+    copies: int = 0
 
     def put(self, table: str, files: Files) -> None:
         """Add a table's part if there is anything in it."""
@@ -83,6 +91,8 @@ class Drafter:
     Attributes:
         started: When the run began, seconds since the epoch.
         plan_text: The plan's JSON form.
+        keys: Ids of the keys that rows may be protected with, by spaces.
+        file_counts: What is known of the rows in data files.
     """
 
     lake: Lake
@@ -90,6 +100,8 @@ class Drafter:
     run_id: str
     started: float
     plan_text: str
+    keys: str = ""
+    file_counts: ledger.FileCounts = field(default_factory=ledger.FileCounts)
 
     def draft(self, state: State, request: Request, *, book_run: bool) -> Draft | None:
         """Trim what is done, compute touched windows, write the files that workers did not.
@@ -101,20 +113,34 @@ class Drafter:
 
         Returns:
             The draft, or None if nothing would change.
+
+        Raises:
+            CommitError: A rebuild began from another state: what landed since would vanish.
         """
         rebuild = request.rebuild
+        if rebuild and state.seq != request.asked.seq:
+            msg = (
+                "a rebuild must replace the lake that it began from; got commits of other runs "
+                f"since ({request.asked.seq + 1} to {state.seq}), whose rows would be lost; "
+                "nothing was changed: run --rebuild again, with no other run beside it"
+            )
+            raise CommitError(msg)
         done = state.removed if rebuild else merged(state.done, state.removed)
         always = (self.plan.processed, self.plan.operations("refused"))
         others = {n for one in request.landed for n in one.files}.difference(always)
         tables = _Loaded(self.lake)
         infos = {n: TableInfo.of(tables[n]) for n in (*always, *sorted(others))}
-        fresh = trim(request.landed, done, infos)
+        fresh, copies = trim(request.landed, done, infos), 0
+        unique = Unique.of(self.plan)
+        if unique is not None and not rebuild and state.seq > request.asked.seq:
+            processed = tables[self.plan.processed]
+            fresh, copies = without_copies(fresh, processed, state, request.asked, unique)
         sources = _sources(state.sources, request.sources, rebuild=rebuild)
         anew = rebuild and bool(fresh.done or state.done)
         if not (fresh.done or sources is not None or request.recompute or anew):
             return None
         op = "rebuild" if rebuild else "append" if fresh.done else "refresh"
-        draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables)
+        draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables, copies=copies)
         for name in infos:
             at = state.snapshots.get(name) if rebuild else None
             draft.put(name, Files(fresh.files.get(name, []), files_at(tables[name], at)))
@@ -183,8 +209,8 @@ class Drafter:
     ) -> None:
         processed, refused = self.plan.processed, self.plan.operations("refused")
         counts = [
-            ledger.count_kept(infos[processed], fresh.files.get(processed, [])),
-            ledger.count_refused(infos[refused], fresh.files.get(refused, [])),
+            self.file_counts.kept(infos[processed], fresh.files.get(processed, [])),
+            self.file_counts.refused(infos[refused], fresh.files.get(refused, [])),
             ledger.count_removed(fresh.removed),
         ]
         draft.counts = ledger.totals(counts)
@@ -218,6 +244,7 @@ class Drafter:
             "plan_hash": self.plan.hash,
             "parts": json.dumps(self.plan.parts, sort_keys=True),
             "plan": self.plan_text,
+            "keys": self.keys,
         }
         return pa.Table.from_pylist([row], schema=RUNS)
 
@@ -230,6 +257,12 @@ def _sources(known: pa.Table, read: pa.Table | None, *, rebuild: bool) -> pa.Tab
     old = {r["source"]: r for r in known.to_pylist()}
     if all(old.get(source) == row for source, row in newest.items()) and not rebuild:
         return None
-    stay = [] if rebuild else [r for s, r in old.items() if s not in newest]
+    here = {base_of(source) for source in newest}
+    stay = [
+        # Its rows are gone, its name is not free: positions of one name mean one content.
+        forgotten(row) if rebuild else row
+        for source, row in old.items()
+        if (base_of(source) not in here if rebuild else source not in newest)
+    ]
     rows = sorted([*stay, *newest.values()], key=lambda r: str(r["source"]))
     return pa.Table.from_pylist(rows, schema=SOURCES)

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import EqualTo, GreaterThan, LessThan, Or
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -33,15 +34,33 @@ from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
 
 
-def fold(hand: Hand, state: State, at: int, processed: str) -> None:
+def fold(hand: Hand, state: State, at: int, processed: str) -> str:
     """Fold when `at` commits have come since the last base row; skipped if somebody moved on.
+
+    The commit before it has landed whatever happens here, so nothing is raised.
 
     Args:
         hand: Where.
         state: Just asked: no intent is open, and the fold is staged on what was asked.
         at: Commits.
         processed: Full name of the table of kept rows.
+
+    Returns:
+        What failed, for a person; empty if nothing did.
     """
+    try:
+        _fold(hand, state, at, processed)
+    except CommitFailedException:  # Somebody moved on, and folds when it is due.
+        return ""
+    except Exception as error:  # noqa: BLE001 - reported
+        return (
+            f"old commits could not be put together ({type(error).__name__}); the next commit "
+            "tries again, and each takes a little longer until one succeeds"
+        )
+    return ""
+
+
+def _fold(hand: Hand, state: State, at: int, processed: str) -> None:
     commits = state.commits
     head = commits.current_snapshot()
     base = base_of(commits)
@@ -68,11 +87,8 @@ def fold(hand: Hand, state: State, at: int, processed: str) -> None:
     )
     add = [f for t in (archive, entries_table([entry])) for f in write_files(info, t)]
     summary = {ID: "", STATE: "base", OP: "base", BASE: str(state.seq)}
-    try:
-        gone = Files(add, [*small, *_too_old(commits, head.snapshot_id, info)])
-        send(hand.lake.catalog, commits, gone, summary, keep=hand.keep)
-    except Exception:  # noqa: BLE001 - the next committer folds
-        return
+    gone = Files(add, [*small, *_too_old(commits, head.snapshot_id, info)])
+    send(hand.lake.catalog, commits, gone, summary, keep=hand.keep)
 
 
 def _too_old(commits: Table, snapshot: int, info: TableInfo) -> list[DataFile]:

@@ -52,6 +52,7 @@ class Deployed:
         held: Part -> the hashes of all plans whose rows are still in the tables (since the last
             rebuild); more than one, or another one than the plan at hand, means old logic.
         plan: The plan's JSON text, as the run gave it.
+        keys: Ids of the keys that rows in the tables may be protected with; None: not known.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class Deployed:
     parts: dict[str, str]
     held: dict[str, frozenset[str]]
     plan: str
+    keys: frozenset[str] | None = None
 
 
 class Lake:
@@ -90,6 +92,10 @@ class Lake:
                 f"a table of the lake must be there to be read; got {name}; run the pipeline first"
             )
             raise UsageError(msg) from None
+
+    def exists(self) -> bool:
+        """Whether `prepare` has ever run."""
+        return bool(self.catalog.table_exists(self.operations("commits")))
 
     def commits(self) -> Table:
         """Load `_commits`."""
@@ -172,6 +178,7 @@ class Lake:
             parts=json.loads(newest["parts"]),
             held={part: frozenset(values) for part, values in held.items()},
             plan=newest["plan"],
+            keys=None if newest.get("keys") is None else frozenset(newest["keys"].split()),
         )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import pyarrow as pa
 from pyiceberg.manifest import DataFile
 
 from transforms.commit.ranges import Ranges
+from transforms.commit.removed import Removed
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Landed:
         files: Full table name -> data files written by `transforms.sinks.lake.FileWriter`
             (`processed_data.<pipeline>`, `operations.<pipeline>_refused`).
         done: Positions read completely, whatever became of their rows.
-        removed: names.REMOVED: rows taken out on purpose (duplicate, filtered), or None.
+        removed: Rows taken out on purpose (`removed.fold_removed` of duplicate, filtered).
     """
 
     files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
     done: Ranges = field(default_factory=dict)
-    removed: pa.RecordBatch | None = None
+    removed: tuple[Removed, ...] = ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -23,28 +25,46 @@ Counts = dict[tuple[str, str, str], int]
 """(destiny, step, rule) -> rows; `kept` has empty step and rule."""
 
 
-def count_kept(info: TableInfo, files: Sequence[DataFile]) -> pa.Table:
-    """Count kept rows by source; opens only files whose bounds do not name a single source."""
-    parts = []
-    for file in files:
+@dataclass
+class FileCounts:
+    """Rows of data files by source and rule; each file is opened at most once, if at all."""
+
+    _known: dict[str, pa.Table] = field(default_factory=dict)
+
+    def kept(self, info: TableInfo, files: Sequence[DataFile]) -> pa.Table:
+        """Count kept rows by source; opens only files whose bounds do not name a single source."""
+        return _summed([_filled(self._kept(info, f), destiny=Destiny.KEPT) for f in files])
+
+    def refused(self, info: TableInfo, files: Sequence[DataFile]) -> pa.Table:
+        """Count refused rows by source, step and rule."""
+        keys = (SOURCE, "step", "rule")
+        parts = [self._counted(info, f, keys) for f in files]
+        return _summed([_filled(p, destiny=Destiny.REFUSED) for p in parts])
+
+    def _kept(self, info: TableInfo, file: DataFile) -> pa.Table:
         source = one_source(file, info.schema)
-        if source is not None:
-            parts.append(pa.table({SOURCE: [source], "rows": [file.record_count]}))
-        else:
-            parts.append(_counted(read_file(info, file, (SOURCE,)), (SOURCE,)))
-    return _summed([_filled(p, destiny=Destiny.KEPT) for p in parts])
+        if source is None:
+            return self._counted(info, file, (SOURCE,))
+        return pa.table({SOURCE: [source], "rows": [file.record_count]})
+
+    def _counted(self, info: TableInfo, file: DataFile, keys: Sequence[str]) -> pa.Table:
+        if file.file_path not in self._known:
+            self._known[file.file_path] = _counted(read_file(info, file, keys), keys)
+        return self._known[file.file_path]
 
 
-def count_refused(info: TableInfo, files: Sequence[DataFile]) -> pa.Table:
-    """Count refused rows by source, step and rule."""
-    keys = (SOURCE, "step", "rule")
-    parts = [_counted(read_file(info, f, keys), keys) for f in files]
-    return _summed([_filled(p, destiny=Destiny.REFUSED) for p in parts])
+def count_removed(removed: Counter[tuple[str, str, str, str]]) -> pa.Table:
+    """Return the counts of rows taken out by (source, destiny, step, rule) as a table."""
+    rows = [dict(zip(_COUNTS.names, (*key, n), strict=True)) for key, n in removed.items()]
+    return pa.Table.from_pylist(rows, schema=_COUNTS)
 
 
-def count_removed(removed: pa.Table) -> pa.Table:
-    """Count duplicate and filtered rows by source, destiny, step and rule."""
-    return _summed([_filled(_counted(removed, _KEYS))]) if removed.num_rows else _summed([])
+def by_source(counts: Sequence[pa.Table]) -> dict[str, Counter[str]]:
+    """Return source -> destiny -> rows."""
+    out: dict[str, Counter[str]] = {}
+    for row in pa.concat_tables(counts).to_pylist():
+        out.setdefault(row[SOURCE], Counter())[row["destiny"]] += row["rows"]
+    return out
 
 
 def ledger_rows(

@@ -6,7 +6,8 @@ merged: sorted, disjoint, not touching, and no source without a range.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -77,14 +78,26 @@ def within(
     names, which = _encoded(source)
     mask = np.zeros(len(spots), bool)
     for code, name in enumerate(names):
-        several = np.array(_merged(ranges.get(name, ())), np.int64).reshape(-1, 2)
-        if not len(several):
-            continue
-        rows = slice(None) if len(names) == 1 else np.flatnonzero(which == code)
-        at = spots[rows]
-        before = np.searchsorted(several[:, 0], at, side="right") - 1
-        mask[rows] = (before >= 0) & (at < several[before, 1])
+        own = _merged(ranges.get(name, ()))
+        if own:
+            rows = slice(None) if len(names) == 1 else np.flatnonzero(which == code)
+            mask[rows] = inside(spots[rows], own)
     return mask
+
+
+def inside(positions: np.ndarray, ranges: Sequence[Range]) -> np.ndarray:
+    """Return a boolean mask of the positions that lie within merged ranges of their source."""
+    several = np.array(ranges, np.int64).reshape(-1, 2)
+    if not len(several):
+        return np.zeros(len(positions), bool)
+    before = np.searchsorted(several[:, 0], positions, side="right") - 1
+    return (before >= 0) & (positions < several[before, 1])
+
+
+def covers(ranges: Sequence[Range], first: int, last: int) -> bool:
+    """Whether one of merged ranges holds both positions and all between them."""
+    before = bisect_right(ranges, first, key=lambda one: one[0]) - 1
+    return before >= 0 and last < ranges[before][1]
 
 
 def _encoded(source: pa.Array | pa.ChunkedArray) -> tuple[list[str], np.ndarray]:

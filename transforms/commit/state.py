@@ -10,8 +10,9 @@ from pyiceberg.table import Table
 from transforms.commit.journal import Entry
 from transforms.commit.lake import Lake, read_at
 from transforms.commit.ranges import Ranges, merged
-from transforms.commit.tables import REMOVED, SOURCES
+from transforms.commit.tables import REMOVED
 from transforms.commit.times import FileTimes
+from transforms.sources.identity import SOURCES
 
 
 @dataclass(frozen=True)

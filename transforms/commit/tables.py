@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from schemas.names import REFUSED, SOURCE, TIMESTAMP
 from schemas.plan import Plan, Table
+from transforms.sources.identity import SOURCES
 
 COMMITS: Final = pa.schema(
     [
@@ -70,25 +71,14 @@ RUNS: Final = pa.schema(
         pa.field("plan_hash", pa.string(), nullable=False),
         pa.field("parts", pa.string(), nullable=False),
         pa.field("plan", pa.string(), nullable=False),
+        pa.field("keys", pa.string()),
     ]
 )
 """`_runs`: one row for each run that changed the lake, written inside its first commit.
 
-`seconds` from the run's start to that commit; `parts` and `plan` are JSON texts.
+`seconds` from the run's start to that commit; `parts` and `plan` are JSON texts; `keys` the ids of
+all keys that the pipeline's rows may be protected with, by spaces (null: not known).
 """
-
-SOURCES: Final = pa.schema(
-    [
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("size", pa.int64(), nullable=False),
-        pa.field("modified", TIMESTAMP, nullable=False),
-        pa.field("etag", pa.string()),
-        pa.field("hash", pa.string(), nullable=False),
-        pa.field("end", pa.int64(), nullable=False),
-        pa.field("terminated", pa.bool_(), nullable=False),
-    ]
-)
-"""`_sources`: one row for each source, as it was when last read (`transforms.sources`)."""
 
 REMOVED: Final = pa.schema(
     [

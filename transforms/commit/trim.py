@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
+import numpy as np
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
 
-from schemas.names import POSITION, REMOVED, SOURCE
+from schemas.names import POSITION, SOURCE
 from transforms.commit.bounds import reach
 from transforms.commit.files import read_batches
 from transforms.commit.landed import Landed
-from transforms.commit.ranges import Ranges, common, merged, missing, within
+from transforms.commit.ranges import Ranges, common, merged, missing, size, within
 from transforms.commit.table_info import TableInfo
 from transforms.sinks.lake import FileWriter
-
-_PLAIN_REMOVED: Final = pa.schema(
-    [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in REMOVED]
-)
 
 
 @dataclass
@@ -30,13 +27,13 @@ class Fresh:
         done: Positions that become done.
         files: Table -> data files whose rows are all new, of the table's present spec.
         trimmed: Table -> landed files of which rows were dropped.
-        removed: names.REMOVED, plain strings.
+        removed: (source, destiny, step, rule) -> rows taken out that are new.
     """
 
     done: Ranges = field(default_factory=dict)
     files: dict[str, list[DataFile]] = field(default_factory=dict)
     trimmed: dict[str, list[DataFile]] = field(default_factory=dict)
-    removed: pa.Table = field(default_factory=_PLAIN_REMOVED.empty_table)
+    removed: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
 
 
 def trim(landed: Sequence[Landed], done: Ranges, infos: dict[str, TableInfo]) -> Fresh:
@@ -53,8 +50,7 @@ def trim(landed: Sequence[Landed], done: Ranges, infos: dict[str, TableInfo]) ->
     every = merged(*(one.done for one in landed))
     fresh = Fresh(done=missing(every, done))
     taken: Ranges = {}
-    overlap = sum(map(_size, (merged(one.done) for one in landed))) > _size(every)
-    removed = [fresh.removed]
+    overlap = sum(size(merged(one.done)) for one in landed) > size(every)
     for one in landed:
         mine = every if not one.done else merged(one.done)
         new = fresh.done if not one.done else missing(mine, merged(done, taken))
@@ -63,9 +59,10 @@ def trim(landed: Sequence[Landed], done: Ranges, infos: dict[str, TableInfo]) ->
         old = missing(mine, new)
         for name, files in one.files.items():
             _trim_files(fresh, infos[name], files, new, old)
-        if one.removed is not None and one.removed.num_rows:
-            removed.append(_plain(one.removed, new if old else None))
-    fresh.removed = pa.concat_tables(removed)
+        for rows in one.removed:
+            count = rows.among(new.get(rows.source, ())) if old else rows.rows
+            if count:
+                fresh.removed[rows.key] += count
     return fresh
 
 
@@ -81,26 +78,25 @@ def _trim_files(
         if met_old:
             fresh.trimmed.setdefault(info.name, []).append(file)
         if met_new and (met_old or file.spec_id != info.spec.spec_id):
-            stays += rewrite(info, file, new)
+            stays += rewrite(info, file, lambda b, _: within(b[SOURCE], b[POSITION], new))
         elif met_new:
             stays.append(file)
 
 
-def rewrite(info: TableInfo, file: DataFile, ranges: Ranges) -> list[DataFile]:
-    """Write the rows of a data file whose positions lie within the ranges to new files."""
+def rewrite(
+    info: TableInfo, file: DataFile, keep: Callable[[pa.RecordBatch, int], np.ndarray]
+) -> list[DataFile]:
+    """Write some rows of a data file to new files.
+
+    Args:
+        info: The table.
+        file: One of its files.
+        keep: (rows, number of the first of them in the file) -> boolean mask of those that stay.
+    """
     writer = FileWriter(info)
+    first = 0
     for batch in read_batches(info, file.file_path):
-        mask = within(batch[SOURCE], batch[POSITION], ranges)
+        mask = keep(batch, first)
         writer.write(batch if mask.all() else batch.filter(pa.array(mask)))
+        first += batch.num_rows
     return writer.close()
-
-
-def _plain(removed: pa.RecordBatch, new: Ranges | None) -> pa.Table:
-    table = pa.Table.from_batches([removed]).cast(_PLAIN_REMOVED)
-    if new is None:
-        return table
-    return table.filter(pa.array(within(table[SOURCE], table[POSITION], new)))
-
-
-def _size(ranges: Ranges) -> int:
-    return sum(end - start for several in ranges.values() for start, end in several)

@@ -52,7 +52,13 @@ class Discovery:
                 pass
 
 
-def discover(source: FileSource, folder: Path, remembered: Mapping[str, Remembered]) -> Discovery:
+def discover(
+    source: FileSource,
+    folder: Path,
+    remembered: Mapping[str, Remembered],
+    *,
+    anew: bool = False,
+) -> Discovery:
     """Find the files of a source and cut what is new in them into slices.
 
     A file that landed before is left out if size and ETag (or time) are the same, or its stored
@@ -63,6 +69,7 @@ def discover(source: FileSource, folder: Path, remembered: Mapping[str, Remember
         source: The batch face.
         folder: Relative paths start here.
         remembered: What earlier runs landed, by `_source`.
+        anew: Read everything, whatever landed; a rewritten file is the next generation.
 
     Raises:
         SourceError: Nothing is found, a file cannot be read, is not in the format and compression
@@ -75,13 +82,13 @@ def discover(source: FileSource, folder: Path, remembered: Mapping[str, Remember
     rewritten: list[str] = []
     memory = Memory(remembered)
     for file in expand(source.path, folder):
-        if known := memory.landed(file):
+        if not anew and (known := memory.landed(file)):
             unchanged += known
             continue
         for whole in _sources_of(file, source):
             before = memory.latest(whole.source)
-            if before is None:
-                slices += _cut(whole)
+            if before is None or anew or before.forgotten:
+                slices += _cut(replace(whole, source=memory.name(whole)))
             elif memory.is_same(whole, before):
                 unchanged.append(before.source)
             elif memory.has_grown(whole, before):

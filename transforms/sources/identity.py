@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import xxhash
@@ -25,7 +25,7 @@ SOURCES: Final = pa.schema(
         pa.field("terminated", pa.bool_(), nullable=False),
     ]
 )
-"""Rows of `operations.<pipeline>_sources`; the newest row of a source counts."""
+"""Rows of `operations.<pipeline>_sources`: one for each source, as it was when last read."""
 
 FOOTPRINTS: Final = pa.schema(
     [
@@ -78,6 +78,11 @@ class Remembered:
     hash: str
     end: int
     terminated: bool
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether a rebuild went on without it: whatever bears its name now is another source."""
+        return self.size < 0
 
     def is_version(self, identity: Identity) -> bool:
         """Return whether size and ETag, or size and time, say that nothing changed."""
@@ -158,6 +163,11 @@ class ChunkHasher:
             self._flush()
             self._at = self._stop = -(-self._at // CHUNK) * CHUNK
         return b"".join(self._done)
+
+
+def forgotten(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of SOURCES that keeps nothing but the source's name from being used again."""
+    return dict(row) | {"size": -1, "etag": None, "hash": "", "end": 0, "terminated": False}
 
 
 def hash_of(digests: bytes) -> str:

@@ -41,8 +41,24 @@ class Memory:
         """
         found = self._by_file.get(file.uri, [])
         if any(one.is_version(file.identity) for one in found):
-            return [one.source for one in found]
+            return [one.source for one in found if not one.forgotten]
         return []
+
+    def name(self, whole: Slice) -> str:
+        """Return what a source is called when all of it is read anew.
+
+        Its last name if it is what landed under that, or has grown; otherwise the next generation:
+        a position of one name means one content for good.
+        """
+        before = self.latest(whole.source)
+        if before is None:
+            return whole.source
+        kept = not before.forgotten and (
+            before.is_version(whole.identity)
+            or self.is_same(whole, before)
+            or self.has_grown(whole, before)
+        )
+        return before.source if kept else next_generation(before.source)
 
     def is_same(self, whole: Slice, before: Remembered) -> bool:
         """Return whether the stored bytes are what they were."""

@@ -12,7 +12,8 @@ from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files
 from transforms.commit.journal import now
 from transforms.commit.landed import Landed
-from transforms.commit.tables import REMOVED, SOURCES
+from transforms.commit.tables import REMOVED
+from transforms.sources.identity import SOURCES
 
 
 @pytest.fixture
@@ -141,10 +142,10 @@ def test_a_rebuild_replaces_everything_in_one_commit(world: World) -> None:
 
 def test_a_rebuild_over_an_empty_source_empties_the_tables(world: World) -> None:
     world.commit(("a", 0, 50))
-    world.committer().commit([], {}, rebuild=True)
+    world.commit(rebuild=True)
     assert world.wrongs() == []
     assert world.lake.row_counts()[world.plan.processed] == 0
-    assert world.committer().commit([], {}, rebuild=True) is None
+    assert world.commit(rebuild=True) is None
 
 
 def test_rows_that_were_erased_never_come_back(world: World) -> None:

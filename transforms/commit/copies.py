@@ -1,0 +1,188 @@
+"""Copies of rows that landed since a dedupe asked the lake, taken out of files that are to land.
+
+A dedupe sees the lake as it was when its run began (a stream: at its checkpoint). Another run may
+land copies of its rows at other positions before it commits; so the committer asks again, by id,
+over the rows that have landed since: of two copies the one that landed first stays.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from schemas.contract import Contract
+from schemas.names import SOURCE, Destiny
+from schemas.plan import Plan
+from transforms.commit.files import read_batches
+from transforms.commit.near import Asked, id_columns, with_paths
+from transforms.commit.state import State
+from transforms.commit.table_info import TableInfo
+from transforms.commit.times import Timed, timed
+from transforms.commit.trim import Fresh, rewrite
+from transforms.duplicates import LAKE, duplicates, ids_of
+
+_KEY = (0x5EED, 0x1D)
+"""Seeds of the id hash. Files here were written by us, after a dedupe with secret seeds: a chosen
+collision could only take out its maker's own rows, and two halves of 64 bits have none by chance.
+"""
+
+
+@dataclass(frozen=True)
+class Unique:
+    """What a pipeline that deduplicates promises.
+
+    Attributes:
+        step: Id of its step.
+        by: Columns or paths that make a row itself.
+        horizon_us: How far apart in event time two rows must be to be no copies.
+        contract: Says which columns hold them.
+    """
+
+    step: str
+    by: tuple[str, ...]
+    horizon_us: int
+    contract: Contract
+
+    @classmethod
+    def of(cls, plan: Plan) -> Unique | None:
+        """Return the promise of a plan, None if it does not deduplicate."""
+        for step in plan.steps:
+            if step.kind == "deduplicate":
+                by, horizon_us = step.parameters["by"], step.parameters["horizon_us"]
+                return cls(step.id, tuple(by), horizon_us, plan.contract)
+        return None
+
+
+def without_copies(
+    fresh: Fresh, table: Table, state: State, asked: Asked, unique: Unique
+) -> tuple[Fresh, int]:
+    """Take rows whose copy landed since `asked` out of the files that are to land.
+
+    Opens only data files that were added since and whose event-time bounds meet those of the new
+    files, widened by the horizon, and new files that those meet; columnar, a few columns. What of
+    the lake is older, or moved to another file, may be read, too: it has no copies among new rows.
+    Memory holds the ids of the rows read from the lake, about 32 bytes each.
+
+    Args:
+        fresh: What is to land, trimmed.
+        table: `processed_data` as loaded.
+        state: The lake now.
+        asked: The lake that the dedupe of this run read.
+        unique: What is promised.
+
+    Returns:
+        What is left, and how many rows were copies: removed by the dedupe's step as `duplicate`,
+        their files rewritten and in `trimmed`.
+    """
+    info = TableInfo.of(table)
+    column = unique.contract.event_time_column
+    own = [timed(f, info.schema, column) for f in fresh.files.get(info.name, ())]
+    landed = _since(own, table, state, asked, column, unique.horizon_us)
+    met = [i for i, one in enumerate(own) if _meets(one, landed, unique.horizon_us)]
+    if not met:
+        return fresh, 0
+    held = [
+        ids for f in landed for _, rows in _rows(info, f.path, unique) for ids in _ids(rows, unique)
+    ]
+    lows = np.unique(np.concatenate([np.array([], np.uint64), *(h["low"] for h in held)]))
+    wanted = [
+        found
+        for i in met
+        for first, rows in _rows(info, own[i].path, unique)
+        for ids in _ids(rows, unique, f"{i} {first}")
+        for found in _among(ids, lows)
+    ]
+    drops: dict[int, list[np.ndarray]] = {}
+    for found in duplicates([*held, *wanted], unique.horizon_us):
+        file, first = map(int, found.chunk.split(" "))
+        drops.setdefault(file, []).append(found.rows.astype(np.int64) + first)
+    return _dropped(fresh, info, unique, {f: np.concatenate(d) for f, d in drops.items()})
+
+
+def _since(
+    own: Sequence[Timed], table: Table, state: State, asked: Asked, column: str, horizon_us: int
+) -> list[Timed]:
+    """Return the files of the lake, added since, whose event times meet those of new files."""
+    if not own:
+        return []
+    low = min(f.low for f in own) - horizon_us
+    high = max(f.high for f in own) + horizon_us
+    now = state.snapshots.get(".".join(table.name()))
+    # Files of a snapshot that has expired are not known: then every near one is asked.
+    known = {f.path for f in state.times.near(table, asked.snapshot, column, low, high)}
+    near = state.times.near(table, now, column, low, high)
+    return [f for f in near if f.path not in known and _meets(f, own, horizon_us)]
+
+
+def _meets(one: Timed, others: Iterable[Timed], horizon_us: int) -> bool:
+    return any(one.low <= f.high + horizon_us and f.low <= one.high + horizon_us for f in others)
+
+
+def _rows(info: TableInfo, path: str, unique: Unique) -> Iterator[tuple[int, pa.Table]]:
+    """Yield rows of a file with the `by` values, and the number of the first of them."""
+    names = id_columns(unique.contract, unique.by)
+    wanted = pa.schema([info.arrow.field(n).remove_metadata() for n in names])
+    first = 0
+    for batch in read_batches(info, path, names):
+        # A file that is older than a column holds null there.
+        columns = [
+            batch[f.name].cast(f.type)
+            if f.name in batch.schema.names
+            else pa.nulls(batch.num_rows, f.type)
+            for f in wanted
+        ]
+        rows = pa.Table.from_arrays(columns, names=wanted.names)
+        yield first, with_paths(rows, unique.contract, unique.by)
+        first += batch.num_rows
+
+
+def _ids(rows: pa.Table, unique: Unique, chunk: str = LAKE) -> Iterator[pa.RecordBatch]:
+    column = unique.contract.event_time_column
+    for _, ids in ids_of(rows, unique.by, column, _KEY, chunk, 1, placed=True):
+        yield ids
+
+
+def _among(ids: pa.RecordBatch, lows: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """Yield the ids that the lake may hold."""
+    mask = np.isin(ids["low"].to_numpy(), lows)
+    if mask.any():
+        yield ids.filter(pa.array(mask))
+
+
+def _dropped(
+    fresh: Fresh, info: TableInfo, unique: Unique, drops: dict[int, np.ndarray]
+) -> tuple[Fresh, int]:
+    removed: Counter[tuple[str, str, str, str]] = Counter(fresh.removed)
+    rule = Destiny.DUPLICATE.value
+    files: list[DataFile] = []
+    trimmed = [*fresh.trimmed.get(info.name, ())]
+
+    def keep(drop: np.ndarray, rows: pa.RecordBatch, first: int) -> np.ndarray:
+        mask = np.ones(rows.num_rows, bool)
+        mask[drop[(drop >= first) & (drop < first + rows.num_rows)] - first] = False
+        gone = rows[SOURCE].filter(pa.array(~mask)).value_counts()
+        for one in gone.to_pylist():
+            removed[one["values"], rule, unique.step, rule] += one["counts"]
+        return mask
+
+    for i, file in enumerate(fresh.files.get(info.name, ())):
+        drop = drops.get(i)
+        if drop is None:
+            files.append(file)
+        else:
+            files += rewrite(info, file, partial(keep, drop))
+            trimmed.append(file)
+    left = replace(
+        fresh,
+        files=fresh.files | {info.name: files},
+        trimmed=fresh.trimmed | ({info.name: trimmed} if trimmed else {}),
+        removed=removed,
+    )
+    return left, sum(map(len, drops.values()))
