@@ -17,6 +17,7 @@ from transforms.commit.committer import Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.continuous.admit import AdmitMessages, Asking
 from transforms.continuous.commit import CommitContinuously
+from transforms.continuous.committer import StreamCommitter
 from transforms.continuous.deduplicate import AnswerIds
 from transforms.continuous.gather import Gather
 from transforms.continuous.land import Landing, Shipment
@@ -27,7 +28,7 @@ _EVERY = "60s"
 
 
 class Outputs(NamedTuple):
-    """What the middle of a stream makes of raw messages: files and aggregates, by whole positions."""
+    """What the middle of a stream makes of raw messages: whole positions, in files."""
 
     shipments: PCollection[Shipment]
 
@@ -59,15 +60,14 @@ class MakeCommitter:
     run_id: str
     started: float
 
-    def __call__(self) -> Committer:
+    def __call__(self) -> StreamCommitter:
         """Make it; nothing is read yet."""
-        return Committer(
-            open_lake(self.plan),
-            self.plan,
-            run_id=self.run_id,
-            started=self.started,
-            plan_text=json.dumps(to_json(self.plan)),
+        plan = self.plan
+        text = json.dumps(to_json(plan))
+        committer = Committer(
+            open_lake(plan), plan, run_id=self.run_id, started=self.started, plan_text=text
         )
+        return StreamCommitter(committer, plan)
 
 
 def commit_every_us(plan: Plan) -> int:

@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 from schemas.names import WATERMARK, Destiny
 from schemas.plan import Aggregate, Plan
 from transforms.aggregate.partials import merge_all, partial
+from transforms.aggregate.windows import late
 from transforms.batches import one_batch
 from transforms.commit.landed import Landed
 from transforms.commit.ranges import merged
+from transforms.commit.removed import Removed, fold_removed
 from transforms.commit.table_info import TableInfo
 from transforms.continuous.parcels import Answer, Parcel
 from transforms.land import UnbalancedError, _shaped
@@ -31,12 +33,14 @@ class Shipment:
         landed: Files, all positions of their rows, removed rows: whole positions only.
         partials: Aggregate -> partial aggregates over exactly the rows of `landed`.
         rows: Messages in it.
+        late: Rows that are late for some window.
         watermark_us: Greatest watermark that a row was read at, None if no row had one.
     """
 
     landed: Landed
     partials: dict[str, pa.RecordBatch] = field(default_factory=dict)
     rows: int = 0
+    late: int = 0
     watermark_us: int | None = None
 
 
@@ -71,7 +75,7 @@ class Landing:
         gone: list[pa.RecordBatch] = []
         sums = {a.name: _Partials(a) for a in self.plan.aggregates}
         marks: list[int] = []
-        count = 0
+        count, behind = 0, 0
         for parcel, answers in parcels:
             outcome = self._finished(parcel, answers)
             _check(parcel, outcome)
@@ -80,6 +84,7 @@ class Landing:
                 rows_out.write(_shaped(outcome.rows, self.processed.arrow, {}))
                 mark = pc.max(outcome.rows[WATERMARK].cast(pa.int64())).as_py()
                 marks += [] if mark is None else [mark]
+                behind += late_rows(outcome.rows, self.plan.aggregates).sum()
                 for each in sums.values():
                     each.add(outcome.rows)
             if outcome.refused is not None:
@@ -97,6 +102,7 @@ class Landing:
             landed=Landed(files=files, done=done, removed=_removed(gone)),
             partials=partials,
             rows=count,
+            late=int(behind),
             watermark_us=max(marks, default=None),
         )
 
@@ -119,6 +125,14 @@ class Landing:
         return outcome
 
 
+def late_rows(rows: pa.RecordBatch | pa.Table, aggregates: Sequence[Aggregate]) -> np.ndarray:
+    """Return a mask of the rows that are late for at least one window: their destiny is `late`."""
+    mask = np.zeros(rows.num_rows, bool)
+    for aggregate in aggregates:
+        mask |= late(rows, aggregate).to_numpy(zero_copy_only=False)
+    return mask
+
+
 @dataclass
 class _Partials:
     """Partial aggregates of rows, merged as they come."""
@@ -136,10 +150,10 @@ class _Partials:
         return None if merged_ is None else one_batch(merged_)
 
 
-def _removed(gone: list[pa.RecordBatch]) -> pa.RecordBatch | None:
+def _removed(gone: list[pa.RecordBatch]) -> tuple[Removed, ...]:
     if not gone:
-        return None
-    return one_batch(pa.Table.from_batches(gone).unify_dictionaries())
+        return ()
+    return fold_removed(one_batch(pa.Table.from_batches(gone).unify_dictionaries()))
 
 
 def _check(parcel: Parcel, outcome: Outcome) -> None:
