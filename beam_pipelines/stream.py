@@ -43,6 +43,8 @@ class StreamEngine:
         messages: What decodes raw messages.
         key: Two secret seeds of the id hash; the same when a stream is resumed.
         shards: Keys that rows wait under.
+        ticks: Whether the runner waits for timers of the clock; if not, a bounded input lands at
+            its end.
     """
 
     run_id: str
@@ -50,6 +52,7 @@ class StreamEngine:
     messages: Messages
     key: tuple[int, int]
     shards: int = 2
+    ticks: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ class MakeCommitter:
 def commit_every_us(plan: Plan) -> int:
     """Return `sinks.lake.commit_every` in microseconds; 60 s if it is not given."""
     return parse_duration(plan.sinks.get("lake", {}).get("commit_every", _EVERY))
+
+
+def _every_us(plan: Plan, engine: StreamEngine) -> int:
+    return commit_every_us(plan) if engine.ticks else 0
 
 
 def steps_stream(
@@ -111,7 +118,7 @@ def steps_stream(
         dedupe=dedupe.id if dedupe is not None else "",
         after=RowSteps(plan, after),
     )
-    shipments = held | "Land" >> Gather(landing=landing, every_us=commit_every_us(plan))
+    shipments = held | "Land" >> Gather(landing=landing, every_us=_every_us(plan, engine))
     return Outputs(shipments)
 
 
@@ -122,5 +129,5 @@ def build_stream(
     outputs = steps_stream(raw, plan, engine, lake)
     make = MakeCommitter(plan, engine.run_id, engine.started)
     return outputs.shipments | "Lake" >> CommitContinuously(
-        make=make, every_us=commit_every_us(plan)
+        make=make, every_us=_every_us(plan, engine)
     )

@@ -38,7 +38,8 @@ class Gather(beam.PTransform[PCollection[tuple[int, bytes]], PCollection[Shipmen
 
     Attributes:
         landing: Writes files.
-        every_us: Microseconds from tick to tick.
+        every_us: Microseconds from tick to tick; 0: no ticks, for bounded input on a runner that
+            does not wait for timers of the clock (FnApiRunner).
         buffer_bytes: How much a shard holds back.
     """
 
@@ -56,8 +57,9 @@ class _Gather(beam.DoFn):
     PARCELS = BagStateSpec("parcels", BytesCoder())
     ANSWERS = BagStateSpec("answers", BytesCoder())
     HELD = ReadModifyWriteStateSpec("held", BytesCoder())
-    TICK = TimerSpec("tick", TimeDomain.REAL_TIME)
-    END = TimerSpec("end", TimeDomain.WATERMARK)
+    # FnApiRunner takes timers of one name in two transforms for the same.
+    TICK = TimerSpec("gather-tick", TimeDomain.REAL_TIME)
+    END = TimerSpec("gather-end", TimeDomain.WATERMARK)
 
     def __init__(self, options: Gather) -> None:
         self.landing, self.every_us = options.landing, options.every_us
@@ -81,7 +83,7 @@ class _Gather(beam.DoFn):
         (answers if is_answer(encoded) else parcels).add(encoded)
         before = held.read()
         if before is None:
-            tick.set(moment(next_tick(self.every_us)))
+            self._next(tick)
             end.set(GlobalWindow().max_timestamp())
         size = int.from_bytes(before or b"", "big") + len(encoded)
         held.write(size.to_bytes(8, "big"))
@@ -117,8 +119,12 @@ class _Gather(beam.DoFn):
                 bag.add(encoded)
         if waiting or early:
             held.write(bytes(8))  # what waits is not looked at for every element that comes
-            tick.set(moment(next_tick(self.every_us)))
+            self._next(tick)
         else:
             held.clear()
         if ready:
             yield self.landing(ready)
+
+    def _next(self, tick: Any) -> None:
+        if self.every_us:
+            tick.set(moment(next_tick(self.every_us)))

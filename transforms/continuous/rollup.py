@@ -131,7 +131,7 @@ class Rollup(FromLake):
     def replaced(
         self, table: Table, at: int | None, made: Refreshed | None, *, whole: bool
     ) -> tuple[Files, np.ndarray]:
-        """Write touched windows apart from others of the same files: those are not written again."""
+        """Write touched windows apart from others, so that those are written again once."""
         if whole or made is None:
             return super().replaced(table, at, made, whole=whole)
         info, starts = TableInfo.of(table), made.starts
