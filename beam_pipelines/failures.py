@@ -23,9 +23,7 @@ from transforms.commit.lake import Lake
 
 _BEGIN: Final = "Traceback (most recent call last):\n"
 _CAUSE: Final = "direct cause of the following exception:"
-_RAISED: Final = re.compile(
-    r"^(?:RuntimeError: (?=[\w.]+\.\w+: ))?([A-Za-z_][\w.]*)(?:: (.*))?$", re.S
-)
+_RAISED: Final = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
 _STEP: Final = re.compile(r" \[while running '[^']*'\]\s*$")
 _FRAME: Final = re.compile(r'^  File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
 _ERRNO: Final = re.compile(r"\[[Ee]rrno (\d+)\]")
@@ -111,15 +109,14 @@ def fate(lake: Lake, run_id: str) -> str:
 
 def _from_exception(error: BaseException | None) -> list[_Raised]:
     """Return the exception and its direct causes."""
-    out = []
+    out: list[_Raised] = []
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)
-        kind = type(error) if isinstance(error, PenstockError) else None
         where = [(f.filename, str(f.lineno), f.name) for f in frames]
-        message = _STEP.sub("", str(error))
-        if kind is None and "[while running" in str(error):  # Beam could not make its like again.
-            _, kind, message = _parsed(str(error))
-        out.append(_Raised(type(error).__name__, kind, message, where))
+        name, kind, message = _parsed(f"{type(error).__name__}: {error}")
+        if isinstance(error, PenstockError):
+            kind = type(error)
+        out.append(_Raised(name, kind, message, where))
         error = error.__cause__
     return out
 
@@ -144,7 +141,13 @@ def _parsed(text: str) -> tuple[str, type[PenstockError] | None, str]:
     match = _RAISED.match(text)
     if match is None:
         return "an exception", None, text
-    return match[1].rpartition(".")[2], _class(match[1]), _STEP.sub("", match[2] or "")
+    name, message = match[1], match[2] or ""
+    if name == "RuntimeError" and _STEP.search(message):
+        # Of an exception that Beam cannot make again with its step in the message.
+        inner = _RAISED.match(message)
+        if inner is not None:
+            name, message = inner[1], inner[2] or ""
+    return name.rpartition(".")[2], _class(name), _STEP.sub("", message)
 
 
 def _places(frames: list[tuple[str, str, str]]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyiceberg.expressions import EqualTo
 
-from beam_pipelines import batch, cli
+from beam_pipelines import batch, cli, commit_once
 from tests.faults import oracle
 from transforms.sources import compression
 
@@ -89,7 +89,7 @@ class Place:
         for name in ("processed_data.t", "operations.t_refused", "operations.t_commits"):
             assert catalog.load_table(name).current_snapshot() is None
         assert not (self.folder / "out/warehouse.duckdb").exists()
-        assert not list((self.folder / "out/lake/.spill").glob("*"))
+        assert not (self.folder / "out/lake/.spill").exists()
 
 
 @pytest.fixture
@@ -274,6 +274,31 @@ def test_a_file_that_changes_while_it_is_read_fails_the_run(
     # After the files were found, before they are read.
     monkeypatch.setattr(batch, "_rows_near", lambda *_: change(place.folder / "data/x.jsonl"))
     place.fails("a file must not change while it is read")
+
+
+def test_a_file_that_changes_before_the_commit_fails_the_run(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write("x.jsonl", LINES)
+    balance = commit_once._destinies
+
+    def late(*arguments: Any) -> Any:
+        _grow(place.folder / "data/x.jsonl")
+        return balance(*arguments)
+
+    monkeypatch.setattr(commit_once, "_destinies", late)
+    place.fails("a file must not change while it is read")
+
+
+def test_an_error_that_nobody_thought_of_is_told_by_class_and_place(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> Any:
+        raise KeyError(LINES)
+
+    place.write("x.jsonl", LINES)
+    monkeypatch.setattr(commit_once, "_destinies", breaks)
+    place.fails("got KeyError at pipelines/test_bad_input.py")
 
 
 def test_hostile_partition_values_stay_in_the_table_s_folder(place: Place) -> None:

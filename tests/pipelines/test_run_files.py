@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import os
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from beam_pipelines import commit_once
 from beam_pipelines.cli import main
+from tests.faults.world import at
 from tests.pipelines.shop import (
     FACT,
     HOURLY,
@@ -23,6 +26,7 @@ from tests.pipelines.shop import (
     make_folder,
     sales,
 )
+from transforms.commit.committer import Committer
 
 Run = Callable[..., dict[str, Any]]
 
@@ -151,6 +155,32 @@ def test_a_rewritten_file_stops_the_run_until_it_is_taken_as_a_new_source(
     assert_tables(out, expected({"a": first, "b": other}))
     sources = {r["_source"].rpartition("/")[2] for r in out.rows(PROCESSED)}
     assert sources == {"a.jsonl", "a.jsonl@2"}
+
+
+def test_runs_beside_each_other_over_copies_give_the_tables_of_one(
+    folder: Path, out: Out, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"a": sales(0, 80, copies=5, broken=2), "b": sales(40, 80, copies=5, broken=2)}
+    files["b"] += b"".join(files["a"].splitlines(keepends=True)[:50])
+    for name, content in files.items():
+        (folder / "data" / f"{name}.jsonl").write_bytes(content)
+    inner = []
+
+    def other() -> None:
+        monkeypatch.undo()
+        inner.append(run("--input", str(folder / "data" / "b.jsonl")))
+
+    # The other run begins and lands when this one has read its rows and is about to commit.
+    hooked = functools.partial(Committer, point=at("before intent", other))
+    monkeypatch.setattr(commit_once, "Committer", hooked)
+    outer = run("--input", str(folder / "data" / "a.jsonl"))
+    want = expected({"a": files["b"], "b": files["a"]})  # b landed first
+    assert_tables(out, want)
+    for name, value in want["counts"].items():
+        assert outer["rows"][name] + inner[0]["rows"][name] == value, name
+    ledger = out.rows(LEDGER)
+    for destiny in ("kept", "duplicate"):
+        assert sum(r["rows"] for r in ledger if r["destiny"] == destiny) == want["counts"][destiny]
 
 
 def test_an_empty_file_is_a_run_of_no_rows(folder: Path, out: Out, run: Run) -> None:

@@ -194,13 +194,64 @@ def test_a_changed_type_is_refused_before_anything_is_written(
     assert out.lake(PROCESSED).schema.names == columns
 
 
-def test_a_file_or_key_that_is_gone_at_a_rebuild_is_named(folder: Path, out: Out, run: Run) -> None:
-    (folder / "data" / "b.jsonl").write_bytes(sales(100, 30))
+def _refused(folder: Path, capsys: pytest.CaptureFixture[str], code: int, *flags: str) -> str:
+    """Run; it must end with one message."""
+    assert main(["run", str(folder), "--json", *flags]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1, captured.err
+    return captured.err
+
+
+def test_a_rebuild_refuses_to_lose_a_file_that_is_gone_unless_it_may(
+    folder: Path, out: Out, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, other = folder / "data" / "b.jsonl", sales(200, 20)
+    gone.write_bytes(sales(100, 30))
     assert run("--sinks", "lake")["warnings"] == []
-    (folder / "data" / "b.jsonl").unlink()
-    (folder / ".penstock-key").unlink()
-    result = run("--rebuild")
-    assert any("b.jsonl" in w and "not in the rebuilt" in w for w in result["warnings"])
-    assert not any("a.jsonl" in w for w in result["warnings"])
-    assert any(".penstock-key" in w for w in result["warnings"])
-    assert_tables(out, expected({"a": CONTENT}))
+    gone.unlink()
+    (folder / "data" / "a.jsonl").write_bytes(CONTENT + b"no json\n")  # it would read this one
+    said = _refused(folder, capsys, 1, "--rebuild")
+    assert "b.jsonl" in said
+    assert "a.jsonl" not in said
+    assert "--forget-missing" in said
+    assert "--forget-missing must come with" in _refused(folder, capsys, 2, "--forget-missing")
+    assert len(out.done()) == 1
+    assert_tables(out, expected({"a": CONTENT, "b": sales(100, 30)}), warehouse=False)
+    result = run("--rebuild", "--forget-missing")
+    assert [w for w in result["warnings"] if "b.jsonl" in w]
+    assert len(out.rows(PROCESSED)) == result["rows"]["kept"]
+    # What bears that name later is another source, whatever it holds.
+    gone.write_bytes(other)
+    run()
+    places = {r["_source"].rpartition("/")[2] for r in out.rows(PROCESSED)}
+    assert places == {"a.jsonl", "b.jsonl@2"}
+
+
+def test_a_run_refuses_another_key_than_that_of_the_landed_rows_unless_it_may(
+    folder: Path, out: Out, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = folder / ".penstock-key"
+    run("--sinks", "lake")
+    (row,) = out.rows("operations.shop_runs")
+    first = key.read_text()
+    assert first.strip() not in repr(row)
+    key.unlink()
+    (folder / "data" / "b.jsonl").write_bytes(sales(100, 30))
+    assert row["keys"] in _refused(folder, capsys, 2)
+    assert not key.exists()
+    key.write_text("5" * 64)
+    key.chmod(0o600)
+    assert row["keys"] in _refused(folder, capsys, 2, "--rebuild")
+    assert len(out.done()) == 1
+    # A newer key after the old one is a rotation.
+    key.write_text(first + "5" * 64)
+    assert run("--sinks", "lake")["warnings"] == [f"unchanged, not read again: {_uri(folder, 'a')}"]
+    key.write_text("5" * 64)
+    assert any("lost" in w for w in run("--sinks", "lake", "--new-key")["warnings"])
+    assert run("--sinks", "lake", "--rebuild", "--new-key")["warnings"] == []
+    assert " " not in max(out.rows("operations.shop_runs"), key=lambda r: r["seq"])["keys"]
+
+
+def _uri(folder: Path, name: str) -> str:
+    return (folder / "data" / f"{name}.jsonl").resolve().as_uri()

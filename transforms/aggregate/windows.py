@@ -190,16 +190,6 @@ def touched(rows: Rows, aggregate: Aggregate) -> pa.TimestampArray:
     return timestamps(np.unique(windows.expand(slices, windows.first(slices))[1]))
 
 
-def in_windows(rows: pa.Table, window_starts: pa.Array, aggregate: Aggregate) -> pa.Table:
-    """Return the rows that fall in any of the windows that start at `window_starts`."""
-    windows = Windows.of(aggregate)
-    slices = windows.slices(event_times(rows, aggregate))
-    distinct = np.unique(slices)
-    owners, starts = windows.expand(distinct, windows.first(distinct))
-    wanted = distinct[owners[np.isin(starts, micros(window_starts))]]
-    return rows.filter(pa.array(np.isin(slices, wanted)))
-
-
 def spans(window_starts: pa.Array, aggregate: Aggregate) -> tuple[Micros, Micros]:
     """Return the first and the last event time, both within, of each window."""
     windows = Windows.of(aggregate)

@@ -16,11 +16,14 @@ import numpy as np
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import ancestors_of
 
 from schemas.contract import Contract
+from schemas.errors import CommitError
 from schemas.names import SOURCE, Destiny
 from schemas.plan import Plan
 from transforms.commit.files import read_batches
+from transforms.commit.journal import OP
 from transforms.commit.near import Asked, id_columns, with_paths
 from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
@@ -80,8 +83,13 @@ def without_copies(
     Returns:
         What is left, and how many rows were copies: removed by the dedupe's step as `duplicate`,
         their files rewritten and in `trimmed`.
+
+    Raises:
+        CommitError: The tables were rebuilt since: rows that the dedupe took for copies may have
+            none any more.
     """
     info = TableInfo.of(table)
+    _refuse_rebuilt(table, state, asked)
     column = unique.contract.event_time_column
     own = [timed(f, info.schema, column) for f in fresh.files.get(info.name, ())]
     landed = _since(own, table, state, asked, column, unique.horizon_us)
@@ -104,6 +112,21 @@ def without_copies(
         file, first = map(int, found.chunk.split(" "))
         drops.setdefault(file, []).append(found.rows.astype(np.int64) + first)
     return _dropped(fresh, info, unique, {f: np.concatenate(d) for f, d in drops.items()})
+
+
+def _refuse_rebuilt(table: Table, state: State, asked: Asked) -> None:
+    now = state.snapshots.get(".".join(table.name()))
+    if asked.snapshot is None or now is None or table.snapshot_by_id(asked.snapshot) is None:
+        return
+    for snapshot in ancestors_of(table.snapshot_by_id(now), table.metadata):
+        if snapshot.snapshot_id == asked.snapshot:
+            return
+        if snapshot.summary is not None and snapshot.summary.get(OP) == "rebuild":
+            msg = (
+                "the tables must hold the rows that a run has looked for copies in; got a rebuild "
+                "since it began; nothing of this run was landed: run again"
+            )
+            raise CommitError(msg)
 
 
 def _since(

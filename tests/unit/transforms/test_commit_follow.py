@@ -68,6 +68,21 @@ def test_history_folds_and_followers_still_read_all_of_it(world: World) -> None:
     assert world.wrongs(("a", 0, 80)) == []
 
 
+def test_a_fold_that_fails_is_told_and_does_no_harm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "secret")
+
+    monkeypatch.setattr(fold, "entries_table", full)
+    done = world.committer(fold_at=1).commit([world.landed("a", 0, 10)], {})
+    assert done.notes[0].startswith("old commits could not be put together (OSError)")
+    monkeypatch.undo()
+    assert world.committer(fold_at=1).commit([world.landed("a", 10, 20)], {}).notes == ()
+    assert journal.base_of(world.lake.commits()) == 2
+    assert world.wrongs(("a", 0, 20)) == []
+
+
 def test_a_committer_that_slept_through_a_fold_knows_what_is_done(world: World) -> None:
     sleeper = world.committer()
     sleeper.commit([world.landed("a", 0, 10)], {})

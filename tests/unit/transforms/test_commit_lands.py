@@ -5,15 +5,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from schemas.errors import CommitError
 from schemas.names import TIMESTAMP
 from tests.faults.synthetic import BEGIN_US, HOUR_US, record
-from tests.faults.world import World
+from tests.faults.world import World, at
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files
 from transforms.commit.journal import now
 from transforms.commit.landed import Landed
 from transforms.commit.tables import REMOVED
-from transforms.sources.identity import SOURCES
+from transforms.sources.identity import SOURCES, remembered
 
 
 @pytest.fixture
@@ -140,6 +141,24 @@ def test_a_rebuild_replaces_everything_in_one_commit(world: World) -> None:
     assert world.wrongs(("a", 0, 150)) == []
 
 
+def test_a_rebuild_fails_if_another_run_has_landed_since_it_began(world: World) -> None:
+    world.commit(("a", 0, 30))
+    began = world.asked()
+    world.commit(("b", 0, 20))
+    with pytest.raises(CommitError, match=r"whose rows would be lost; nothing was changed"):
+        world.commit(("a", 0, 30), rebuild=True, asked=began)
+    assert world.wrongs(("a", 0, 30), ("b", 0, 20)) == []
+
+
+def test_a_rebuild_that_is_overtaken_at_its_intent_fails(world: World) -> None:
+    world.commit(("a", 0, 30))
+    began = world.asked()
+    one = world.committer(point=at("before intent", lambda: world.commit(("b", 0, 20))))
+    with pytest.raises(CommitError, match="whose rows would be lost"):
+        one.commit([world.landed("a", 0, 30)], {}, rebuild=True, asked=began)
+    assert world.wrongs(("a", 0, 30), ("b", 0, 20)) == []
+
+
 def test_a_rebuild_over_an_empty_source_empties_the_tables(world: World) -> None:
     world.commit(("a", 0, 50))
     world.commit(rebuild=True)
@@ -180,6 +199,16 @@ def test_sources_are_remembered_and_the_newest_row_counts(world: World) -> None:
     one.commit([world.landed("a", 10, 30)], {}, sources=grown)
     names = {r["source"]: r["size"] for r in world.committer().ask().sources.to_pylist()}
     assert names == {"a": 30, "b": 5}
+
+
+def test_a_rebuild_keeps_the_names_of_sources_that_it_goes_without(world: World) -> None:
+    read = [_source("a", 10), _source("a@2", 20), _source("b", 5), _source("b@2", 6)]
+    sources = pa.Table.from_pylist(read, schema=SOURCES)
+    world.commit(("a", 0, 10), sources=sources)
+    sources = pa.Table.from_pylist([_source("a@2", 20)], schema=SOURCES)
+    world.commit(("a", 0, 10), sources=sources, rebuild=True)
+    known = remembered(world.committer().ask().sources)
+    assert {n: one.forgotten for n, one in known.items()} == {"a@2": False, "b": True, "b@2": True}
 
 
 def test_the_plan_that_landed_rows_is_deployed_and_old_logic_is_told(tmp_path: Path) -> None:

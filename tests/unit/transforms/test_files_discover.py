@@ -17,7 +17,7 @@ from schemas.errors import SourceError, UsageError
 from schemas.plan import FileSource
 from transforms.sources import files, memory, slices, stored
 from transforms.sources.files import Discovery, discover, read_blocks, scan
-from transforms.sources.identity import Remembered, remember, remembered
+from transforms.sources.identity import SOURCES, Remembered, forgotten, remember, remembered
 from transforms.sources.places import public
 
 Known = dict[str, Remembered]
@@ -188,6 +188,36 @@ def test_a_rewritten_file_is_named_and_read_only_as_a_new_source(tmp_path: Path)
     first.write_bytes(b"0\n")
     found = find(tmp_path, "*", memory, rewritten="append")
     assert [p.source for p in found.slices] == [f"{first.as_uri()}@3"]
+
+
+def test_reading_everything_anew_keeps_a_name_for_one_content(tmp_path: Path) -> None:
+    for name in ("same", "grown", "touched", "rewritten", "twice"):
+        (tmp_path / name).write_bytes(b"{}\n")
+    _, memory = land(find(tmp_path, "*"))
+    (tmp_path / "twice").write_bytes(b"[]\n")
+    _, memory = land(find(tmp_path, "*", memory, rewritten="append"), memory)
+    (tmp_path / "grown").write_bytes(b"{}\n[]\n")
+    os.utime(tmp_path / "touched", (1, 1))
+    (tmp_path / "rewritten").write_bytes(b"0\n")
+    (tmp_path / "new").write_bytes(b"1\n")
+    found = discover(FileSource(path="*"), tmp_path, memory, anew=True)
+    assert set(names(found)) == {"new", "same", "grown", "touched", "rewritten@2", "twice@2"}
+    assert all(piece.start == 0 for piece in found.slices)
+    data, _ = land(found)
+    assert data[(tmp_path / "grown").as_uri()] == b"{}\n[]\n"
+
+
+def test_a_file_that_bears_a_forgotten_name_is_another_source(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"{}\n")
+    _, memory = land(find(tmp_path, "a"))
+    ((uri, one),) = memory.items()
+    row = {"source": uri, "size": one.size, "modified": one.modified_us, "hash": one.hash}
+    gone = pa.Table.from_pylist([forgotten(row)], schema=SOURCES)
+    memory = dict(remembered(gone))
+    data, memory = land(find(tmp_path, "a", memory), memory)
+    assert data == {f"{path.as_uri()}@2": b"{}\n"}
+    assert find(tmp_path, "a", memory).slices == ()
 
 
 def test_generations_are_told_apart_beyond_nine(tmp_path: Path) -> None:

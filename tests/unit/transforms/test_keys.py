@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UsageError
-from transforms.keys import DEFAULT_REFERENCE, Key, make_default_key, resolve
+from transforms.keys import DEFAULT_REFERENCE, Key, keep_key, make_default_key, resolve
 
 SECRET = "correct horse battery staple".replace(" ", "-")
 
@@ -111,3 +111,32 @@ def test_keys_are_neither_printed_nor_pickled(tmp_path: Path) -> None:
 
 def test_an_id_says_which_key_it_is_and_nothing_of_it() -> None:
     assert Key(SECRET).id == hashlib.sha256(SECRET.encode()).hexdigest()[:8]
+
+
+def test_a_run_goes_on_only_with_the_keys_of_the_rows_that_landed(tmp_path: Path) -> None:
+    first, second = (Key(letter * 20).id for letter in "ab")
+    ring = key_file(tmp_path, "a" * 20)
+    assert keep_key(ring, tmp_path, [first], anew=False).newest.id == first
+    key_file(tmp_path, f"{'a' * 20} {'b' * 20}")
+    rotated = keep_key(ring, tmp_path, [first], anew=False)
+    assert rotated.newest.id == second
+    key_file(tmp_path, "b" * 20)
+    with pytest.raises(UsageError, match=rf"\(id {first}\); got only {second}; restore it"):
+        keep_key(ring, tmp_path, [first, second], anew=False)
+    assert keep_key(ring, tmp_path, [first], anew=True).newest.id == second
+    assert keep_key(ring, tmp_path, None, anew=False).newest.id == second
+
+
+@pytest.mark.parametrize("used", [["abcdabcd"], None])
+def test_a_lost_default_key_is_not_made_anew_in_silence(
+    tmp_path: Path, used: list[str] | None
+) -> None:
+    with pytest.raises(UsageError, match="go on with --new-key"):
+        keep_key(DEFAULT_REFERENCE, tmp_path, used, anew=False)
+    assert list(tmp_path.iterdir()) == []
+    made = keep_key(DEFAULT_REFERENCE, tmp_path, used, anew=True)
+    assert keep_key(DEFAULT_REFERENCE, tmp_path, [made.newest.id], anew=False) == made
+
+
+def test_the_default_key_is_made_for_a_lake_that_has_none(tmp_path: Path) -> None:
+    assert keep_key(DEFAULT_REFERENCE, tmp_path, [], anew=False).keys

@@ -20,7 +20,6 @@ from transforms.aggregate.windows import (
     AggregateError,
     Windows,
     bounds,
-    in_windows,
     late,
     spans,
     touched,
@@ -61,19 +60,6 @@ def test_touched_windows_are_those_that_hold_a_row(window: Window, times: list[i
     found = touched(batch({"t": t} for t in times), _of(window))
     wanted = sorted({start for t in times for start in windows_of(t, window)})
     assert found.cast(pa.int64()).to_pylist() == wanted
-
-
-@settings(max_examples=60, deadline=None)
-@given(window=some_windows, times=times, data=st.data())
-def test_rows_in_windows_are_those_that_a_window_holds(
-    window: Window, times: list[int], data: st.DataObject
-) -> None:
-    every = sorted({start for t in times for start in windows_of(t, window)})
-    chosen = data.draw(st.lists(st.sampled_from(every), unique=True))
-    rows = pa.Table.from_batches([batch({"t": t} for t in times)])
-    found = in_windows(rows, _starts(*chosen), _of(window))
-    wanted = [t for t in times if set(windows_of(t, window)) & set(chosen)]
-    assert found["t"].cast(pa.int64()).to_pylist() == wanted
 
 
 @settings(max_examples=40, deadline=None)
