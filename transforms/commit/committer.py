@@ -21,6 +21,7 @@ from transforms.commit.landed import Landed
 from transforms.commit.ledger import Counts, FileCounts
 from transforms.commit.near import Asked
 from transforms.commit.patience import patience
+from transforms.commit.refresh import FromLake
 from transforms.commit.state import State
 
 KEEP: Final = 100
@@ -133,6 +134,8 @@ class Committer:
         recompute: Collection[str] = (),
         rebuild: bool = False,
         asked: Asked = Asked(),  # noqa: B008 - frozen
+        rollup: FromLake | None = None,
+        closing: bool = False,
     ) -> Committed | None:
         """Land what is not done yet, once.
 
@@ -144,6 +147,8 @@ class Committer:
             rebuild: Put the landed rows in place of everything this pipeline has landed so far.
             asked: The state of the lake that the run's dedupe read, or its rebuild began from; an
                 empty lake if not given. Rows whose copy landed since become `duplicate`.
+            rollup: Makes aggregate rows; by default from `panes` and the lake.
+            closing: Commit even if no row is new: `rollup` may have windows to finish.
 
         Returns:
             What changed, or None if nothing would.
@@ -152,7 +157,9 @@ class Committer:
             CommitError: The lake could not be changed, or others landed since a rebuild began;
                 nothing of this commit is visible.
         """
-        request = Request(landed, panes, sources, recompute, rebuild, asked)
+        request = Request(
+            landed, panes, sources, recompute, rebuild, asked, rollup or FromLake(), closing
+        )
         tried: list[tuple[Draft, State]] = []
         for _ in patience():
             state = self.ask()

@@ -24,7 +24,7 @@ from transforms.commit.lake import Lake, files_at
 from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
 from transforms.commit.ranges import Ranges, merged
-from transforms.commit.refresh import Kept, refreshed, replaced
+from transforms.commit.refresh import FromLake, Kept
 from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
 from transforms.commit.tables import RUNS
@@ -43,6 +43,8 @@ class Request:
     recompute: Collection[str] = ()
     rebuild: bool = False
     asked: Asked = field(default_factory=Asked)
+    rollup: FromLake = field(default_factory=FromLake)
+    closing: bool = False
 
 
 class _Loaded(dict[str, Table]):
@@ -137,7 +139,7 @@ class Drafter:
             fresh, copies = without_copies(fresh, processed, state, request.asked, unique)
         sources = _sources(state.sources, request.sources, rebuild=rebuild)
         anew = rebuild and bool(fresh.done or state.done)
-        if not (fresh.done or sources is not None or request.recompute or anew):
+        if not (fresh.done or sources is not None or request.recompute or anew or request.closing):
             return None
         op = "rebuild" if rebuild else "append" if fresh.done else "refresh"
         draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables, copies=copies)
@@ -145,7 +147,7 @@ class Drafter:
             at = state.snapshots.get(name) if rebuild else None
             draft.put(name, Files(fresh.files.get(name, []), files_at(tables[name], at)))
         self._aggregates(draft, state, fresh, request, infos[self.plan.processed])
-        self._ledger(draft, state, fresh, infos, rebuild=rebuild)
+        self._ledger(draft, state, fresh, infos, request)
         if sources is not None:
             self._operations(draft, state, "sources", sources, replace=True)
         if not draft.parts:
@@ -184,7 +186,7 @@ class Drafter:
         for aggregate in self.plan.aggregates:
             name = f"analytics.{aggregate.name}"
             whole = request.rebuild or aggregate.name in request.recompute
-            made = refreshed(
+            made = request.rollup.refreshed(
                 aggregate,
                 kept,
                 request.panes.get(aggregate.name),
@@ -194,7 +196,7 @@ class Drafter:
             if made is None and not whole:
                 continue
             table, at = draft.tables[name], state.snapshots.get(name)
-            files, windows = replaced(table, at, made, whole=whole)
+            files, windows = request.rollup.replaced(table, at, made, whole=whole)
             draft.put(name, files)
             draft.windows[aggregate.name] = windows
 
@@ -204,12 +206,13 @@ class Drafter:
         state: State,
         fresh: Fresh,
         infos: dict[str, TableInfo],
-        *,
-        rebuild: bool,
+        request: Request,
     ) -> None:
         processed, refused = self.plan.processed, self.plan.operations("refused")
+        landed = fresh.files.get(processed, [])
+        kept = self.file_counts.kept(infos[processed], landed)
         counts = [
-            self.file_counts.kept(infos[processed], fresh.files.get(processed, [])),
+            request.rollup.counted(infos[processed], landed, kept),
             self.file_counts.refused(infos[refused], fresh.files.get(refused, [])),
             ledger.count_removed(fresh.removed),
         ]
@@ -222,7 +225,7 @@ class Drafter:
             run_id=self.run_id,
             at=now(),
         )
-        self._operations(draft, state, "ledger", rows, replace=rebuild)
+        self._operations(draft, state, "ledger", rows, replace=request.rebuild)
 
     def _operations(
         self, draft: Draft, state: State, name: str, rows: pa.Table, *, replace: bool = False

@@ -198,3 +198,33 @@ def _starts(rows: pa.Table) -> np.ndarray:
 
 def _times(starts: np.ndarray) -> pa.Array:
     return pa.array(starts, pa.int64()).cast(TIMESTAMP)
+
+
+class FromLake:
+    """How a commit makes aggregate rows and counts what it keeps; streams have a way of their own.
+
+    The functions of this module as one value.
+    """
+
+    def refreshed(
+        self,
+        aggregate: Aggregate,
+        kept: Kept,
+        pane: pa.Table | None,
+        *,
+        epoch: int,
+        everything: bool = False,
+    ) -> Refreshed | None:
+        """Return the touched windows and their rows; see the function."""
+        return refreshed(aggregate, kept, pane, epoch=epoch, everything=everything)
+
+    def replaced(
+        self, table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+    ) -> tuple[Files, np.ndarray]:
+        """Write them in place of what the table holds; see the function."""
+        return replaced(table, at, made, whole=whole)
+
+    def counted(self, info: TableInfo, files: Sequence[DataFile], kept: pa.Table) -> pa.Table:
+        """Return the ledger's counts of kept rows, some of which may be late."""
+        del info, files
+        return kept

@@ -49,6 +49,12 @@ def compute(
     return partials.compute(_as_input(aggregate, rows), aggregate, epoch, wanted)
 
 
+def accumulate(aggregate: Aggregate, rows: Iterable[pa.RecordBatch]) -> pa.Table | None:
+    """Return merged partial aggregates of rows read back from the lake, None if none counts."""
+    made = (partials.partial(batch, aggregate) for batch in _as_input(aggregate, rows))
+    return partials.merge_all(made, aggregate)
+
+
 def _as_input(aggregate: Aggregate, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     types = {f.name: f.type for f in aggregate.input}
     types.setdefault(aggregate.event_time, TIMESTAMP)

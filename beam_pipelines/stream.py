@@ -1,0 +1,133 @@
+"""The pipeline as a stream: `steps_stream` wires the middle, `build_stream` adds the lake."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection
+
+from schemas.durations import parse_duration
+from schemas.plan import Plan
+from schemas.plan_json import to_json
+from transforms.commit.committer import Committer
+from transforms.commit.lake import Lake, open_lake
+from transforms.continuous.admit import AdmitMessages, Asking
+from transforms.continuous.commit import CommitContinuously
+from transforms.continuous.committer import StreamCommitter
+from transforms.continuous.deduplicate import AnswerIds
+from transforms.continuous.gather import Gather
+from transforms.continuous.land import Landing, Shipment
+from transforms.continuous.messages import Messages
+from transforms.middle import RowSteps, around_deduplicate
+
+_EVERY = "60s"
+
+
+class Outputs(NamedTuple):
+    """What the middle of a stream makes of raw messages: whole positions, in files."""
+
+    shipments: PCollection[Shipment]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamEngine:
+    """How a stream is carried out, which never changes what it gives.
+
+    Attributes:
+        run_id: Names the run.
+        started: When it began, seconds since the epoch.
+        messages: What decodes raw messages.
+        key: Two secret seeds of the id hash; the same when a stream is resumed.
+        shards: Keys that rows wait under.
+        ticks: Whether the runner waits for timers of the clock; if not, a bounded input lands at
+            its end.
+    """
+
+    run_id: str
+    started: float
+    messages: Messages
+    key: tuple[int, int]
+    shards: int = 2
+    ticks: bool = True
+
+
+@dataclass(frozen=True)
+class MakeCommitter:
+    """Opens the lake in a worker and makes the stream's committer; pickles."""
+
+    plan: Plan
+    run_id: str
+    started: float
+
+    def __call__(self) -> StreamCommitter:
+        """Make it; nothing is read yet."""
+        plan = self.plan
+        text = json.dumps(to_json(plan))
+        committer = Committer(
+            open_lake(plan), plan, run_id=self.run_id, started=self.started, plan_text=text
+        )
+        return StreamCommitter(committer, plan)
+
+
+def commit_every_us(plan: Plan) -> int:
+    """Return `sinks.lake.commit_every` in microseconds; 60 s if it is not given."""
+    return parse_duration(plan.sinks.get("lake", {}).get("commit_every", _EVERY))
+
+
+def _every_us(plan: Plan, engine: StreamEngine) -> int:
+    return commit_every_us(plan) if engine.ticks else 0
+
+
+def steps_stream(
+    raw: PCollection[pa.RecordBatch], plan: Plan, engine: StreamEngine, lake: Lake
+) -> Outputs:
+    """Wire the middle: admit, answer ids, gather what is whole. Tests call this.
+
+    Args:
+        raw: Raw messages (`transforms.continuous.messages.RAW`) in the global window.
+        plan: What runs.
+        engine: How.
+        lake: Prepared for the plan.
+    """
+    before, dedupe, after = around_deduplicate(plan)
+    asking = None
+    if dedupe is not None:
+        asking = Asking(
+            by=tuple(dedupe.parameters["by"]),
+            event_time=plan.contract.event_time_column,
+            key=engine.key,
+            partitions=plan.hash_partitions,
+        )
+    admitted = raw | AdmitMessages(plan, before, engine.messages, asking, engine.shards)
+    held = admitted.parcels
+    if dedupe is not None:
+        answers = admitted.ids | dedupe.id >> AnswerIds(
+            horizon_us=dedupe.parameters["horizon_us"],
+            lateness_us=max((a.window.allowed_lateness_us for a in plan.aggregates), default=0),
+        )
+        held = (held, answers) | "Held" >> beam.Flatten()
+    landing = Landing(
+        plan=plan,
+        processed=lake.table_info(plan.processed),
+        refused=lake.table_info(plan.operations("refused")),
+        run_id=engine.run_id,
+        dedupe=dedupe.id if dedupe is not None else "",
+        after=RowSteps(plan, after),
+    )
+    shipments = held | "Land" >> Gather(landing=landing, every_us=_every_us(plan, engine))
+    return Outputs(shipments)
+
+
+def build_stream(
+    raw: PCollection[pa.RecordBatch], plan: Plan, engine: StreamEngine, lake: Lake
+) -> PCollection[str]:
+    """Add the lake: the ids of the commits that rows land in."""
+    outputs = steps_stream(raw, plan, engine, lake)
+    make = MakeCommitter(plan, engine.run_id, engine.started)
+    return outputs.shipments | "Lake" >> CommitContinuously(
+        make=make, every_us=_every_us(plan, engine)
+    )

@@ -1,0 +1,185 @@
+"""Raw messages to parcels: decode, validate, protect and the row steps before the dedupe."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.typehints.decorators import no_annotations
+from typing_extensions import override
+
+from schemas.names import POSITION, POSITION_NAMES, SOURCE
+from schemas.plan import Plan, Step
+from transforms.commit.ranges import Ranges, merged
+from transforms.continuous.messages import Messages
+from transforms.continuous.parcels import Parcel, new_token
+from transforms.decode.decoded import Decoded
+from transforms.duplicates import ids_of
+from transforms.middle import RowSteps
+from transforms.outcome import Outcome, chained, refused
+from transforms.protect import Protector
+from transforms.validate import validate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How ids are asked about: fixed for the life of a stream, as its state is cut by it.
+
+    Attributes:
+        by: Columns that make a row itself.
+        event_time: Column of type timestamp[us, UTC] without nulls.
+        key: Two secret seeds; a restored stream must have those that its state was made with.
+        partitions: Hash partitions.
+    """
+
+    by: tuple[str, ...]
+    event_time: str
+    key: tuple[int, int]
+    partitions: int
+
+
+class Admitted(NamedTuple):
+    """Parcels by shard, and ids by hash partition."""
+
+    parcels: PCollection[tuple[int, bytes]]
+    ids: PCollection[tuple[int, pa.RecordBatch]]
+
+
+@dataclass(eq=False)
+class AdmitMessages(beam.PTransform[PCollection[pa.RecordBatch], Admitted]):
+    """Make a parcel of each raw batch.
+
+    Input: raw messages (`messages.RAW`), of any number of sources; of each source a batch holds all
+    messages between its first and its last. Outputs keep timestamp and window of the batch. Every
+    message is in the parcel's rows, removed or refused; refused ones keep their record, sealed when
+    the contract has personal data. The batch as in `transforms.admit`, a stream of it.
+
+    Attributes:
+        plan: Contract and key reference.
+        before: The steps that come before the dedupe.
+        messages: What decodes raw messages.
+        asking: How ids are cut, None without a dedupe.
+        shards: Parcels of one source go to one of so many keys.
+    """
+
+    plan: Plan
+    before: tuple[Step, ...]
+    messages: Messages
+    asking: Asking | None
+    shards: int = 1
+
+    @override
+    @no_annotations
+    def expand(self, raw: PCollection[pa.RecordBatch]) -> Admitted:
+        sides = raw | "Admit" >> beam.ParDo(_Admit(self)).with_output_types(
+            tuple[int, bytes], ids=tuple[int, pa.RecordBatch]
+        ).with_outputs("ids", main="parcels")
+        return Admitted(sides.parcels, sides.ids)
+
+
+class Admission:
+    """The pure function of `AdmitMessages`; pickles, and makes what it needs in `setup`."""
+
+    def __init__(self, plan: Plan, before: tuple[Step, ...], messages: Messages) -> None:
+        """Describe it; see AdmitMessages."""
+        self.plan, self.before, self.messages = plan, before, messages
+
+    def setup(self) -> None:
+        """Read keys and lookups, so that their errors end the stream before its first row."""
+        self._protector = Protector(self.plan.contract, self.plan.secret, self.plan.folder)
+        _ = self._protector.keyring
+        self._steps = RowSteps(self.plan, self.before)
+        self._steps.setup()
+
+    def __call__(self, raw: pa.RecordBatch) -> Outcome:
+        """Give every message of a batch its destiny so far."""
+        decoded = self.messages.decode(raw)
+        checked = validate(decoded.rows, self.plan.contract)
+        outcome = Outcome(checked.rows, None, decoded.refused)
+        if len(checked.numbers):
+            places = decoded.rows.select(POSITION_NAMES).take(pa.array(checked.numbers))
+            dead = refused(
+                decoded.rows,
+                checked.numbers,
+                "validate",
+                checked.rules,
+                checked.reasons,
+                record=decoded.records(places),
+                format=decoded.format,
+            )
+            outcome = chained(outcome, Outcome(checked.rows, None, dead))
+        stepped = self._steps(self._protector.protect(outcome.rows))
+        outcome = outcome._replace(rows=stepped.rows)
+        for side in stepped.removed:
+            outcome = chained(outcome, Outcome(stepped.rows, side))
+        for dead in stepped.refused:
+            with_records = _with_records(dead, decoded)
+            outcome = chained(outcome, Outcome(stepped.rows, None, with_records))
+        if outcome.refused is not None:
+            outcome = outcome._replace(refused=self._protector.seal(outcome.refused))
+        return outcome
+
+
+class _Admit(beam.DoFn):
+    def __init__(self, options: AdmitMessages) -> None:
+        self.admission = Admission(options.plan, options.before, options.messages)
+        self.asking, self.shards = options.asking, options.shards
+
+    @override
+    def setup(self) -> None:
+        self.admission.setup()
+
+    @override
+    def process(self, raw: pa.RecordBatch) -> Iterator[Any]:
+        if not raw.num_rows:
+            return
+        outcome = self.admission(raw)
+        done, records = stretches(raw)
+        token = new_token()
+        shard = zlib.crc32(min(records).encode()) % self.shards
+        asked = 0
+        for partition, ids in _ids(outcome.rows, self.asking, token, shard):
+            asked += 1
+            yield TaggedOutput("ids", (partition, ids))
+        parcel = Parcel(token=token, outcome=outcome, done=done, records=records, asked=asked)
+        yield shard, parcel.encode()
+
+
+def stretches(raw: pa.RecordBatch) -> tuple[Ranges, dict[str, int]]:
+    """Return for each source the stretch of positions that a batch holds, and its messages."""
+    source = raw[SOURCE]
+    position = raw[POSITION].to_numpy()
+    names = source.dictionary.to_pylist()
+    codes = source.indices.to_numpy()
+    done: list[Ranges] = []
+    records: dict[str, int] = {}
+    for code in np.unique(codes).tolist():
+        own = position[codes == code]
+        done.append({names[code]: [(int(own.min()), int(own.max()) + 1)]})
+        records[names[code]] = records.get(names[code], 0) + len(own)
+    return merged(*done), records
+
+
+def _ids(
+    rows: pa.RecordBatch, asking: Asking | None, token: bytes, shard: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    if asking is None or not rows.num_rows:
+        return
+    chunk = f"{token.hex()} {shard}"
+    yield from ids_of(
+        rows, asking.by, asking.event_time, asking.key, chunk, asking.partitions, placed=True
+    )
+
+
+def _with_records(dead: pa.RecordBatch, decoded: Decoded) -> pa.RecordBatch:
+    """Add the original records to what a row step refused."""
+    columns = dict(zip(dead.schema.names, dead.columns, strict=True))
+    columns["record"] = decoded.records(dead)
+    columns["format"] = pa.repeat(pa.scalar(decoded.format), dead.num_rows)
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=dead.schema)

@@ -1,0 +1,172 @@
+"""Parcels whose ids are answered, written to a few files: what one commit takes of one shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.names import WATERMARK, Destiny
+from schemas.plan import Aggregate, Plan
+from transforms.aggregate.partials import merge_all, partial
+from transforms.aggregate.windows import late
+from transforms.batches import one_batch
+from transforms.commit.landed import Landed
+from transforms.commit.ranges import merged
+from transforms.commit.removed import Removed, fold_removed
+from transforms.commit.table_info import TableInfo
+from transforms.continuous.parcels import Answer, Parcel
+from transforms.land import UnbalancedError, _shaped
+from transforms.middle import RowSteps
+from transforms.outcome import Outcome, chained, keep, removed
+from transforms.sinks.lake import FileWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipment:
+    """What one shard hands to the committer; small, and it pickles.
+
+    Attributes:
+        landed: Files, all positions of their rows, removed rows: whole positions only.
+        partials: Aggregate -> partial aggregates over exactly the rows of `landed`.
+        rows: Messages in it.
+        late: Rows that are late for some window.
+        watermark_us: Greatest watermark that a row was read at, None if no row had one.
+    """
+
+    landed: Landed
+    partials: dict[str, pa.RecordBatch] = field(default_factory=dict)
+    rows: int = 0
+    late: int = 0
+    watermark_us: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landing:
+    """How parcels are landed; pickles, `setup` makes the steps.
+
+    Attributes:
+        plan: What runs.
+        processed: Table of kept rows.
+        refused: Table of refused rows.
+        run_id: Written into refused rows.
+        dedupe: Id of the dedupe step, if there is one.
+        after: Row steps after it.
+    """
+
+    plan: Plan
+    processed: TableInfo
+    refused: TableInfo
+    run_id: str
+    dedupe: str
+    after: RowSteps
+
+    def __call__(self, parcels: Sequence[tuple[Parcel, list[Answer]]]) -> Shipment:
+        """Take duplicates out, apply the last steps, write files.
+
+        Raises:
+            UnbalancedError: A step lost rows, or made some.
+        """
+        rows_out, dead_out = FileWriter(self.processed), FileWriter(self.refused)
+        constants = {"contract_version": self.plan.contract.version, "run_id": self.run_id}
+        gone: list[pa.RecordBatch] = []
+        sums = {a.name: _Partials(a) for a in self.plan.aggregates}
+        marks: list[int] = []
+        count, behind = 0, 0
+        for parcel, answers in parcels:
+            outcome = self._finished(parcel, answers)
+            _check(parcel, outcome)
+            count += sum(parcel.records.values())
+            if outcome.rows.num_rows:
+                rows_out.write(_shaped(outcome.rows, self.processed.arrow, {}))
+                mark = pc.max(outcome.rows[WATERMARK].cast(pa.int64())).as_py()
+                marks += [] if mark is None else [mark]
+                behind += late_rows(outcome.rows, self.plan.aggregates).sum()
+                for each in sums.values():
+                    each.add(outcome.rows)
+            if outcome.refused is not None:
+                dead_out.write(_shaped(outcome.refused, self.refused.arrow, constants))
+            if outcome.removed is not None:
+                gone.append(outcome.removed)
+        files = {
+            info.name: tuple(made)
+            for info, writer in ((self.processed, rows_out), (self.refused, dead_out))
+            if (made := writer.close())
+        }
+        done = merged(*(parcel.done for parcel, _ in parcels))
+        partials = {name: p for name, each in sums.items() if (p := each.batch()) is not None}
+        return Shipment(
+            landed=Landed(files=files, done=done, removed=_removed(gone)),
+            partials=partials,
+            rows=count,
+            late=int(behind),
+            watermark_us=max(marks, default=None),
+        )
+
+    def _finished(self, parcel: Parcel, answers: list[Answer]) -> Outcome:
+        outcome = parcel.outcome
+        numbers = np.concatenate([np.empty(0, np.int64), *(a.rows for a in answers)])
+        if len(numbers):
+            conflict = np.concatenate([a.conflict for a in answers])
+            order = np.argsort(numbers, kind="stable")
+            rows = numbers[order].astype(np.int64)
+            rule = pa.array(np.where(conflict[order], "conflict", "duplicate").tolist())
+            out = removed(outcome.rows, rows, Destiny.DUPLICATE, self.dedupe, rule)
+            outcome = chained(outcome, Outcome(keep(outcome.rows, rows), out))
+        stepped = self.after(outcome.rows)
+        outcome = outcome._replace(rows=stepped.rows)
+        for side in stepped.removed:
+            outcome = chained(outcome, Outcome(stepped.rows, side))
+        for dead in stepped.refused:
+            outcome = chained(outcome, Outcome(stepped.rows, None, dead))
+        return outcome
+
+
+def late_rows(rows: pa.RecordBatch | pa.Table, aggregates: Sequence[Aggregate]) -> np.ndarray:
+    """Return a mask of the rows that are late for at least one window: their destiny is `late`."""
+    mask = np.zeros(rows.num_rows, bool)
+    for aggregate in aggregates:
+        mask |= late(rows, aggregate).to_numpy(zero_copy_only=False)
+    return mask
+
+
+@dataclass
+class _Partials:
+    """Partial aggregates of rows, merged as they come."""
+
+    aggregate: Aggregate
+    held: list[pa.RecordBatch] = field(default_factory=list)
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        made = partial(rows, self.aggregate)
+        if made is not None:
+            self.held.append(made)
+
+    def batch(self) -> pa.RecordBatch | None:
+        merged_ = merge_all(self.held, self.aggregate)
+        return None if merged_ is None else one_batch(merged_)
+
+
+def _removed(gone: list[pa.RecordBatch]) -> tuple[Removed, ...]:
+    if not gone:
+        return ()
+    return fold_removed(one_batch(pa.Table.from_batches(gone).unify_dictionaries()))
+
+
+def _check(parcel: Parcel, outcome: Outcome) -> None:
+    """Hold that every message has one destiny.
+
+    Messages of several rows (`_sequence`) count as rows: decode gives each its own.
+    """
+    sides = (outcome.rows, outcome.removed, outcome.refused)
+    found = sum(side.num_rows for side in sides if side is not None)
+    read = sum(parcel.records.values())
+    if found != read:
+        msg = (
+            f"every message read must have one destiny; read {read} but kept, refused and removed "
+            f"{found}; a step loses or makes rows: nothing of this batch is landed"
+        )
+        raise UnbalancedError(msg)

@@ -1,0 +1,144 @@
+"""A parcel: one raw batch on its way to the lake, whole, so that its positions land together.
+
+Every row of a raw batch has exactly one destiny, and a commit may call a position done only when
+all of its rows are in it. So the rows of a batch never part: they wait, as bytes in the state of
+one key, for what the dedupe says of their ids, which travel alone.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.commit.ranges import Ranges
+from transforms.outcome import Outcome
+
+TOKEN_BYTES: Final = 12
+_PARCEL, _ANSWER = b"P", b"A"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """What became of one raw batch so far.
+
+    Attributes:
+        token: Random name, by which answers find it.
+        outcome: Rows that go on, and those removed or refused.
+        done: Positions of all its messages.
+        records: Source -> number of messages.
+        asked: Dedupe partitions that will answer.
+    """
+
+    token: bytes
+    outcome: Outcome
+    done: Ranges
+    records: dict[str, int]
+    asked: int = 0
+
+    def encode(self) -> bytes:
+        """Return it as bytes: a small pickled head, then Arrow IPC streams."""
+        parts = [b"" if b is None else ipc(b) for b in self.outcome]
+        sizes = [len(p) for p in parts]
+        head = pickle.dumps((sizes, self.done, self.records, self.asked))
+        return b"".join((_PARCEL, self.token, len(head).to_bytes(4, "big"), head, *parts))
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Parcel:
+        """Read what `encode` wrote; the batches are views of the bytes."""
+        at = 1 + TOKEN_BYTES
+        begin = at + 4
+        end = begin + int.from_bytes(encoded[at:begin], "big")
+        sizes, done, records, asked = pickle.loads(encoded[begin:end])  # noqa: S301 - our own state
+        batches: list[pa.RecordBatch | None] = []
+        whole = pa.py_buffer(encoded)
+        for size in sizes:
+            batches.append(_read(whole.slice(end, size)) if size else None)
+            end += size
+        rows, removed, refused = batches
+        return cls(
+            token=encoded[1:at],
+            outcome=Outcome(rows, removed, refused),
+            done=done,
+            records=records,
+            asked=asked,
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one dedupe partition says of a parcel.
+
+    Attributes:
+        token: Which parcel.
+        rows: Numbers (uint32) of its rows that are duplicates, ascending.
+        conflict: Which of them differ from the row that won.
+    """
+
+    token: bytes
+    rows: np.ndarray = field(default_factory=lambda: np.array([], np.uint32))
+    conflict: np.ndarray = field(default_factory=lambda: np.array([], bool))
+
+    def encode(self) -> bytes:
+        """Return it as bytes."""
+        rows, conflict = self.rows.astype("<u4"), self.conflict.astype(np.uint8)
+        return b"".join((_ANSWER, self.token, rows.tobytes(), conflict.tobytes()))
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Answer:
+        """Read what `encode` wrote."""
+        at = 1 + TOKEN_BYTES
+        count = (len(encoded) - at) // 5
+        rows = np.frombuffer(encoded, "<u4", count, at)
+        conflict = np.frombuffer(encoded, np.uint8, count, at + 4 * count).astype(bool)
+        return cls(encoded[1:at], rows, conflict)
+
+
+def new_token() -> bytes:
+    """Return a name that no other parcel has."""
+    return os.urandom(TOKEN_BYTES)
+
+
+def is_answer(encoded: bytes) -> bool:
+    """Whether these are the bytes of an answer (or else of a parcel)."""
+    return encoded[:1] == _ANSWER
+
+
+def whole_parcels(
+    parcels: Iterable[bytes], answers: Iterable[bytes]
+) -> tuple[list[tuple[Parcel, list[Answer]]], list[bytes], list[bytes]]:
+    """Find the parcels that nothing is missing of.
+
+    Returns:
+        Those, with their answers, in the order given; parcels that wait; answers that wait.
+    """
+    by_token: dict[bytes, list[bytes]] = {}
+    for answer in answers:
+        by_token.setdefault(answer[1 : 1 + TOKEN_BYTES], []).append(answer)
+    ready, waiting = [], []
+    for encoded in parcels:
+        parcel = Parcel.decode(encoded)
+        found = by_token.get(parcel.token, [])
+        if len(found) == parcel.asked:
+            by_token.pop(parcel.token, None)
+            ready.append((parcel, [Answer.decode(a) for a in found]))
+        else:
+            waiting.append(encoded)
+    return ready, waiting, [a for several in by_token.values() for a in several]
+
+
+def ipc(batch: pa.RecordBatch) -> bytes:
+    """Return a batch as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def _read(buffer: pa.Buffer) -> pa.RecordBatch:
+    return pa.ipc.open_stream(buffer).read_next_batch()

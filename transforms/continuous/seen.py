@@ -1,0 +1,157 @@
+"""Which rows of a stream were seen before: ids kept so far, in sorted runs, and what repeats them.
+
+A row is a duplicate iff a kept row has the same `by` values within `horizon` of its event time, as
+in `transforms.duplicates`; in a stream the first to arrive is kept. A row that is sent again from
+its own position is no copy of itself: it goes on, and the committer drops what is done already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from transforms.duplicates import LAKE, PLACED, duplicates
+
+ID: Final = np.dtype(
+    [("low", "<u8"), ("high", "<u8"), ("time", "<i8"), ("place", "<u8"), ("content", "<u4")]
+)
+"""What is kept of a row: 36 bytes."""
+
+_CHUNK: Final = b"chunk"
+_NO_CHUNK: Final = pa.schema(list(PLACED), metadata={_CHUNK: LAKE.encode()})
+
+
+class Found(NamedTuple):
+    """What became of a batch of ids.
+
+    Attributes:
+        rows: Row numbers (the ids' `row`) of duplicates, ascending.
+        conflict: Which of them differ from the row that was kept.
+        kept: Ids to remember.
+    """
+
+    rows: np.ndarray
+    conflict: np.ndarray
+    kept: np.ndarray
+
+
+@dataclass
+class Seen:
+    """Ids of kept rows, in runs sorted by `low`; a new run is merged with shorter ones before it.
+
+    Attributes:
+        runs: Arrays of ID; each at least twice as long as the next.
+    """
+
+    runs: list[np.ndarray] = field(default_factory=list)
+    _lows: list[np.ndarray] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, packed: Iterable[bytes]) -> Seen:
+        """Read what `pack` wrote."""
+        parts = [np.frombuffer(p, ID) for p in packed]
+        seen = cls()
+        if parts:
+            seen.add(np.concatenate(parts))
+        return seen
+
+    def add(self, ids: np.ndarray) -> None:
+        """Remember ids."""
+        if not len(ids):
+            return
+        run = ids
+        while self.runs and len(self.runs[-1]) < 2 * len(run):
+            run = np.concatenate([self.runs.pop(), run])
+            self._lows.pop()
+        run = run[np.argsort(run["low"], kind="stable")]
+        self.runs.append(run)
+        self._lows.append(np.ascontiguousarray(run["low"]))
+
+    def matching(self, low: np.ndarray) -> np.ndarray:
+        """Return the remembered ids whose `low` is among these (sorted)."""
+        out = []
+        for run, lows in zip(self.runs, self._lows, strict=True):
+            begin = np.searchsorted(lows, low)
+            hits = np.flatnonzero(lows[np.minimum(begin, len(lows) - 1)] == low)
+            if len(hits):
+                first = np.unique(begin[hits])
+                end = np.searchsorted(lows, lows[first], side="right")
+                counts = end - first
+                at = np.repeat(first - np.cumsum(counts) + counts, counts)
+                out.append(run[at + np.arange(counts.sum())])
+        return np.concatenate(out) if out else np.empty(0, ID)
+
+    def since(self, earliest_us: int) -> np.ndarray:
+        """Return the ids whose event time is not before this."""
+        parts = [run[run["time"] >= earliest_us] for run in self.runs]
+        return np.concatenate(parts) if parts else np.empty(0, ID)
+
+
+def pack(ids: np.ndarray) -> bytes:
+    """Return ids as bytes."""
+    return ids.tobytes()
+
+
+def look(ids: pa.RecordBatch, seen: Seen, horizon_us: int) -> Found:
+    """Find the duplicates of one batch among themselves and what was seen.
+
+    Args:
+        ids: `transforms.duplicates.ids_of`, placed.
+        seen: Kept rows.
+        horizon_us: How far apart in event time two rows with one id may be, in microseconds.
+    """
+    own = _packed(ids)
+    order = np.argsort(own["low"], kind="stable")
+    low = own["low"][order]
+    same = np.zeros(len(low), bool)
+    same[1:] = low[1:] == low[:-1]
+    same[:-1] |= same[1:]
+    held = seen.matching(low)
+    suspect = np.zeros(len(own), bool)
+    suspect[order] = same | np.isin(low, held["low"])
+    if not suspect.any():
+        none = np.empty(0, np.uint32)
+        return Found(none, np.empty(0, bool), own)
+    pick = np.flatnonzero(suspect)
+    parts = [ids.take(pa.array(pick))]
+    if len(held):
+        parts.append(_as_ids(held))
+    gone, conflict = np.zeros(len(own), bool), np.zeros(len(own), bool)
+    row = ids["row"].to_numpy()
+    for found in duplicates(parts, horizon_us):
+        at = np.searchsorted(row, found.rows)
+        gone[at] = True
+        conflict[at] = found.conflict
+    if len(held):  # `duplicates` does not know the content of what the lake holds, but we do
+        known = _met(own, held, ("low", "high"))
+        conflict[known] = ~_met(own[known], held, ("low", "high", "content"))
+        again = suspect & ~gone & _met(own, held, ("low", "high", "place"))
+        return Found(row[gone], conflict[gone], own[~gone & ~again])
+    return Found(row[gone], conflict[gone], own[~gone])
+
+
+def _packed(ids: pa.RecordBatch) -> np.ndarray:
+    out = np.empty(ids.num_rows, ID)
+    for name in ID.names or ():
+        out[name] = ids[name].to_numpy()
+    return out
+
+
+def _as_ids(held: np.ndarray) -> pa.RecordBatch:
+    columns = {name: pa.array(held[name], PLACED.field(name).type) for name in ID.names or ()}
+    columns["row"] = pa.array(np.zeros(len(held), np.uint32))
+    return pa.RecordBatch.from_arrays([columns[n] for n in PLACED.names], schema=_NO_CHUNK)
+
+
+def _met(own: np.ndarray, held: np.ndarray, by: tuple[str, ...]) -> np.ndarray:
+    """Say which rows have the same values as some held row."""
+    left, right = (pl.DataFrame({n: rows[n] for n in by}) for rows in (own, held))
+    found = left.with_row_index().join(right.unique(), on=by, how="semi")["index"].to_numpy()
+    mask = np.zeros(len(own), bool)
+    mask[found] = True
+    return mask
