@@ -22,7 +22,6 @@ from transforms.continuous.deduplicate import AnswerIds
 from transforms.continuous.gather import Gather
 from transforms.continuous.land import Landing, Shipment
 from transforms.continuous.messages import Messages
-from transforms.middle import RowSteps, around_deduplicate
 
 _EVERY = "60s"
 
@@ -88,12 +87,12 @@ def steps_stream(
     """Wire the middle: admit, answer ids, gather what is whole. Tests call this.
 
     Args:
-        raw: Raw messages (`transforms.continuous.messages.RAW`) in the global window.
+        raw: Raw messages (`transforms.sources.streams.raw.raw_schema`) in the global window.
         plan: What runs.
         engine: How.
         lake: Prepared for the plan.
     """
-    before, dedupe, after = around_deduplicate(plan)
+    dedupe = plan.deduplicate
     asking = None
     if dedupe is not None:
         asking = Asking(
@@ -102,7 +101,7 @@ def steps_stream(
             key=engine.key,
             partitions=plan.hash_partitions,
         )
-    admitted = raw | AdmitMessages(plan, before, engine.messages, asking, engine.shards)
+    admitted = raw | AdmitMessages(plan, engine.messages, asking, engine.shards)
     held = admitted.parcels
     if dedupe is not None:
         answers = admitted.ids | dedupe.id >> AnswerIds(
@@ -116,7 +115,6 @@ def steps_stream(
         refused=lake.table_info(plan.operations("refused")),
         run_id=engine.run_id,
         dedupe=dedupe.id if dedupe is not None else "",
-        after=RowSteps(plan, after),
     )
     shipments = held | "Land" >> Gather(landing=landing, every_us=_every_us(plan, engine))
     return Outputs(shipments)

@@ -18,12 +18,12 @@ from transforms.commit.lake import open_lake
 from transforms.continuous.admit import Admission, Asking, stretches
 from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.land import Landing, Shipment
-from transforms.continuous.messages import RAW, JsonMessages
 from transforms.continuous.parcels import Answer, Parcel, new_token
 from transforms.continuous.seen import Seen, look
+from transforms.decode.messages import MessageDecoder
 from transforms.duplicates import ids_of
 from transforms.keys import make_default_key
-from transforms.middle import RowSteps, around_deduplicate
+from transforms.sources.streams.raw import raw_schema
 
 ARRIVED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -44,7 +44,7 @@ def raw(
         pa.array([ARRIVED] * size, TIMESTAMP),
         pa.array([watermark] * size, TIMESTAMP),
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=RAW)
+    return pa.RecordBatch.from_arrays(columns, schema=raw_schema())
 
 
 def spread(
@@ -80,8 +80,8 @@ class Middle:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.lake = open_lake(plan)
-        before, dedupe, after = around_deduplicate(plan)
-        self.admission = Admission(plan, before, JsonMessages(plan.contract))
+        dedupe = plan.deduplicate
+        self.admission = Admission(plan, MessageDecoder(plan.contract))
         self.admission.setup()
         self.asking, self.horizon_us = None, 0
         if dedupe is not None:
@@ -89,15 +89,12 @@ class Middle:
             event_time = plan.contract.event_time_column
             self.asking = Asking(by=tuple(by), event_time=event_time, key=(1, 2), partitions=1)
         self.seen = Seen()
-        steps = RowSteps(plan, after)
-        steps.setup()
         self.landing = Landing(
             plan=plan,
             processed=self.lake.table_info(plan.processed),
             refused=self.lake.table_info(plan.operations("refused")),
             run_id="run",
             dedupe=dedupe.id if dedupe else "",
-            after=steps,
         )
 
     def committer(self) -> StreamCommitter:

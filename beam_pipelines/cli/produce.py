@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.cli import flags
-from runners.lean import import_beam
+from runners.lean import import_libraries
 
 if TYPE_CHECKING:
     from schemas.plan import Plan
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
-    import_beam()
+    import_libraries()
     from schemas.durations import parse_duration  # noqa: PLC0415  so is all below: slow to import
     from schemas.errors import UsageError  # noqa: PLC0415
     from schemas.planning import load_plan  # noqa: PLC0415

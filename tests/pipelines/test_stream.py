@@ -31,7 +31,7 @@ from tests.pipelines.shop import (
 from tests.streams import spread, stream_plan
 from transforms.commit.lake import open_lake
 from transforms.continuous.land import Shipment
-from transforms.continuous.messages import JsonMessages
+from transforms.decode.messages import MessageDecoder
 
 LINES = sales(0, 1500, broken=5, copies=120).splitlines()
 
@@ -46,7 +46,7 @@ def build(root: beam.Pipeline, plan: Plan, batches: list[pa.RecordBatch], *, tic
     engine = StreamEngine(
         run_id="run",
         started=time.time(),
-        messages=JsonMessages(plan.contract),
+        messages=MessageDecoder(plan.contract),
         key=(1, 2),
         ticks=ticks,
     )

@@ -1,4 +1,4 @@
-"""Raw messages to parcels: decode, validate, protect and the row steps before the dedupe."""
+"""Raw messages to parcels: decode, validate, protect and the row steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
 from schemas.names import POSITION, POSITION_NAMES, SOURCE
-from schemas.plan import Plan, Step
+from schemas.plan import Plan
 from transforms.commit.ranges import Ranges, merged
 from transforms.continuous.messages import Messages
 from transforms.continuous.parcels import Parcel, new_token
@@ -55,21 +55,19 @@ class Admitted(NamedTuple):
 class AdmitMessages(beam.PTransform[PCollection[pa.RecordBatch], Admitted]):
     """Make a parcel of each raw batch.
 
-    Input: raw messages (`messages.RAW`), of any number of sources; of each source a batch holds all
-    messages between its first and its last. Outputs keep timestamp and window of the batch. Every
+    Input: raw messages (`streams.raw.raw_schema`), of any number of sources; of each source a batch
+    holds all messages between its first and its last. Outputs keep timestamp and window of the batch. Every
     message is in the parcel's rows, removed or refused; refused ones keep their record, sealed when
     the contract has personal data. The batch as in `transforms.admit`, a stream of it.
 
     Attributes:
         plan: Contract and key reference.
-        before: The steps that come before the dedupe.
         messages: What decodes raw messages.
         asking: How ids are cut, None without a dedupe.
         shards: Parcels of one source go to one of so many keys.
     """
 
     plan: Plan
-    before: tuple[Step, ...]
     messages: Messages
     asking: Asking | None
     shards: int = 1
@@ -86,15 +84,15 @@ class AdmitMessages(beam.PTransform[PCollection[pa.RecordBatch], Admitted]):
 class Admission:
     """The pure function of `AdmitMessages`; pickles, and makes what it needs in `setup`."""
 
-    def __init__(self, plan: Plan, before: tuple[Step, ...], messages: Messages) -> None:
+    def __init__(self, plan: Plan, messages: Messages) -> None:
         """Describe it; see AdmitMessages."""
-        self.plan, self.before, self.messages = plan, before, messages
+        self.plan, self.messages = plan, messages
 
     def setup(self) -> None:
         """Read keys and lookups, so that their errors end the stream before its first row."""
         self._protector = Protector(self.plan.contract, self.plan.secret, self.plan.folder)
         _ = self._protector.keyring
-        self._steps = RowSteps(self.plan, self.before)
+        self._steps = RowSteps(self.plan)
         self._steps.setup()
 
     def __call__(self, raw: pa.RecordBatch) -> Outcome:
@@ -128,7 +126,7 @@ class Admission:
 
 class _Admit(beam.DoFn):
     def __init__(self, options: AdmitMessages) -> None:
-        self.admission = Admission(options.plan, options.before, options.messages)
+        self.admission = Admission(options.plan, options.messages)
         self.asking, self.shards = options.asking, options.shards
 
     @override

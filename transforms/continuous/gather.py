@@ -66,10 +66,6 @@ class _Gather(beam.DoFn):
         self.buffer_bytes = options.buffer_bytes
 
     @override
-    def setup(self) -> None:
-        self.landing.after.setup()
-
-    @override
     def process(
         self,
         element: tuple[int, bytes],

@@ -20,7 +20,6 @@ from transforms.commit.removed import Removed, fold_removed
 from transforms.commit.table_info import TableInfo
 from transforms.continuous.parcels import Answer, Parcel
 from transforms.land import UnbalancedError, _shaped
-from transforms.middle import RowSteps
 from transforms.outcome import Outcome, chained, keep, removed
 from transforms.sinks.lake import FileWriter
 
@@ -54,7 +53,6 @@ class Landing:
         refused: Table of refused rows.
         run_id: Written into refused rows.
         dedupe: Id of the dedupe step, if there is one.
-        after: Row steps after it.
     """
 
     plan: Plan
@@ -62,7 +60,6 @@ class Landing:
     refused: TableInfo
     run_id: str
     dedupe: str
-    after: RowSteps
 
     def __call__(self, parcels: Sequence[tuple[Parcel, list[Answer]]]) -> Shipment:
         """Take duplicates out, apply the last steps, write files.
@@ -116,12 +113,6 @@ class Landing:
             rule = pa.array(np.where(conflict[order], "conflict", "duplicate").tolist())
             out = removed(outcome.rows, rows, Destiny.DUPLICATE, self.dedupe, rule)
             outcome = chained(outcome, Outcome(keep(outcome.rows, rows), out))
-        stepped = self.after(outcome.rows)
-        outcome = outcome._replace(rows=stepped.rows)
-        for side in stepped.removed:
-            outcome = chained(outcome, Outcome(stepped.rows, side))
-        for dead in stepped.refused:
-            outcome = chained(outcome, Outcome(stepped.rows, None, dead))
         return outcome
 
 
