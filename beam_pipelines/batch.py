@@ -117,12 +117,12 @@ def ingest(
         if lake.exists():
             lake_committer.ask()  # A commit that a dead run left open is finished first.
         deployed = lake.deployed_plan() if lake.exists() else None
-        keys = _keys(plan, deployed, options, result)
+        keys = own_keys(plan, deployed, options, result)
         lake.prepare(plan)
         state = lake_committer.ask()
         found = _discover(plan, state, options, result)
         RowSteps(plan).setup()
-        old, recompute = _old_logic(deployed, plan)
+        old, recompute = old_logic(deployed, plan)
         if old and not options.rebuild:
             result.warnings.append(old)
         if watch is not None and progress is not None:
@@ -165,12 +165,12 @@ def ingest(
             for name, count in lake.row_counts().items()
         }
         if "warehouse" in plan.sinks:
-            _follow(lake, plan, result)
+            follow(lake, plan, result)
     result.seconds = time.monotonic() - began
     return result
 
 
-def _keys(plan: Plan, deployed: Deployed | None, options: Options, result: Result) -> str:
+def own_keys(plan: Plan, deployed: Deployed | None, options: Options, result: Result) -> str:
     """Check the keys of the run; return the ids of those that the tables' rows may be of."""
     used = frozenset[str]() if deployed is None else deployed.keys
     if not plan.contract.classified:
@@ -232,7 +232,7 @@ def _run(lake: Lake, commit: Commit, engine: Engine) -> dict[str, Any]:
         spill.remove()
 
 
-def _old_logic(deployed: Deployed | None, plan: Plan) -> tuple[str, tuple[str, ...]]:
+def old_logic(deployed: Deployed | None, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """Say which tables hold rows of another logic, and which aggregates must be computed anew."""
     if deployed is None:
         return "", ()
@@ -260,7 +260,8 @@ def _rows_near(plan: Plan, asked: Asked) -> Held | None:
     return RowsNear(plan, tuple(plan.deduplicate.parameters["by"]), asked.snapshot)
 
 
-def _follow(lake: Lake, plan: Plan, result: Result) -> None:
+def follow(lake: Lake, plan: Plan, result: Result) -> None:
+    """Bring the warehouse up to the lake; one that is busy is a warning."""
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
         loaded = warehouse.load(lake)
