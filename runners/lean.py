@@ -76,17 +76,25 @@ def import_libraries() -> None:
     """Import Beam with its local engine, Polars and pyiceberg, unless that has been done."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)
-    logging.disable(logging.WARNING)  # Beam warns of each package that it does not find
     try:
-        with deferred_models():
+        with deferred_models(), no_warnings():
             for name in _IMPORTED:
                 finder.hidden = _HIDDEN if name.startswith("apache_beam") else frozenset()
                 importlib.import_module(name)
     finally:
-        logging.disable(logging.NOTSET)
         sys.meta_path.remove(finder)
         for name in [n for n, module in sys.modules.items() if isinstance(module, _Postponed)]:
             del sys.modules[name]
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Log errors only while the block runs: Beam warns of each package that it does not find."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beam_pipelines.cli import flags
-from runners.lean import collect_from_here, import_libraries
+from runners.lean import collect_from_here, import_libraries, no_warnings
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,9 +101,10 @@ def _batch(plan: Plan, args: argparse.Namespace) -> Result:
 
 def _stream(plan: Plan, args: argparse.Namespace) -> Result:
     # Not `import_libraries`: this runner speaks gRPC, which is postponed there.
-    from beam_pipelines.progress_screen import stream_lines  # noqa: PLC0415
-    from beam_pipelines.streaming import stream  # noqa: PLC0415
-    from runners.prism import open_prism  # noqa: PLC0415
+    with no_warnings():
+        from beam_pipelines.progress_screen import stream_lines  # noqa: PLC0415
+        from beam_pipelines.streaming import stream  # noqa: PLC0415
+        from runners.prism import open_prism  # noqa: PLC0415
 
     collect_from_here()
     watch = None if args.json else stream_lines(plan)
