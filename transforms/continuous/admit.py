@@ -56,9 +56,9 @@ class AdmitMessages(beam.PTransform[PCollection[pa.RecordBatch], Admitted]):
     """Make a parcel of each raw batch.
 
     Input: raw messages (`streams.raw.raw_schema`), of any number of sources; of each source a batch
-    holds all messages between its first and its last. Outputs keep timestamp and window of the batch. Every
-    message is in the parcel's rows, removed or refused; refused ones keep their record, sealed when
-    the contract has personal data. The batch as in `transforms.admit`, a stream of it.
+    holds all messages between its first and its last. Outputs keep timestamp and window of the
+    batch. Every message is in the parcel's rows, removed or refused; refused ones keep their
+    record, sealed when the contract has personal data. The batch as in `transforms.admit`, a stream of it.
 
     Attributes:
         plan: Contract and key reference.
