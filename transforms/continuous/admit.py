@@ -58,7 +58,7 @@ class AdmitMessages(beam.PTransform[PCollection[pa.RecordBatch], Admitted]):
     Input: raw messages (`streams.raw.raw_schema`), of any number of sources; of each source a batch
     holds all messages between its first and its last. Outputs keep timestamp and window of the
     batch. Every message is in the parcel's rows, removed or refused; refused ones keep their
-    record, sealed when the contract has personal data. The batch as in `transforms.admit`, a stream of it.
+    record, sealed when the contract has personal data. See `transforms.admit`.
 
     Attributes:
         plan: Contract and key reference.
