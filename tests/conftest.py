@@ -10,17 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.testing.test_pipeline import TestPipeline
+from hypothesis import settings
 
-from runners.lean import import_libraries
-
-import_libraries()  # as every command does: before anything else imports it with all that it finds
-
-import apache_beam as beam  # noqa: E402
-from apache_beam.testing.test_pipeline import TestPipeline  # noqa: E402
-from hypothesis import settings  # noqa: E402
-
-from runners.direct import Direct  # noqa: E402
+from runners.direct import Direct
 
 settings.register_profile("penstock", deadline=None)  # a busy machine is no counterexample
 settings.load_profile("penstock")

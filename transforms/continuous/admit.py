@@ -59,7 +59,7 @@ class AdmitMessages(beam.PTransform[PCollection[pa.RecordBatch], Admitted]):
     Input: raw messages (`streams.raw.raw_schema`), of any number of sources; of each source a
     batch holds all messages of the positions that it covers (`stretches`). Outputs keep timestamp
     and window of the batch. Every message is in the parcel's rows, removed or refused; refused ones
-    keep their record, sealed when the contract has personal data.
+    keep their record, sealed when the contract has personal data. See `transforms.admit`.
 
     Attributes:
         plan: Contract and key reference.

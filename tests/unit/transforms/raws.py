@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.names import TIMESTAMP
-from tests.unit.transforms import json_oracle as oracle
+from tests import contracts
 from transforms.sources.streams.raw import Span, raw_schema, with_spans
 from transforms.sources.streams.vector import Place, Vector
 
-CONTRACT = oracle.contract(
-    oracle.column("at", TIMESTAMP, "timestamp", required=True),
-    oracle.column("n", pa.int64(), "integer"),
+CONTRACT = contracts.contract(
+    contracts.column("at", "timestamp", TIMESTAMP, required=True),
+    contracts.column("n", "integer", pa.int64()),
     event_time="at",
 )
 

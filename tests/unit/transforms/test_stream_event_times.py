@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.names import TIMESTAMP
+from tests.contracts import contract
 from tests.unit.transforms import json_oracle as oracle
 from tests.unit.transforms.raws import CONTRACT, beat, raw
 from transforms.sources.streams import event_times
@@ -46,7 +47,7 @@ def test_an_arrival_that_a_producer_made_up_is_held_against_the_clock() -> None:
 
 
 def test_without_event_time_arrival_counts() -> None:
-    times = EventTimes(oracle.contract(oracle.column("n", pa.int64(), "integer")), 0)
+    times = EventTimes(contract(oracle.column("n", pa.int64(), "integer")), 0)
     assert times(raw(("a", 0, b"{"), arrived=9), 10) == Seen(9, {"a": 9})
 
 
@@ -63,7 +64,7 @@ def test_of_a_large_batch_the_high_is_never_more_than_it_is_and_small_sources_co
 
 def test_only_the_columns_that_event_time_is_made_of_are_read() -> None:
     text = pa.string()
-    contract = oracle.contract(
+    wanted = contract(
         oracle.column("y", pa.int64(), "integer"),
         oracle.column("x", text, "string", required=True),
         oracle.column("z", text, "string"),
@@ -75,18 +76,18 @@ def test_only_the_columns_that_event_time_is_made_of_are_read() -> None:
         ),
         event_time="at",
     )
-    assert [c.name for c in narrowed(contract).columns] == ["y", "at"]
-    found = EventTimes(contract, HOUR)(raw(("a", 0, b'{"y":1970}'), arrived=30 * HOUR), 99 * HOUR)
+    assert [c.name for c in narrowed(wanted).columns] == ["y", "at"]
+    found = EventTimes(wanted, HOUR)(raw(("a", 0, b'{"y":1970}'), arrived=30 * HOUR), 99 * HOUR)
     assert found.high == {"a": 86_400_000_000 + 3 * HOUR + s(245)}
 
 
 def test_an_event_time_within_an_open_object_is_found() -> None:
     at = oracle.column("at", TIMESTAMP, "timestamp", "p.at")
     other = oracle.column("e", pa.string(), "string", "p.e")
-    contract = oracle.contract(
+    wanted = contract(
         oracle.column("p", pa.string(), "object", open=True, children=(other, at)),
         event_time="p.at",
     )
-    assert [c.path for c in narrowed(contract).path_columns()] == ["p.at"]
+    assert [c.path for c in narrowed(wanted).path_columns()] == ["p.at"]
     batch = raw(("a", 0, b'{"p":{"e":1,"at":"1970-01-01T00:00:02Z"}}'), arrived=HOUR)
-    assert EventTimes(contract, 0)(batch, HOUR).high == {"a": s(2)}
+    assert EventTimes(wanted, 0)(batch, HOUR).high == {"a": s(2)}
