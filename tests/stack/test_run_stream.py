@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,10 @@ def send(topic: str, lines: list[bytes]) -> None:
     produce(servers.kafka(), topic, [(i % 3, line) for i, line in enumerate(lines)])
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path, *flags: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "beam_pipelines", "run", str(folder)]
     return subprocess.Popen(
-        [*command, "--stream", "--runner", "prism", "--json"],
+        [*command, "--stream", "--runner", "prism", "--json", *flags],
         env=os.environ | {"PENSTOCK_PRISM": str(prism.install() / "prism")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -128,6 +129,29 @@ def test_a_stream_without_an_end_goes_on_until_it_is_told_to_stop(
         process.kill()
     assert said["rows"]["read"] == len(lines)
     assert_tables(out, expected({"a": b"\n".join(lines)}))
+
+
+def test_a_stream_that_is_killed_goes_on_where_it_had_landed_and_nothing_lands_twice(
+    tmp_path: Path, topic: str
+) -> None:
+    folder = folder_of(tmp_path, topic, more="")
+    out = Out(folder / "out")
+    lines = sales(0, 2400, copies=100).splitlines()
+    send(topic, lines[:500])
+    process = start(folder)
+    try:
+        assert wait_for(lambda: landed(out) > 0, 60)
+        send(topic, lines[500:])
+        time.sleep(0.7)  # some of them are on their way, or in a commit
+    finally:
+        process.kill()
+        process.communicate()
+    before = landed(out)
+    said = ended(start(folder, "--set", "source.stream.kafka.end=latest"))
+    want = expected({"a": b"\n".join(lines)})
+    assert said["rows"]["read"] == len(lines) - before > 0
+    assert_tables(out, want)
+    assert destinies(out) == counted(want)
 
 
 def landed(out: Out) -> int:
