@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
@@ -113,18 +113,9 @@ def ingest(
     result = Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = open_lake(plan)
     with told(lambda: fate(lake, result.run_id)):
-        lake_committer = committer(lake, plan, result.run_id, started)
-        if lake.exists():
-            lake_committer.ask()  # A commit that a dead run left open is finished first.
-        deployed = lake.deployed_plan() if lake.exists() else None
-        keys = own_keys(plan, deployed, options, result)
-        lake.prepare(plan)
-        state = lake_committer.ask()
+        state, keys, recompute = ready(lake, result, options, started)
         found = _discover(plan, state, options, result)
         RowSteps(plan).setup()
-        old, recompute = old_logic(deployed, plan)
-        if old and not options.rebuild:
-            result.warnings.append(old)
         if watch is not None and progress is not None:
             watch(found, progress)
         result.rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
@@ -170,7 +161,36 @@ def ingest(
     return result
 
 
-def own_keys(plan: Plan, deployed: Deployed | None, options: Options, result: Result) -> str:
+class Ready(NamedTuple):
+    """What a run over a lake begins from.
+
+    Attributes:
+        state: The lake, all commits ended.
+        keys: Ids of the keys that its rows may be of, by spaces.
+        recompute: Aggregates that must be computed anew.
+    """
+
+    state: State
+    keys: str
+    recompute: tuple[str, ...]
+
+
+def ready(lake: Lake, result: Result, options: Options, started: float) -> Ready:
+    """Finish what a dead run left, check the keys, fit the tables to the plan."""
+    plan = result.plan
+    own = committer(lake, plan, result.run_id, started)
+    if lake.exists():
+        own.ask()  # A commit that a dead run left open is finished first.
+    deployed = lake.deployed_plan() if lake.exists() else None
+    keys = _keys(plan, deployed, options, result)
+    lake.prepare(plan)
+    old, recompute = _old_logic(deployed, plan)
+    if old and not options.rebuild:
+        result.warnings.append(old)
+    return Ready(own.ask(), keys, recompute)
+
+
+def _keys(plan: Plan, deployed: Deployed | None, options: Options, result: Result) -> str:
     """Check the keys of the run; return the ids of those that the tables' rows may be of."""
     used = frozenset[str]() if deployed is None else deployed.keys
     if not plan.contract.classified:
@@ -232,7 +252,7 @@ def _run(lake: Lake, commit: Commit, engine: Engine) -> dict[str, Any]:
         spill.remove()
 
 
-def old_logic(deployed: Deployed | None, plan: Plan) -> tuple[str, tuple[str, ...]]:
+def _old_logic(deployed: Deployed | None, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """Say which tables hold rows of another logic, and which aggregates must be computed anew."""
     if deployed is None:
         return "", ()

@@ -94,20 +94,12 @@ def stream(
         raise UsageError(msg)
     lake = open_lake(plan)
     with told(lambda: fate(lake, result.run_id)), _stopped_by_sigterm():
-        own = committer(lake, plan, result.run_id, started)
-        if lake.exists():
-            own.ask()  # A commit that a dead run left open is finished first.
-        deployed = lake.deployed_plan() if lake.exists() else None
-        keys = batch.own_keys(plan, deployed, Options(new_key=new_key), result)
-        lake.prepare(plan)
-        state = own.ask()
+        options = Options(new_key=new_key)
+        state, keys, recompute = batch.ready(lake, result, options, started)
         RowSteps(plan).setup()
-        old, recompute = batch.old_logic(deployed, plan)
-        if old:
-            result.warnings.append(old)
         if recompute:
-            again = committer(lake, plan, result.run_id, started, keys)
-            again.commit([], {}, sources=None, recompute=recompute)
+            one = committer(lake, plan, result.run_id, started, keys)
+            one.commit([], {}, sources=None, recompute=recompute)
         source = KafkaStream(kafka=plan.stream.kafka, folder=plan.folder)
         known = starts(source, state)
         left = source.begin(known, 0, 1)  # What is wrong with the source is said before it starts.
