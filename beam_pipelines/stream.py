@@ -43,6 +43,8 @@ class StreamEngine:
         keys: Ids of the keys that rows may be protected with, by spaces.
         ticks: Whether the runner waits for timers of the clock; if not, a bounded input lands at
             its end.
+        soon_us: Commits are at most so far apart, whatever the plan says: the end of a bounded
+            input waits for the last tick. None: as the plan says.
     """
 
     run_id: str
@@ -52,6 +54,7 @@ class StreamEngine:
     shards: int = 2
     keys: str = ""
     ticks: bool = True
+    soon_us: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ def commit_every_us(plan: Plan) -> int:
 
 
 def _every_us(plan: Plan, engine: StreamEngine) -> int:
-    return commit_every_us(plan) if engine.ticks else 0
+    every = commit_every_us(plan)
+    if engine.soon_us is not None:
+        every = min(every, engine.soon_us)
+    return every if engine.ticks else 0
 
 
 def steps_stream(

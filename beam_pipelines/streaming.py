@@ -39,6 +39,7 @@ from transforms.sources.streams.watermark import Pace
 
 _LOOK_S: Final = 0.25
 _COMMITS_S: Final = 2.0
+_REPLAY_US: Final = 5_000_000
 
 Told = Callable[[Done, float], None]
 """Is told what readers of the lake may see, and how many seconds the run has lasted."""
@@ -110,6 +111,7 @@ def stream(
                 messages=MessageDecoder(plan.contract, max_future_us=plan.stream.max_future_us),
                 key=(secrets.randbits(63), secrets.randbits(63)),
                 keys=keys,
+                soon_us=_REPLAY_US if source.bounded else None,
             )
             root = open_pipeline()
             raw = root | "Source" >> _reading(plan, plan.stream, source, known)
