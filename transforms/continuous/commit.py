@@ -125,12 +125,18 @@ class _Commit(beam.DoFn):
     def closed(
         self,
         now: Timestamp = beam.DoFn.TimestampParam,
-        waiting: Any = beam.DoFn.StateParam(WAITING),
-        count: Any = beam.DoFn.StateParam(COUNT),
         memory: Any = beam.DoFn.StateParam(MEMORY),
+        tick: Any = beam.DoFn.TimerParam(TICK),
         close: Any = beam.DoFn.TimerParam(CLOSE),
-    ) -> Iterator[str]:
-        yield from self._commit(waiting, count, memory, close, now.micros)
+    ) -> None:
+        # The next tick finishes all windows that are complete by then: when event time leaps, as in
+        # a replay, a commit for each of them would take longer than all the rest.
+        known = self._known(memory)
+        known = replace(known, closed_us=max(known.closed_us, now.micros))
+        memory.write(pickle.dumps(known))
+        self._next_close(close, known)
+        if self.every_us:
+            tick.set(moment(max(time.time_ns() // 1000, self._last_us + self.every_us)))
 
     @on_timer(END)
     def ended(
@@ -145,17 +151,23 @@ class _Commit(beam.DoFn):
     def _commit(
         self, waiting: Any, count: Any, memory: Any, close: Any, closed_us: int = NEVER
     ) -> Iterator[str]:
-        written = memory.read()
-        known: Memory = self.start if written is None else pickle.loads(written)  # noqa: S301
+        known = self._known(memory)
         known = replace(known, closed_us=max(known.closed_us, closed_us))
         shipments = [pickle.loads(one) for one in waiting.read()]  # noqa: S301 - our own state
         waiting.clear()
         count.clear()
         committed, known = self._committer.commit(shipments, known)
         memory.write(pickle.dumps(known))
-        at_us = self._committer.next_close_us()
-        if at_us is not None and at_us <= GlobalWindow().max_timestamp().micros:
-            close.set(moment(at_us))
+        self._next_close(close, known)
         if committed is not None:
             self._last_us = time.time_ns() // 1000
             yield committed.commit_id
+
+    def _known(self, memory: Any) -> Memory:
+        written = memory.read()
+        return self.start if written is None else pickle.loads(written)  # noqa: S301 - our own
+
+    def _next_close(self, close: Any, known: Memory) -> None:
+        at_us = self._committer.next_close_us(known.closed_us)
+        if at_us is not None and at_us <= GlobalWindow().max_timestamp().micros:
+            close.set(moment(at_us))

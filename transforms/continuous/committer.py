@@ -76,13 +76,17 @@ class StreamCommitter:
             asked, handed = Asked(now.seq, snapshot), {}
         return committed, Memory(asked, handed, memory.closed_us)
 
-    def next_close_us(self) -> int | None:
-        """Return when (event time) the next open window is complete, None if there is none."""
+    def next_close_us(self, after_us: int = NEVER) -> int | None:
+        """Return when (event time) the next open window is complete, None if there is none.
+
+        Args:
+            after_us: Windows that are complete by then are left out: the next commit finishes them.
+        """
         ends = []
         for aggregate in self._plan.aggregates:
             windows, starts = Windows.of(aggregate), self._rollup.open(aggregate)
-            if len(starts):
-                ends.append(int(windows.ends(starts[:1])[0]) + windows.lateness)
+            complete = windows.ends(starts) + windows.lateness if len(starts) else starts
+            ends += complete[complete > after_us][:1].tolist()
         return min(ends, default=None)
 
     def _since(self, asked: Asked) -> Ranges:
