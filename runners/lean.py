@@ -76,6 +76,7 @@ def import_libraries() -> None:
     """Import Beam with its local engine, Polars and pyiceberg, unless that has been done."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)
+    silenced = logging.root.manager.disable
     logging.disable(logging.WARNING)  # Beam warns of each package that it does not find
     try:
         with deferred_models():
@@ -83,7 +84,7 @@ def import_libraries() -> None:
                 finder.hidden = _HIDDEN if name.startswith("apache_beam") else frozenset()
                 importlib.import_module(name)
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(silenced)
         sys.meta_path.remove(finder)
         for name in [n for n, module in sys.modules.items() if isinstance(module, _Postponed)]:
             del sys.modules[name]

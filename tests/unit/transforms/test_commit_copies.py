@@ -176,8 +176,11 @@ def test_a_run_whose_lake_was_rebuilt_under_it_fails(world: World) -> None:
     _run(world, "a", ONE, world.asked())
     began = world.asked()
     world.committer().commit([_landed(world, "c", OTHER)], {}, rebuild=True, asked=began)
-    with pytest.raises(CommitError, match="got a rebuild since it began"):
+    with pytest.raises(CommitError, match="got a rebuild since"):
         _run(world, "b", ONE, began)
+    world.committer().commit([_landed(world, "d", OTHER[:1])], {}, asked=world.asked())
+    with pytest.raises(CommitError, match="got a rebuild since"):
+        _run(world, "b", ONE, replace(began, snapshot=1))  # as if it had expired
     assert {s for _, s in _kept(world)} == {"c"}
 
 
