@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
@@ -113,18 +113,9 @@ def ingest(
     result = Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = open_lake(plan)
     with told(lambda: fate(lake, result.run_id)):
-        lake_committer = committer(lake, plan, result.run_id, started)
-        if lake.exists():
-            lake_committer.ask()  # A commit that a dead run left open is finished first.
-        deployed = lake.deployed_plan() if lake.exists() else None
-        keys = _keys(plan, deployed, options, result)
-        lake.prepare(plan)
-        state = lake_committer.ask()
+        state, keys, recompute = ready(lake, result, options, started)
         found = _discover(plan, state, options, result)
         RowSteps(plan).setup()
-        old, recompute = _old_logic(deployed, plan)
-        if old and not options.rebuild:
-            result.warnings.append(old)
         if watch is not None and progress is not None:
             watch(found, progress)
         result.rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
@@ -166,9 +157,38 @@ def ingest(
             for name, count in lake.row_counts().items()
         }
         if "warehouse" in plan.sinks:
-            _follow(lake, plan, result)
+            follow(lake, plan, result)
     result.seconds = time.monotonic() - began
     return result
+
+
+class Ready(NamedTuple):
+    """What a run over a lake begins from.
+
+    Attributes:
+        state: The lake, all commits ended.
+        keys: Ids of the keys that its rows may be of, by spaces.
+        recompute: Aggregates that must be computed anew.
+    """
+
+    state: State
+    keys: str | None
+    recompute: tuple[str, ...]
+
+
+def ready(lake: Lake, result: Result, options: Options, started: float) -> Ready:
+    """Finish what a dead run left, check the keys, fit the tables to the plan."""
+    plan = result.plan
+    own = committer(lake, plan, result.run_id, started)
+    if lake.exists():
+        own.ask()  # A commit that a dead run left open is finished first.
+    deployed = lake.deployed_plan() if lake.exists() else None
+    keys = _keys(plan, deployed, options, result)
+    lake.prepare(plan)
+    old, recompute = _old_logic(deployed, plan)
+    if old and not options.rebuild:
+        result.warnings.append(old)
+    return Ready(own.ask(), keys, recompute)
 
 
 def _keys(plan: Plan, deployed: Deployed | None, options: Options, result: Result) -> str | None:
@@ -263,7 +283,8 @@ def _rows_near(plan: Plan, asked: Asked) -> Held | None:
     return RowsNear(plan, tuple(plan.deduplicate.parameters["by"]), asked.snapshot)
 
 
-def _follow(lake: Lake, plan: Plan, result: Result) -> None:
+def follow(lake: Lake, plan: Plan, result: Result) -> None:
+    """Bring the warehouse up to the lake; one that is busy is a warning."""
     warehouse = Warehouse(plan, plan.out / "warehouse.duckdb")
     try:
         loaded = warehouse.load(lake)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,10 +9,9 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
+from beam_pipelines.commit_once import committer
 from schemas.durations import parse_duration
 from schemas.plan import Plan
-from schemas.plan_json import to_json
-from transforms.commit.committer import Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.continuous.admit import AdmitMessages, Asking
 from transforms.continuous.commit import CommitContinuously
@@ -42,8 +40,11 @@ class StreamEngine:
         messages: What decodes raw messages.
         key: Two secret seeds of the id hash; the same when a stream is resumed.
         shards: Keys that rows wait under.
+        keys: Ids of the keys that rows may be protected with, by spaces.
         ticks: Whether the runner waits for timers of the clock; if not, a bounded input lands at
             its end.
+        soon_us: Commits are at most so far apart, whatever the plan says: the end of a bounded
+            input waits for the last tick. None: as the plan says.
     """
 
     run_id: str
@@ -51,7 +52,9 @@ class StreamEngine:
     messages: Messages
     key: tuple[int, int]
     shards: int = 2
+    keys: str | None = ""
     ticks: bool = True
+    soon_us: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,13 @@ class MakeCommitter:
     plan: Plan
     run_id: str
     started: float
+    keys: str | None = ""
 
     def __call__(self) -> StreamCommitter:
         """Make it; nothing is read yet."""
         plan = self.plan
-        text = json.dumps(to_json(plan))
-        committer = Committer(
-            open_lake(plan), plan, run_id=self.run_id, started=self.started, plan_text=text
-        )
-        return StreamCommitter(committer, plan)
+        own = committer(open_lake(plan), plan, self.run_id, self.started, self.keys)
+        return StreamCommitter(own, plan)
 
 
 def commit_every_us(plan: Plan) -> int:
@@ -78,7 +79,10 @@ def commit_every_us(plan: Plan) -> int:
 
 
 def _every_us(plan: Plan, engine: StreamEngine) -> int:
-    return commit_every_us(plan) if engine.ticks else 0
+    every = commit_every_us(plan)
+    if engine.soon_us is not None:
+        every = min(every, engine.soon_us)
+    return every if engine.ticks else 0
 
 
 def steps_stream(
@@ -125,7 +129,7 @@ def build_stream(
 ) -> PCollection[str]:
     """Add the lake: the ids of the commits that rows land in."""
     outputs = steps_stream(raw, plan, engine, lake)
-    make = MakeCommitter(plan, engine.run_id, engine.started)
+    make = MakeCommitter(plan, engine.run_id, engine.started, engine.keys)
     return outputs.shipments | "Lake" >> CommitContinuously(
         make=make, every_us=_every_us(plan, engine)
     )

@@ -76,18 +76,26 @@ def import_libraries() -> None:
     """Import Beam with its local engine, Polars and pyiceberg, unless that has been done."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)
-    silenced = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # Beam warns of each package that it does not find
     try:
-        with deferred_models():
+        with deferred_models(), no_warnings():
             for name in _IMPORTED:
                 finder.hidden = _HIDDEN if name.startswith("apache_beam") else frozenset()
                 importlib.import_module(name)
     finally:
-        logging.disable(silenced)
         sys.meta_path.remove(finder)
         for name in [n for n, module in sys.modules.items() if isinstance(module, _Postponed)]:
             del sys.modules[name]
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Log errors only while the block runs: Beam warns of each package that it does not find."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

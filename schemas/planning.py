@@ -27,7 +27,8 @@ from schemas.user_function import module_file
 RUNNERS: Final = ("direct", "prism", "flink", "spark", "dataflow")
 CLOUDS: Final = ("local", "aws", "gcp")
 MODES: Final = ("batch", "stream")
-_HERE: Final = {"runner": ("direct",), "cloud": ("local",), "mode": ("batch",)}
+_RUNNERS_HERE: Final = {"batch": ("direct",), "stream": ("prism",)}
+_CLOUDS_HERE: Final = ("local",)
 _SINKS_HERE: Final = ("lake", "warehouse")
 _PACKAGES: Final = ("penstock", "apache-beam", "duckdb", "polars", "pyarrow", "pyiceberg")
 _HASH_PARTITIONS: Final = 8
@@ -70,7 +71,10 @@ def load_plan(
         UsageError: A flag has no meaning.
     """
     _check_flags(runner=runner, mode=mode, cloud=cloud)
-    plan, needs, noted = _draft(folder, input=input, sinks=sinks, sets=sets)
+    if mode == "stream" and input is not None:
+        msg = "--input must come with a batch; got --stream; use --set source.stream.kafka.topic=T"
+        raise UsageError(msg)
+    plan, needs, noted = _draft(folder, mode=mode, input=input, sinks=sinks, sets=sets)
     for need in needs:
         noted.add(need.at, need.message)
     noted.raise_all()
@@ -111,6 +115,7 @@ def _elsewhere(plan: Plan, noted: Noted) -> Iterator[Need]:
 def _draft(
     folder: Path,
     *,
+    mode: str = "batch",
     input: str | None = None,  # noqa: A002
     sinks: Sequence[str] | None = None,
     sets: Sequence[str] = (),
@@ -137,7 +142,7 @@ def _draft(
         path = input if "://" in input else str(Path(input).absolute())
         plan = replace(plan, source=_moved(noted, file.batch, path))
     plan = replace(plan, sinks=_chosen(plan.sinks, sinks))
-    return plan, list(_needs(plan, file)), noted
+    return plan, list(_needs(plan, file, mode)), noted
 
 
 def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -> Plan:
@@ -216,17 +221,30 @@ def _check_flags(**given: str) -> None:
             hint = did_you_mean(value, known[flag])
             msg = f"{flag} must be one of {', '.join(known[flag])}; got {value!r}; {hint}"
             raise UsageError(msg)
-        if value not in _HERE[flag]:
-            here = ", ".join(_HERE[flag])
-            msg = f"{flag} must be one that this version runs ({here}); got {value}; use {here}"
-            raise UsageError(msg)
+    if given["cloud"] not in _CLOUDS_HERE:
+        here = ", ".join(_CLOUDS_HERE)
+        msg = f"cloud must be one that this version runs ({here}); got {given['cloud']}; use {here}"
+        raise UsageError(msg)
+    runner, mode = given["runner"], given["mode"]
+    here = ", ".join(_RUNNERS_HERE[mode])
+    if runner not in _RUNNERS_HERE[mode]:
+        other = next((m for m, names in _RUNNERS_HERE.items() if runner in names), None)
+        switch = {"batch": ", or leave out --stream", "stream": ", or add --stream"}
+        msg = (
+            f"runner must be one that this version runs a {mode} on ({here}); got {runner}; use "
+            f"--runner {here}{switch.get(other or '', '')}"
+        )
+        raise UsageError(msg)
 
 
-def _needs(plan: Plan, file: PipelineFile) -> Iterator[Need]:
+def _needs(plan: Plan, file: PipelineFile, mode: str) -> Iterator[Need]:
     """Yield what this version cannot run of what the plan needs."""
-    if file.batch is None:
-        must = "`source` must have the face that runs; got `stream` only"
-        yield Need(("source",), f"{must}; streams are not in this version: add `batch`")
+    must = "`source` must have the face that runs"
+    if mode == "batch" and file.batch is None:
+        said = "got `stream` only; run it with --stream --runner prism, or add `batch`"
+        yield Need(("source",), f"{must}; {said}")
+    if mode == "stream" and file.stream is None:
+        yield Need(("source",), f"{must}; got `batch` only; add `stream`, or leave out --stream")
     for name in plan.sinks:
         if name not in _SINKS_HERE:
             must = f"`sinks.{name}` must be a sink that this version writes (lake, warehouse)"

@@ -14,6 +14,7 @@ from schemas.references import public
 
 if TYPE_CHECKING:
     from schemas.plan import Aggregate, FileSource, Plan, Step
+    from schemas.stream_source import StreamFace
 
 SUMMARY = "say what a run would read, do and write; touches no data"
 EXAMPLES = """\
@@ -63,7 +64,7 @@ def describe(plan: Plan) -> Iterator[str]:
     yield f"pipeline {plan.name} on {plan.runner}, {plan.mode}, {plan.cloud}; plan {plan.hash[:12]}"
     yield ""
     yield "reads"
-    yield f"  {_source(plan.source)}"
+    yield f"  {_stream(plan.stream) if plan.mode == 'stream' else _source(plan.source)}"
     yield from _contract(plan)
     yield ""
     yield "steps"
@@ -106,6 +107,17 @@ def _wrapped(words: Any) -> list[str]:
 def _source(source: FileSource) -> str:
     nulls = f", null is {' or '.join(map(repr, source.nulls))}" if source.format == "csv" else ""
     return f"{public(source.path)} ({source.format}{nulls})"
+
+
+def _stream(face: StreamFace | None) -> str:
+    if face is None:
+        return "no stream"
+    kafka = face.kafka
+    which = ", ".join(kafka.topics) if kafka.pattern is None else f"topics like {kafka.pattern}"
+    until = (
+        "" if kafka.end is None and not kafka.ends else ", to its end as it is when reading begins"
+    )
+    return f"{which} on {kafka.brokers} ({kafka.format}) from {kafka.start}{until}"
 
 
 def _contract(plan: Plan) -> Iterator[str]:

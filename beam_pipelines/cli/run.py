@@ -7,10 +7,15 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beam_pipelines.cli import flags
-from runners.lean import collect_from_here, import_libraries
+from runners.lean import collect_from_here, import_libraries, no_warnings
 from schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from beam_pipelines.batch import Result
+    from schemas.plan import Plan
 
 SUMMARY = "run a pipeline: source to lake and warehouse"
 EXAMPLES = """\
@@ -20,6 +25,7 @@ examples:
   penstock run events/ --sinks lake --json      no warehouse; one JSON object on the last line
   penstock run events/ --set aggregates.0.windowing.size=5m
   penstock run events/ --rebuild                build the tables anew after a change of logic
+  penstock run events/ --stream --runner prism  its streaming source, until Ctrl-C or its end
 
 Run it twice: the second time changes nothing and says so. Kill it: nothing is left half done.
 """
@@ -53,7 +59,21 @@ def run(args: argparse.Namespace) -> int:
     if args.forget_missing and not args.rebuild:
         msg = "--forget-missing must come with --rebuild; got it alone; add --rebuild or leave it"
         raise UsageError(msg)
+    if args.rebuild and args.mode == "stream":
+        msg = "--rebuild must come with a batch; got --stream; choose another --out to begin anew"
+        raise UsageError(msg)
     plan = flags.plan_of(args)
+    result = _stream(plan, args) if plan.mode == "stream" else _batch(plan, args)
+    from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
+
+    if args.json:
+        sys.stdout.write(json.dumps(result.json()) + "\n")
+    else:
+        print(*progress_screen.summary(result), sep="\n")
+    return 0
+
+
+def _batch(plan: Plan, args: argparse.Namespace) -> Result:
     import_libraries()
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
     from beam_pipelines.batch import Options, ingest  # noqa: PLC0415
@@ -65,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         progress = open_progress(Path(folder) / "progress")
         with progress_screen.screen(plan.name, progress, quiet=args.json) as watch:
-            result = ingest(
+            return ingest(
                 plan,
                 runner.pipeline,
                 threads=runner.threads,
@@ -77,8 +97,16 @@ def run(args: argparse.Namespace) -> int:
                 watch=watch,
                 progress=progress,
             )
-    if args.json:
-        sys.stdout.write(json.dumps(result.json()) + "\n")
-    else:
-        print(*progress_screen.summary(result), sep="\n")
-    return 0
+
+
+def _stream(plan: Plan, args: argparse.Namespace) -> Result:
+    # Not `import_libraries`: this runner speaks gRPC, which is postponed there.
+    with no_warnings():
+        from beam_pipelines.progress_screen import stream_lines  # noqa: PLC0415
+        from beam_pipelines.streaming import stream  # noqa: PLC0415
+        from runners.prism import open_prism  # noqa: PLC0415
+
+    collect_from_here()
+    watch = None if args.json else stream_lines(plan)
+    with open_prism() as runner:
+        return stream(plan, runner.pipeline, new_key=args.new_key, watch=watch)

@@ -62,7 +62,7 @@ def run(folder: Path, die: str = "", nth: int = 1, meet: str = "", rule: str = "
 
     break_rule(rule)
     commit_once.Committer = functools.partial(Committer, point=point)
-    batch._follow = _after(lambda: point("before load"), batch._follow)
+    batch.follow = _after(lambda: point("before load"), batch.follow)
     Warehouse._take = _after(lambda: point("in load"), TAKE)
     flags.plan_of = _small_blocks
     sys.exit(cli.main(["run", str(folder), "--json"]))

@@ -24,6 +24,7 @@ from transforms.duplicates import ids_of
 from transforms.middle import RowSteps
 from transforms.outcome import Outcome, chained, refused
 from transforms.protect import Protector
+from transforms.sources.streams.raw import has_spans, spans_of
 from transforms.validate import validate
 
 
@@ -55,10 +56,10 @@ class Admitted(NamedTuple):
 class AdmitMessages(beam.PTransform[PCollection[pa.RecordBatch], Admitted]):
     """Make a parcel of each raw batch.
 
-    Input: raw messages (`streams.raw.raw_schema`), of any number of sources; of each source a batch
-    holds all messages between its first and its last. Outputs keep timestamp and window of the
-    batch. Every message is in the parcel's rows, removed or refused; refused ones keep their
-    record, sealed when the contract has personal data. See `transforms.admit`.
+    Input: raw messages (`streams.raw.raw_schema`), of any number of sources; of each source a
+    batch holds all messages of the positions that it covers (`stretches`). Outputs keep timestamp
+    and window of the batch. Every message is in the parcel's rows, removed or refused; refused ones
+    keep their record, sealed when the contract has personal data. See `transforms.admit`.
 
     Attributes:
         plan: Contract and key reference.
@@ -135,12 +136,12 @@ class _Admit(beam.DoFn):
 
     @override
     def process(self, raw: pa.RecordBatch) -> Iterator[Any]:
-        if not raw.num_rows:
+        done, records = stretches(raw)
+        if not done:
             return
         outcome = self.admission(raw)
-        done, records = stretches(raw)
         token = new_token()
-        shard = zlib.crc32(min(records).encode()) % self.shards
+        shard = zlib.crc32(min(done).encode()) % self.shards
         asked = 0
         for partition, ids in _ids(outcome.rows, self.asking, token, shard):
             asked += 1
@@ -150,7 +151,12 @@ class _Admit(beam.DoFn):
 
 
 def stretches(raw: pa.RecordBatch) -> tuple[Ranges, dict[str, int]]:
-    """Return for each source the stretch of positions that a batch holds, and its messages."""
+    """Return for each source the positions that a batch covers, and its messages.
+
+    What a batch says of itself counts (`spans_of`): positions without a message (marks of
+    transactions, messages compacted away or lost) are done with it, or a run would go on at them
+    for ever. One that says nothing covers all between its first and its last message.
+    """
     source = raw[SOURCE]
     position = raw[POSITION].to_numpy()
     names = source.dictionary.to_pylist()
@@ -161,6 +167,8 @@ def stretches(raw: pa.RecordBatch) -> tuple[Ranges, dict[str, int]]:
         own = position[codes == code]
         done.append({names[code]: [(int(own.min()), int(own.max()) + 1)]})
         records[names[code]] = records.get(names[code], 0) + len(own)
+    if has_spans(raw):
+        done = [{span.source: [(span.start, span.end)]} for span in spans_of(raw)]
     return merged(*done), records
 
 

@@ -20,6 +20,7 @@ from transforms.commit.ranges import Ranges
 from transforms.outcome import Outcome
 
 TOKEN_BYTES: Final = 12
+_ALIGNED: Final = 16
 _PARCEL, _ANSWER = b"P", b"A"
 
 
@@ -46,6 +47,8 @@ class Parcel:
         parts = [b"" if b is None else ipc(b) for b in self.outcome]
         sizes = [len(p) for p in parts]
         head = pickle.dumps((sizes, self.done, self.records, self.asked))
+        # Arrow wants its buffers aligned; pickle reads no further than its own end.
+        head += bytes(-(1 + TOKEN_BYTES + 4 + len(head)) % _ALIGNED)
         return b"".join((_PARCEL, self.token, len(head).to_bytes(4, "big"), head, *parts))
 
     @classmethod

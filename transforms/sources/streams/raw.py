@@ -59,6 +59,11 @@ def with_spans(batch: pa.RecordBatch, spans: Iterable[Span]) -> pa.RecordBatch:
     return batch.replace_schema_metadata({_SPANS: json.dumps(list(spans))})
 
 
+def has_spans(batch: pa.RecordBatch) -> bool:
+    """Return whether the batch says what it covers."""
+    return _SPANS in (batch.schema.metadata or {})
+
+
 def spans_of(batch: pa.RecordBatch) -> tuple[Span, ...]:
     """Return what a raw batch covers: for each of its sources one span of rows, and the lost ones.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft201909Validator
 
+from beam_pipelines.cli.plan import describe
 from schemas.errors import SpecError
 from schemas.plan_json import to_json
 from schemas.planning import load_plan
@@ -92,3 +93,17 @@ def test_what_is_wrong_is_told(folder: Folder, text: str, said: str) -> None:
         load_plan(with_stream(folder, text))
     (problem,) = caught.value.problems
     assert said in problem.message
+
+
+def test_a_stream_runs_with_no_other_face_and_a_batch_face_alone_does_not_stream(
+    folder: Folder,
+) -> None:
+    where = folder(BATCH, "  stream: {kafka: {topic: t, brokers: b, end: latest}}")
+    plan = load_plan(where, mode="stream", runner="prism")
+    assert (plan.mode, plan.runner) == ("stream", "prism")
+    assert "  t on b (json) from earliest, to its end as it is when reading begins" in describe(
+        plan
+    )
+    with pytest.raises(SpecError) as caught:
+        load_plan(folder(), mode="stream", runner="prism")
+    assert "got `batch` only; add `stream`, or leave out --stream" in str(caught.value)

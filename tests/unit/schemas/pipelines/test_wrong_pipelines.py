@@ -64,7 +64,7 @@ LATER = [
         'batch: {files: {path: "data/*.jsonl.gz"}}',
         'stream: {kafka: {topic: t, brokers: "${BROKERS}"}, disorder: 30s}',
         3,
-        "got `stream` only; streams are not in this version: add `batch`",
+        "got `stream` only; run it with --stream --runner prism, or add `batch`",
     ),
 ]
 
@@ -93,9 +93,12 @@ def test_sinks_that_are_left_out_are_not_needed(folder: Folder) -> None:
     ("flags", "said"),
     [
         ({"runner": "flnk"}, "got 'flnk'; did you mean 'flink'?"),
-        ({"runner": "flink"}, "one that this version runs (direct); got flink; use direct"),
+        ({"runner": "flink"}, "runs a batch on (direct); got flink; use --runner direct"),
+        ({"runner": "prism"}, "got prism; use --runner direct, or add --stream"),
         ({"cloud": "gcp"}, "one that this version runs (local); got gcp; use local"),
-        ({"mode": "stream"}, "one that this version runs (batch); got stream; use batch"),
+        ({"mode": "stream"}, "on (prism); got direct; use --runner prism, or leave out --stream"),
+        ({"mode": "stream", "runner": "flink"}, "on (prism); got flink; use --runner prism"),
+        ({"mode": "stream", "runner": "prism", "input": "a"}, "--input must come with a batch"),
         (
             {"sinks": ["lak"]},
             "--sinks must name sinks of the file; got 'lak'; did you mean 'lake'?",
