@@ -145,6 +145,7 @@ def ingest(
             last = committer(lake, plan, result.run_id, started, keys)
             done = last.commit([], {}, sources=None, recompute=recompute)
             added = done.added if done else {}
+            result.warnings += done.notes if done else ()
         if found.slices and not result.rows["read"]:
             result.warnings.append("the files that were read hold no records")
         if result.rows["read"] and not result.rows["kept"]:
@@ -171,7 +172,7 @@ class Ready(NamedTuple):
     """
 
     state: State
-    keys: str
+    keys: str | None
     recompute: tuple[str, ...]
 
 
@@ -190,11 +191,13 @@ def ready(lake: Lake, result: Result, options: Options, started: float) -> Ready
     return Ready(own.ask(), keys, recompute)
 
 
-def _keys(plan: Plan, deployed: Deployed | None, options: Options, result: Result) -> str:
+def _keys(plan: Plan, deployed: Deployed | None, options: Options, result: Result) -> str | None:
     """Check the keys of the run; return the ids of those that the tables' rows may be of."""
     used = frozenset[str]() if deployed is None else deployed.keys
     if not plan.contract.classified:
-        return " ".join(sorted(used or ()))
+        if options.rebuild:
+            return ""
+        return None if used is None else " ".join(sorted(used))
     ring = keep_key(plan.secret, plan.folder, used, anew=options.new_key)
     lost = sorted(set(used or ()) - set(ring.ids))
     if lost and not options.rebuild:

@@ -45,7 +45,7 @@ class Commit:
     rebuild: bool
     asked: Asked
     found: Discovery
-    keys: str = ""
+    keys: str | None = ""
     result: str = ""
 
     def __call__(
@@ -86,7 +86,9 @@ class Commit:
         return text
 
 
-def committer(lake: Lake, plan: Plan, run_id: str, started: float, keys: str = "") -> Committer:
+def committer(
+    lake: Lake, plan: Plan, run_id: str, started: float, keys: str | None = ""
+) -> Committer:
     """Return the committer of a run, which keeps the plan's published form in `_runs`."""
     text = json.dumps(to_json(plan))
     return Committer(lake, plan, run_id=run_id, started=started, plan_text=text, keys=keys)

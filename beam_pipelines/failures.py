@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from schemas import errors
 from schemas.errors import PenstockError
 from transforms.commit.journal import after
 from transforms.commit.lake import Lake
@@ -27,7 +26,7 @@ _RAISED: Final = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
 _STEP: Final = re.compile(r" \[while running '[^']*'\]\s*$")
 _FRAME: Final = re.compile(r'^  File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
 _ERRNO: Final = re.compile(r"\[[Ee]rrno (\d+)\]")
-_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _ROOMS: Final = re.compile(r"(?:^|.*/)((?:beam_pipelines|transforms|schemas|runners)/.*)")
 _MOST_PLACES: Final = 4
 
@@ -61,7 +60,8 @@ def told(fate: Callable[[], str]) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, PenstockError) and not _STEP.search(str(error)):
             raise
-        raise meant(error, fate) from None
+        made = meant(error, fate)
+        raise made from (error if isinstance(made, UnexpectedError) else None)
     finally:
         logger.setLevel(level)
 
@@ -167,8 +167,7 @@ def _class(qualified: str) -> type[PenstockError] | None:
     for kind in _all(PenstockError):
         if kind.__name__ == name and kind.__module__ == module:
             return kind
-    found = getattr(errors, name, None)
-    return found if isinstance(found, type) and issubclass(found, PenstockError) else None
+    return None
 
 
 def _all(kind: type[PenstockError]) -> Iterator[type[PenstockError]]:

@@ -52,7 +52,7 @@ class StreamEngine:
     messages: Messages
     key: tuple[int, int]
     shards: int = 2
-    keys: str = ""
+    keys: str | None = ""
     ticks: bool = True
     soon_us: int | None = None
 
@@ -64,7 +64,7 @@ class MakeCommitter:
     plan: Plan
     run_id: str
     started: float
-    keys: str = ""
+    keys: str | None = ""
 
     def __call__(self) -> StreamCommitter:
         """Make it; nothing is read yet."""

@@ -90,11 +90,12 @@ def import_libraries() -> None:
 @contextmanager
 def no_warnings() -> Iterator[None]:
     """Log errors only while the block runs: Beam warns of each package that it does not find."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pyarrow as pa
 from schemas.contract import Column
 from schemas.expressions import Expression
 from schemas.plan import Aggregate, FileSource, Plan, Step, Table
+from schemas.references import public
 from schemas.stream_source import StreamFace
 
 
@@ -66,7 +67,8 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _source(source: FileSource) -> dict[str, Any]:
-    return {key: _plain(value) for key, value in asdict(source).items()}
+    shown = replace(source, path=public(source.path))
+    return {key: _plain(value) for key, value in asdict(shown).items()}
 
 
 def _stream(stream: StreamFace | None) -> dict[str, Any] | None:

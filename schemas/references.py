@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 from schemas.errors import UsageError
 
@@ -15,6 +16,19 @@ _BROKEN: Final = re.compile(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})[^}]*\}?")
 
 class MissingReferenceError(UsageError):
     """A reference names nothing."""
+
+
+def is_url(path: str) -> bool:
+    """Return whether a path names a store by scheme (`s3://...`)."""
+    return "://" in path
+
+
+def public(path: str) -> str:
+    """Return a path as it may be shown: of a URL neither user, password nor query."""
+    if not is_url(path):
+        return path
+    scheme, host, inner, *_ = urlsplit(path)
+    return urlunsplit((scheme, host.rpartition("@")[2], inner, "", ""))
 
 
 def references(text: str) -> tuple[str, ...]:

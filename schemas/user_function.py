@@ -35,7 +35,7 @@ def check_function(call: str, file: Path) -> str | None:
     name = call.partition(":")[2]
     try:
         body = ast.parse(file.read_bytes()).body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         return f"must be Python that parses; got an error in {file.name}:{line or 1}; correct it"
     except OSError as error:

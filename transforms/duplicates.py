@@ -139,7 +139,7 @@ def duplicates(ids: Iterable[pa.RecordBatch], horizon_us: int) -> Iterator[Dupli
         ids: Batches of `ids_of`, of every chunk, in any order.
         horizon_us: How far apart in event time two rows with one id may be, in microseconds.
     """
-    parts = sorted(((_chunk(b), b) for b in ids), key=lambda part: part[0])
+    parts = sorted(((chunk_of(b), b) for b in ids), key=lambda part: part[0])
     if not parts:
         return
     sizes = [b.num_rows for _, b in parts]
@@ -229,7 +229,8 @@ def _places(rows: pa.RecordBatch | pa.Table, seed: int) -> np.ndarray:
     return named[source.indices.to_numpy()] ^ (position * np.uint64(0x9E3779B97F4A7C15))
 
 
-def _chunk(ids: pa.RecordBatch) -> str:
+def chunk_of(ids: pa.RecordBatch) -> str:
+    """Return the name of the chunk that ids are of."""
     return ids.schema.metadata[_CHUNK].decode()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from transforms.decode.json_shape import ABSENT, TEXT, Values
 from transforms.decode.json_text import Edit, JsonText, spliced
 from transforms.json_fragments import json_fragments
+
+_QUOTE: Final = 0x22
 
 
 def put(
@@ -52,13 +54,20 @@ def put_at(texts: pa.StringArray, new: Sequence[tuple[Values, pa.Array]]) -> pa.
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
     data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
     starts = offsets[:-1]
-    made = spliced(data, starts, offsets[1:], [_edit(starts, *each) for each in new])
+    made = spliced(data, starts, offsets[1:], [_edit(data, starts, *each) for each in new])
     return pc.if_else(texts.is_valid(), made, None) if texts.null_count else made
 
 
-def _edit(starts: NDArray[np.integer[Any]], place: Values, new: pa.Array) -> Edit:
+def _edit(
+    data: NDArray[np.uint8], starts: NDArray[np.integer[Any]], place: Values, new: pa.Array
+) -> Edit:
     given, quoted = place.kind != ABSENT, place.kind == TEXT
     start, end = starts + place.start, starts + place.end
+    # Values at places of other rows would stay in clear.
+    edges = (start[quoted] - 1, end[quoted]) if len(place.kind) == len(new) == len(starts) else None
+    if edges is None or any((data[at] != _QUOTE).any() for at in edges):
+        msg = "places must be those of the values in these rows; got others; take both of one batch"
+        raise ValueError(msg)
     safe = pa.types.is_string(new.type) and not new.null_count and (quoted | ~given).all()
     if safe and not _holds(new, b'"\\', 0x20).any():
         return Edit(start, end, new, given)

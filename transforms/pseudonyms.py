@@ -10,6 +10,7 @@ import polars_hash as plh
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.errors import UsageError
 from transforms.keys import Key
 
 LENGTH: Final = 8 + 1 + 64
@@ -41,8 +42,18 @@ def pseudonymize(values: pa.Array, key: Key) -> pa.StringArray:
     """HMAC-SHA-256 of each value's canonical text, as `key id:hex digest`; null stays null.
 
     Equal to `hmac.new(secret, text, "sha256")` (RFC 2104); 0.3 µs a value.
+
+    Raises:
+        UsageError: More values than a text column can hold pseudonyms of.
     """
-    texts = pl.DataFrame({"v": pl.from_arrow(canonical_text(values))})
+    text = canonical_text(values)
+    if len(text) > np.iinfo(np.int32).max // LENGTH:
+        msg = (
+            "a batch must hold fewer than 29 million values to be pseudonymized; got "
+            f"{len(text):,}; lower max_record_bytes"
+        )
+        raise UsageError(msg)
+    texts = pl.DataFrame({"v": pl.from_arrow(text)})
     made = texts.select(plh.col("v").chash.hmac_sha256(key=key.secret)).to_series().drop_nulls()
     digests = made.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())
     prefix = f"{key.id}:".encode()
@@ -52,12 +63,12 @@ def pseudonymize(values: pa.Array, key: Key) -> pa.StringArray:
         start = int(np.frombuffer(digests.buffers()[1], np.int32)[digests.offset])
         digits = np.frombuffer(digests.buffers()[2], np.uint8)[start:]
         out[:, len(prefix) :] = digits[: 64 * len(digests)].reshape(-1, 64)
-    there = values.is_valid()
+    there = text.is_valid()
     ends = np.cumsum(np.append(False, there.to_numpy(zero_copy_only=False)), dtype=np.int32)
     whole = pa.StringArray.from_buffers(
-        len(values), pa.py_buffer(ends * np.int32(LENGTH)), pa.py_buffer(out)
+        len(text), pa.py_buffer(ends * np.int32(LENGTH)), pa.py_buffer(out)
     )
-    return pc.if_else(there, whole, None) if values.null_count else whole
+    return pc.if_else(there, whole, None) if text.null_count else whole
 
 
 def _string(series: pl.Series) -> pa.StringArray:

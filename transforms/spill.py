@@ -55,7 +55,10 @@ class Spill:
 
 def open_spill(parent: Path, run_id: str) -> Spill:
     """Make the run's folder below `parent`, after deleting what dead runs left there."""
-    for old in parent.iterdir() if parent.is_dir() else ():
+    olds: list[Path] = []
+    with suppress(FileNotFoundError):  # No run has spilled, or the last one ends just now.
+        olds = list(parent.iterdir())
+    for old in olds:
         if not _alive(old.name):
             shutil.rmtree(old, ignore_errors=True)
     folder = parent / f"{os.getpid()}-{run_id}"

@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None, *, runner: str | None = None) -> int
     except StdoutError as error:
         return stdout_failed(error)
     except PenstockError as error:
+        if debug() and error.__cause__ is not None:
+            raise
         say(str(error))
         return error.exit_code
     except KeyboardInterrupt:

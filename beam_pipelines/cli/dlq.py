@@ -29,12 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", metavar="ID", help="only what this step refused")
     parser.add_argument("--rule", metavar="NAME", help="only what this rule refused")
     parser.add_argument(
-        "--rows", type=int, default=0, metavar="N", help="show the newest N rows, not the counts"
+        "--rows", type=_count, default=0, metavar="N", help="show the newest N rows, not the counts"
     )
     parser.add_argument(
         "--records", action="store_true", help="show the records too, in clear; not stored anywhere"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        msg = f"--rows must be a count; got {text!r}; write for example 20"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,8 +12,6 @@ from typing import Any, Final
 
 DEBUG: Final = "PENSTOCK_DEBUG"
 _ROOMS: Final = ("beam_pipelines", "transforms", "schemas", "runners")
-_FRAME: Final = re.compile(r'^ *File "([^"]+)", line (\d+)', re.MULTILINE)
-_RAISED: Final = re.compile(r"^((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?=:|$)", re.MULTILINE)
 
 
 class StdoutError(Exception):
@@ -108,11 +105,6 @@ def debug() -> bool:
 def _place(error: BaseException) -> tuple[str, str]:
     frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
     kind = type(error).__name__
-    text = str(error)
-    if inner := _FRAME.findall(text):  # a runner tells what a worker raised as a traceback's text
-        frames = [(file, int(line)) for file, line in inner]
-        kinds = _RAISED.findall(text[text.rfind("  File ") :])
-        kind = kinds[-1].rpartition(".")[2] if kinds else kind
     ours = [frame for frame in frames if _module(frame[0]) is not None]
     file, line = (ours or frames or [("unknown", 0)])[-1]
     return kind, f"{_module(file) or os.path.basename(file)}:{line}"  # noqa: PTH119

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.cli import flags
 from runners.lean import import_libraries
+from schemas.references import public
 
 if TYPE_CHECKING:
     from schemas.plan import Aggregate, FileSource, Plan, Step
@@ -105,7 +106,7 @@ def _wrapped(words: Any) -> list[str]:
 
 def _source(source: FileSource) -> str:
     nulls = f", null is {' or '.join(map(repr, source.nulls))}" if source.format == "csv" else ""
-    return f"{source.path} ({source.format}{nulls})"
+    return f"{public(source.path)} ({source.format}{nulls})"
 
 
 def _stream(face: StreamFace | None) -> str:

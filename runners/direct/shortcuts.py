@@ -8,6 +8,7 @@ option: more than half of what a run of a few rows costs, imports aside.
 
 from __future__ import annotations
 
+import bz2
 import inspect
 import zlib
 from collections.abc import Iterator
@@ -91,7 +92,9 @@ class _Light:
     def compress(data: bytes, compresslevel: int = 9) -> bytes:  # noqa: ARG004
         return zlib.compress(data, 1)
 
-    decompress = staticmethod(zlib.decompress)
+    @staticmethod
+    def decompress(data: bytes) -> bytes:
+        return bz2.decompress(data) if data.startswith(b"BZh") else zlib.decompress(data)
 
 
 def get_signature(function: Any) -> inspect.Signature:

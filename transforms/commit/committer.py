@@ -67,7 +67,7 @@ class Committer:
         point: Callable[[str], None] = lambda _: None,
         started: float | None = None,
         plan_text: str = "",
-        keys: str = "",
+        keys: str | None = "",
         keep: int = KEEP,
         fold_at: int = FOLD_AT,
     ) -> None:

@@ -7,34 +7,29 @@ over the rows that have landed since: of two copies the one that landed first st
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import ancestors_of
 
 from schemas.contract import Contract
 from schemas.errors import CommitError
 from schemas.names import SOURCE, Destiny
 from schemas.plan import Plan
 from transforms.commit.files import read_batches
-from transforms.commit.journal import OP
 from transforms.commit.near import Asked, id_columns, with_paths
 from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
 from transforms.commit.times import Timed, timed
 from transforms.commit.trim import Fresh, rewrite
-from transforms.duplicates import LAKE, duplicates, ids_of
-
-_KEY = (0x5EED, 0x1D)
-"""Seeds of the id hash. Files here were written by us, after a dedupe with secret seeds: a chosen
-collision could only take out its maker's own rows, and two halves of 64 bits have none by chance.
-"""
+from transforms.duplicates import LAKE, chunk_of, duplicates, ids_of
 
 
 @dataclass(frozen=True)
@@ -85,11 +80,10 @@ def without_copies(
         their files rewritten and in `trimmed`.
 
     Raises:
-        CommitError: The tables were rebuilt since: rows that the dedupe took for copies may have
-            none any more.
+        CommitError: A row that was a copy of one of these may be no copy of the one that wins now.
     """
     info = TableInfo.of(table)
-    _refuse_rebuilt(table, state, asked)
+    key = (secrets.randbits(63), secrets.randbits(63))
     column = unique.contract.event_time_column
     own = [timed(f, info.schema, column) for f in fresh.files.get(info.name, ())]
     landed = _since(own, table, state, asked, column, unique.horizon_us)
@@ -97,36 +91,51 @@ def without_copies(
     if not met:
         return fresh, 0
     held = [
-        ids for f in landed for _, rows in _rows(info, f.path, unique) for ids in _ids(rows, unique)
+        ids
+        for f in landed
+        for _, rows in _rows(info, f.path, unique)
+        for ids in _ids(rows, unique, key)
     ]
     lows = np.unique(np.concatenate([np.array([], np.uint64), *(h["low"] for h in held)]))
     wanted = [
         found
         for i in met
         for first, rows in _rows(info, own[i].path, unique)
-        for ids in _ids(rows, unique, f"{i} {first}")
+        for ids in _ids(rows, unique, key, f"{i} {first}")
         for found in _among(ids, lows)
     ]
     drops: dict[int, list[np.ndarray]] = {}
+    lost: list[pa.RecordBatch] = []
+    own_ids = {chunk_of(ids): ids for ids in wanted}
     for found in duplicates([*held, *wanted], unique.horizon_us):
         file, first = map(int, found.chunk.split(" "))
         drops.setdefault(file, []).append(found.rows.astype(np.int64) + first)
+        ids = own_ids[found.chunk]
+        lost.append(ids.filter(pa.array(np.isin(ids["row"].to_numpy(), found.rows))))
+    if any(removed[1:3] == (Destiny.DUPLICATE, unique.step) for removed in fresh.removed):
+        _refuse_moved(lost, held)
     return _dropped(fresh, info, unique, {f: np.concatenate(d) for f, d in drops.items()})
 
 
-def _refuse_rebuilt(table: Table, state: State, asked: Asked) -> None:
-    now = state.snapshots.get(".".join(table.name()))
-    if asked.snapshot is None or now is None or table.snapshot_by_id(asked.snapshot) is None:
+def _refuse_moved(lost: Sequence[pa.RecordBatch], held: Sequence[pa.RecordBatch]) -> None:
+    """Refuse that a kept row becomes a copy of one at another time.
+
+    Rows that this run removed as its copies may be further than the horizon from the one that wins.
+    """
+    names = ["low", "high", "time"]
+    if not lost:
         return
-    for snapshot in ancestors_of(table.snapshot_by_id(now), table.metadata):
-        if snapshot.snapshot_id == asked.snapshot:
-            return
-        if snapshot.summary is not None and snapshot.summary.get(OP) == "rebuild":
-            msg = (
-                "the tables must hold the rows that a run has looked for copies in; got a rebuild "
-                "since it began; nothing of this run was landed: run again"
-            )
-            raise CommitError(msg)
+    ours, theirs = (
+        pl.DataFrame({n: np.concatenate([b[n].to_numpy() for b in several]) for n in names})
+        for several in (lost, held)
+    )
+    if not ours.join(theirs, on=names, how="anti").is_empty():
+        msg = (
+            "what a run took for copies must be copies of rows that are kept; another run has "
+            "landed rows with the same values at other times meanwhile; nothing of this run was "
+            "landed: run again"
+        )
+        raise CommitError(msg)
 
 
 def _since(
@@ -166,9 +175,11 @@ def _rows(info: TableInfo, path: str, unique: Unique) -> Iterator[tuple[int, pa.
         first += batch.num_rows
 
 
-def _ids(rows: pa.Table, unique: Unique, chunk: str = LAKE) -> Iterator[pa.RecordBatch]:
+def _ids(
+    rows: pa.Table, unique: Unique, key: tuple[int, int], chunk: str = LAKE
+) -> Iterator[pa.RecordBatch]:
     column = unique.contract.event_time_column
-    for _, ids in ids_of(rows, unique.by, column, _KEY, chunk, 1, placed=True):
+    for _, ids in ids_of(rows, unique.by, column, key, chunk, 1, placed=True):
         yield ids
 
 

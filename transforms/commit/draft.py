@@ -19,7 +19,7 @@ from transforms.commit import ledger
 from transforms.commit.copies import Unique, without_copies
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files, store
-from transforms.commit.journal import Entry, now
+from transforms.commit.journal import Entry, after, now
 from transforms.commit.lake import Lake, files_at
 from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
@@ -102,7 +102,7 @@ class Drafter:
     run_id: str
     started: float
     plan_text: str
-    keys: str = ""
+    keys: str | None = ""
     file_counts: ledger.FileCounts = field(default_factory=ledger.FileCounts)
 
     def draft(self, state: State, request: Request, *, book_run: bool) -> Draft | None:
@@ -117,7 +117,8 @@ class Drafter:
             The draft, or None if nothing would change.
 
         Raises:
-            CommitError: A rebuild began from another state: what landed since would vanish.
+            CommitError: A rebuild began from another state: what landed since would vanish. Or the
+                tables were rebuilt since the run asked.
         """
         rebuild = request.rebuild
         if rebuild and state.seq != request.asked.seq:
@@ -127,6 +128,8 @@ class Drafter:
                 "nothing was changed: run --rebuild again, with no other run beside it"
             )
             raise CommitError(msg)
+        if request.landed and not rebuild and state.seq > request.asked.seq:
+            _refuse_rebuilt(state, request.asked.seq)
         done = state.removed if rebuild else merged(state.done, state.removed)
         always = (self.plan.processed, self.plan.operations("refused"))
         others = {n for one in request.landed for n in one.files}.difference(always)
@@ -250,6 +253,16 @@ class Drafter:
             "keys": self.keys,
         }
         return pa.Table.from_pylist([row], schema=RUNS)
+
+
+def _refuse_rebuilt(state: State, seq: int) -> None:
+    """Refuse to add to tables that were rebuilt since a run asked what they hold."""
+    if any(e.op == "rebuild" and e.state == "done" for e in after(state.commits, seq)):
+        msg = (
+            "a run must add to the tables that it began from; got a rebuild since; nothing of this "
+            "run was landed: run again"
+        )
+        raise CommitError(msg)
 
 
 def _sources(known: pa.Table, read: pa.Table | None, *, rebuild: bool) -> pa.Table | None:

@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.decode.json_scan import Documents, Ints
+from transforms.decode.json_scan import DEPTH_LIMIT, Documents, Ints
 from transforms.decode.json_tokens import (
     ARRAY_COMMA,
     CLOSE_ARRAY,
     CLOSE_OBJECT,
+    DEEPER,
     KEY,
     NUMBER_FORM,
     OPEN_ARRAY,
@@ -311,11 +312,13 @@ def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
 
     Returns:
         The shape; None if no quote stands between two scalars (in nested arrays of numbers), or if
-        the text has no string or more than `LONGEST` bytes outside of values.
+        the text has no string, more than `LONGEST` bytes outside of values, or the greatest depth.
     """
     count = int(tokens.count[row])
     first = int(tokens.count[:row].sum())
     at = np.arange(first, first + count)
+    if int(np.cumsum(DEEPER[tokens.kind[at]]).max()) >= DEPTH_LIMIT:
+        return None  # where it has a number another may have an array, which is one level deeper
     docs, doc = tokens.docs, int(tokens.rows[row])
     begin, end = int(docs.starts[doc]), int(docs.ends[doc])
     data = docs.data[begin:end].tobytes()

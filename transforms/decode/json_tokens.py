@@ -25,9 +25,9 @@ _CLASS: Final = np.full(256, SCALAR, np.uint8)
 for _byte, _class in zip(b'{}[],:"', range(1, 8), strict=True):
     _CLASS[_byte] = _class
 _CLASS[list(b" \t\r\n")] = 0
-_DEEPER: Final = np.zeros(16, np.int8)
-_DEEPER[[OPEN_OBJECT, OPEN_ARRAY]] = 1
-_DEEPER[[CLOSE_OBJECT, CLOSE_ARRAY]] = -1
+DEEPER: Final = np.zeros(16, np.int8)
+DEEPER[[OPEN_OBJECT, OPEN_ARRAY]] = 1
+DEEPER[[CLOSE_OBJECT, CLOSE_ARRAY]] = -1
 
 _NARROW: Final = 64
 NUMBER_FORM: Final = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
@@ -212,7 +212,7 @@ def _without_faults(tokens: Tokens) -> Tokens:
 
 def _levels(tokens: Tokens) -> Ints:
     """Depth of each token from 1; brackets have the depth of what they enclose."""
-    step = _DEEPER[tokens.kind]
+    step = DEEPER[tokens.kind]
     depth = np.cumsum(step, dtype=np.int32)
     first = tokens.first
     base = depth[first] - step[first]
@@ -226,7 +226,7 @@ def _nested(tokens: Tokens, root: int) -> Tokens:
     first, sound = tokens.first, tokens.sound
     if len(first):
         last = first + tokens.count[sound] - 1
-        closing = _DEEPER[tokens.kind] < 0
+        closing = DEEPER[tokens.kind] < 0
         leaves = (level == 1) & closing  # what would end the text
         leaves[last] = ~leaves[last]
         broken = np.logical_or.reduceat(leaves | (level < 1), first)
@@ -239,11 +239,11 @@ def _nested(tokens: Tokens, root: int) -> Tokens:
         tokens = _without_faults(tokens)
     order = np.argsort(level.astype(np.int16), kind="stable")
     sorted_kind = tokens.kind[order]
-    opening = _DEEPER[sorted_kind] > 0
+    opening = DEEPER[sorted_kind] > 0
     ordinal = np.cumsum(opening) - 1
     container = np.empty(len(order), np.int64)
     container[order] = ordinal
-    closed = tokens.start[order[_DEEPER[sorted_kind] < 0]]
+    closed = tokens.start[order[DEEPER[sorted_kind] < 0]]
     tokens = replace(tokens, container=container, closed=closed)
     is_object = sorted_kind[opening] == OPEN_OBJECT
     inside_object = is_object[container] if len(container) else np.empty(0, bool)

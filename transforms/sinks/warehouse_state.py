@@ -55,6 +55,9 @@ class Followed:
         state = present.get(self.name)
         rows = c.execute(f"FROM {quoted_table(self.name)}").fetchall() if state else []
         if state is None or not rows:
+            if any(t.name in present and _holds(c, t.name) for t in (*tables, self.commits)):
+                msg = "its own record of what it holds was gone"
+                raise AnewError(msg)
             return Place()
         if set(state) != set(_COLUMNS) or self.commits.name not in present:
             msg = "its own record of what it holds was changed"
@@ -88,3 +91,7 @@ class Followed:
         c.execute(f"DELETE FROM {quoted_table(self.name)}")  # noqa: S608
         last = [*commits[-1].place, self.fact.about]
         c.execute(f"INSERT INTO {quoted_table(self.name)} VALUES (?, ?, ?)", last)  # noqa: S608
+
+
+def _holds(c: duckdb.DuckDBPyConnection, table: str) -> bool:
+    return bool(c.execute(f"SELECT 1 FROM {quoted_table(table)} LIMIT 1").fetchall())  # noqa: S608

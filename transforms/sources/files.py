@@ -9,12 +9,13 @@ from typing import Final
 
 from schemas.errors import SourceError
 from schemas.plan import FileSource
+from schemas.references import is_url
 from transforms.sources.columnar_files import parquet_cuts
 from transforms.sources.compression import compression_of, member_uri, zip_members
 from transforms.sources.csv_records import delimiter_byte
 from transforms.sources.identity import CHUNK, Remembered
 from transforms.sources.memory import Memory, next_generation
-from transforms.sources.places import StoredFile, expand, is_url
+from transforms.sources.places import StoredFile, expand
 from transforms.sources.slices import Slice, read_blocks, scan
 from transforms.sources.stored import Stored, hash_stored
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from schemas.errors import SourceError
-from schemas.references import resolve
+from schemas.references import is_url, public, resolve
 from transforms.sources.identity import Identity
 
 _ARROW_SCHEMES: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs"})
@@ -58,19 +58,6 @@ class StoredFile:
     identity: Identity
 
 
-def is_url(path: str) -> bool:
-    """Return whether a path names a store by scheme (`s3://...`)."""
-    return "://" in path
-
-
-def public(path: str) -> str:
-    """Return a path as it may be shown: of a URL neither user, password nor query."""
-    if not is_url(path):
-        return path
-    scheme, host, inner, *_ = urlsplit(path)
-    return urlunsplit((scheme, host.rpartition("@")[2], inner, "", ""))
-
-
 def expand(path: str, folder: Path) -> list[StoredFile]:
     """Return the files that a path, glob, directory or URL names, sorted by URI.
 
@@ -93,27 +80,36 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
     except (OSError, ImportError, ValueError) as error:
         msg = (
             "the source must be a readable path, glob, directory or URL; "
-            f"got {public(path)}, {_why(error)}; {_CORRECT}"
+            f"got {_shown(path)}, {_why(error, place)}; {_CORRECT}"
         )
-        raise SourceError(msg) from error
+        raise SourceError(msg) from None  # a store's error repeats its URL
     if not found:
-        msg = f"the source must name at least one file; got none at {public(path)}; {_CORRECT}"
+        msg = f"the source must name at least one file; got none at {_shown(path)}; {_CORRECT}"
         raise SourceError(msg)
     by_uri = {file.uri: file for file in found}
     return [by_uri[uri] for uri in sorted(by_uri)]
 
 
-def _why(error: Exception) -> str:
+def _shown(path: str) -> str:
+    """Return a path for a message: a URL also when its password breaks it."""
+    return public(path) if "@" not in path else f"...@{public(path).rpartition('@')[2]}"
+
+
+def _why(error: Exception, place: str) -> str:
     """Say what a store said, without the file name and class that its error repeats."""
     if isinstance(error, FileNotFoundError):
         return "which is not there"
     if isinstance(error, OSError) and error.strerror:
         return f"where the store says: {error.strerror}"
+    if is_url(place):  # what a library says of a URL may hold all of it, with its password
+        if isinstance(error, ImportError):
+            return "whose store needs a library that is not installed"
+        return "which is no URL of a store that is known here"
     return f"where the store says: {error}"
 
 
 def _unreadable(path: str) -> str:
-    shown = public(path)
+    shown = _shown(path)
     return f"every file of the source must be readable; got permission denied at {shown}; grant it"
 
 

@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from schemas.errors import SourceError
+from schemas.references import public
 from transforms.sources.identity import ChunkHasher, Identity
-from transforms.sources.places import identify, open_raw, public
+from transforms.sources.places import identify, open_raw
 
 
 class Stored:
@@ -39,7 +40,7 @@ class Stored:
         try:
             self.raw = open_raw(self.path)
         except OSError as error:
-            self._fail(str(error), error)
+            self._fail(error.strerror or type(error).__name__, error)
         return self
 
     def __exit__(
@@ -69,7 +70,7 @@ class Stored:
                     self._fail("it ended early")
                 got += n
         except OSError as error:
-            self._fail(str(error), error)
+            self._fail(error.strerror or type(error).__name__, error)
         if self._hasher:
             self._hasher.update(self.offset, view[:got])
         self.offset += got

@@ -176,9 +176,12 @@ def test_a_run_whose_lake_was_rebuilt_under_it_fails(world: World) -> None:
     _run(world, "a", ONE, world.asked())
     began = world.asked()
     world.committer().commit([_landed(world, "c", OTHER)], {}, rebuild=True, asked=began)
-    with pytest.raises(CommitError, match="got a rebuild since it began"):
+    with pytest.raises(CommitError, match="got a rebuild since"):
         _run(world, "b", ONE, began)
-    assert {s for _, s in _kept(world)} == {"c"}
+    world.committer().commit([_landed(world, "d", OTHER[:1])], {}, asked=world.asked())
+    with pytest.raises(CommitError, match="got a rebuild since"):
+        _run(world, "b", ONE, replace(began, snapshot=1))  # as if it had expired
+    assert {s for _, s in _kept(world)} == {"c", "d"}
 
 
 def test_ids_inside_an_open_object_are_compared(tmp_path: Path) -> None:

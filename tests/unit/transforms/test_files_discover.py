@@ -360,6 +360,17 @@ def test_what_cannot_be_a_source_is_told_without_the_words_of_an_exception(tmp_p
         assert "Errno" not in str(caught.value)
 
 
+def test_a_secret_that_breaks_a_url_is_in_no_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_TEST_SECRET", "wJalr/UtnF EMI^/K7")
+    for secret in ("${PENSTOCK_TEST_SECRET}", "wJalr/UtnF EMI^/K7"):
+        with pytest.raises(SourceError, match="correct --input or source") as caught:
+            discover(FileSource(path=f"s3://AKIA:{secret}@bucket/x.json"), tmp_path, {})
+        assert "UtnF" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
 def test_a_reference_in_a_path_takes_its_value_when_files_are_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

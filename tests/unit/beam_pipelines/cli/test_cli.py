@@ -165,13 +165,10 @@ def test_an_unexpected_error_is_told_by_class_and_place_never_by_value(
         parse_duration(3)  # type: ignore[arg-type]
     except TypeError as error:
         inner = error
-    worker = (
-        'Traceback (most recent call last):\n  File "/x/transforms/decode/json_lines.py", line 7, '
-        "in kernel\n    raise ValueError(text)\nValueError: ada@example.org\n"
-    )
+    text = "bad record\nada@example.org: 1955"
     for raised, said in (
         (inner, "TypeError at schemas.durations:"),
-        (RuntimeError(worker), "ValueError at transforms.decode.json_lines:7"),
+        (RuntimeError(text), "RuntimeError at "),
     ):
         monkeypatch.setattr(cli, "_module", lambda _, raised=raised: _Verb(raised))
         monkeypatch.delenv(DEBUG, raising=False)
