@@ -154,6 +154,17 @@ def test_a_stream_that_is_killed_goes_on_where_it_had_landed_and_nothing_lands_t
     assert destinies(out) == counted(want)
 
 
+def test_a_replay_of_many_windows_is_a_few_commits(tmp_path: Path, topic: str) -> None:
+    folder = folder_of(tmp_path, topic)
+    out = Out(folder / "out")
+    send(topic, sales(0, 600).splitlines())
+    disorder = ("--set", "source.stream.disorder=0s")
+    ended(start(folder, "--set", "aggregates.0.windowing.size=1m", *disorder))
+    windows = {row["window_start"] for row in out.rows(HOURLY)}
+    assert len(windows) > 100
+    assert len(out.done()) < 10
+
+
 def landed(out: Out) -> int:
     if not (out.path / "lake" / "catalog.db").exists():
         return 0
