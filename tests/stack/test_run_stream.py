@@ -154,14 +154,24 @@ def test_a_stream_that_is_killed_goes_on_where_it_had_landed_and_nothing_lands_t
     assert destinies(out) == counted(want)
 
 
-def test_a_replay_of_many_windows_is_a_few_commits(tmp_path: Path, topic: str) -> None:
-    folder = folder_of(tmp_path, topic)
+def test_many_windows_that_end_at_once_are_finished_by_a_few_commits(
+    tmp_path: Path, topic: str
+) -> None:
+    folder = folder_of(tmp_path, topic, more="")
     out = Out(folder / "out")
+    flags = ("aggregates.0.windowing.size=1m", "source.stream.disorder=0s")
+    later = b'{"sale_id": "z%d", "sold_at": "2026-03-01T10:00:00Z", "country": "de"}'
     send(topic, sales(0, 600).splitlines())
-    disorder = ("--set", "source.stream.disorder=0s")
-    ended(start(folder, "--set", "aggregates.0.windowing.size=1m", *disorder))
-    windows = {row["window_start"] for row in out.rows(HOURLY)}
-    assert len(windows) > 100
+    process = start(folder, *(word for flag in flags for word in ("--set", flag)))
+    try:
+        assert wait_for(lambda: landed(out) == 600, 60)
+        windows = {row["window_start"] for row in out.rows(HOURLY)}
+        assert len(windows) > 100
+        send(topic, [later % n for n in range(3)])
+        assert wait_for(lambda: all(r["_final"] for r in out.rows(HOURLY)), 20)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
     assert len(out.done()) < 10
 
 
