@@ -11,7 +11,7 @@ import pytest
 
 from schemas.contract import Column
 from schemas.errors import CommitError
-from schemas.names import TIMESTAMP
+from schemas.names import REMOVED, TIMESTAMP
 from schemas.plan import Step
 from tests.faults import synthetic
 from tests.faults.synthetic import BEGIN_US, HOUR_US
@@ -19,6 +19,7 @@ from tests.faults.world import World, at
 from transforms.commit.committer import Committed
 from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
+from transforms.commit.removed import fold_removed
 from transforms.sinks.lake import FileWriter
 
 Row = tuple[Any, int]
@@ -170,6 +171,26 @@ def test_a_snapshot_that_has_expired_is_no_excuse(world: World) -> None:
     gone = Asked(seq=1, snapshot=12345)
     _run(world, "a", [(2, 0)], gone)
     assert _run(world, "b", [(2, 1), (3, 0)], gone).copies == 1
+
+
+def test_a_run_fails_whose_own_copies_may_be_none_of_the_row_that_wins(world: World) -> None:
+    """It took 150 for a copy of 60; another run lands 0, of which 60 is a copy and 150 is none."""
+    began = world.asked()
+    _run(world, "b", [(7, 0)], began)
+    one = _landed(world, "a", [(7, 60)])
+    places = {"_source": "a", "_position": 1, "_sequence": 0}
+    gone = places | {"destiny": "duplicate", "step": _step(world), "rule": "duplicate"}
+    removed = fold_removed(pa.RecordBatch.from_pylist([gone], schema=REMOVED))
+    both = replace(one, removed=removed, done={"a": [(0, 2)]})
+    with pytest.raises(CommitError, match="run again"):
+        world.committer().commit([both], {}, asked=began)
+    assert _kept(world) == [(7, "b")]
+
+
+def _step(world: World) -> str:
+    step = world.plan.deduplicate
+    assert step is not None
+    return step.id
 
 
 def test_a_run_whose_lake_was_rebuilt_under_it_fails(world: World) -> None:
