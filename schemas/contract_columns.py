@@ -303,4 +303,5 @@ def struct_type(columns: Sequence[Column]) -> pa.DataType:
 
 
 def _field(column: Column) -> pa.Field:
-    return pa.field(column.name, column.type, nullable=not column.required)
+    # A required key of an object that is null is null: Parquet takes no null parent otherwise.
+    return pa.field(column.name, column.type)

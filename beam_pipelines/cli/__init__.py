@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Final
 
 from beam_pipelines.cli.ends import (
@@ -39,6 +40,8 @@ exit codes: 0 done, 1 the run failed, 2 wrong usage or files, 3 stopped by the q
 130 interrupted. PENSTOCK_DEBUG=1 shows the traceback of an unexpected error (it may show data).
 """
 _INTERRUPTED: Final = 130
+_INTERRUPTS: Final[list[int]] = []
+"""Interrupts that came: a library may have made errors of its own of them."""
 
 
 def main(argv: Sequence[str] | None = None, *, runner: str | None = None) -> int:
@@ -53,6 +56,7 @@ def main(argv: Sequence[str] | None = None, *, runner: str | None = None) -> int
     """
     if argv is None:  # the process is ours, and imports make no garbage; `run` enables it again
         gc.disable()
+        _note_interrupts()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with own_stdout():
@@ -60,20 +64,37 @@ def main(argv: Sequence[str] | None = None, *, runner: str | None = None) -> int
     except StdoutError as error:
         return stdout_failed(error)
     except PenstockError as error:
+        if _INTERRUPTS:  # libraries turn an interrupt into errors of their own
+            return _interrupted()
         if debug() and error.__cause__ is not None:
             raise
         say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        say("penstock: interrupted; nothing is left half done")
-        return _INTERRUPTED
+        return _interrupted()
     except SystemExit as stop:  # argparse, after it has printed
         return stop.code if isinstance(stop.code, int) else 2
     except Exception as error:
+        if _INTERRUPTS:
+            return _interrupted()
         if debug():
             raise
         say(unexpected(error))
         return 1
+
+
+def _note_interrupts() -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _INTERRUPTS.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+
+
+def _interrupted() -> int:
+    say("penstock: interrupted; nothing is left half done")
+    return _INTERRUPTED
 
 
 def _verb(arguments: list[str], runner: str | None) -> int:

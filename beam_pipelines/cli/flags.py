@@ -80,6 +80,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
     for path in (args.folder, args.out):
         _check_name(path)
+    if args.input == "":
+        msg = "--input must name a path; got nothing; write one, or leave the flag out"
+        raise UsageError(msg)
     return load_plan(
         args.folder,
         runner=args.runner,

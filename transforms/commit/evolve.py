@@ -171,7 +171,8 @@ def _retyped(
     else:
         msg = (
             f"a column's type must stay as it was landed; got {want} for {'.'.join(path)} of "
-            f"{table}, which holds {have}; give the new column another name"
+            f"{table}, which holds {have}; give the new column another name, "
+            "or remove out/ to begin anew"
         )
         raise UsageError(msg)
 
