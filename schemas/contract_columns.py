@@ -194,7 +194,11 @@ class ColumnReader:
         inner = replace(inner, open=False)
         at, path = (*node, "items"), f"{column.path}[]"
         items = self._column(prop.items, at, "element", path, inner)
-        return replace(column, type=pa.list_(_field(items)), items=items)
+        return replace(
+            column,
+            type=pa.list_(pa.field(items.name, items.type, nullable=not items.required)),
+            items=items,
+        )
 
     def _scalar(self, column: Column, prop: SchemaProperty, node: NodePath) -> Column:
         options, logical = prop.logicalTypeOptions or {}, column.logical
@@ -299,9 +303,5 @@ class ColumnReader:
 
 def struct_type(columns: Sequence[Column]) -> pa.DataType:
     """Arrow type of a closed object with these keys."""
-    return pa.struct([_field(column) for column in columns])
-
-
-def _field(column: Column) -> pa.Field:
     # A required key of an object that is null is null: Parquet takes no null parent otherwise.
-    return pa.field(column.name, column.type)
+    return pa.struct([pa.field(column.name, column.type) for column in columns])
