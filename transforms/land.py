@@ -67,7 +67,7 @@ class _WriteFiles(ThreadedDoFn):
         if not hasattr(self._local, "writer"):
             self._local.writer = FileWriter(self.info)
             self._writers.append(self._local.writer)
-        self._local.writer.write(_shaped(batch, self.info.arrow, self.constants))
+        self._local.writer.write(with_constants(batch, self.constants))
         if self.progress is not None:
             self.progress.add(landed=batch.num_rows)
         return ()
@@ -79,16 +79,11 @@ class _WriteFiles(ThreadedDoFn):
                 yield Landed(files={self.info.name: tuple(files)})
 
 
-def _shaped(batch: pa.RecordBatch, schema: pa.Schema, constants: dict[str, str]) -> pa.RecordBatch:
-    columns = []
-    for field in schema:
-        if field.name in constants:
-            columns.append(pa.repeat(constants[field.name], batch.num_rows))
-        elif field.name in batch.schema.names:
-            columns.append(batch[field.name])
-        else:
-            columns.append(pa.nulls(batch.num_rows, field.type))
-    return pa.RecordBatch.from_arrays(columns, names=schema.names)
+def with_constants(batch: pa.RecordBatch, constants: dict[str, str]) -> pa.RecordBatch:
+    """Return the batch with columns that hold one text each; the writer fits it to its table."""
+    for name, text in constants.items():
+        batch = batch.append_column(name, pa.repeat(text, batch.num_rows))
+    return batch
 
 
 class UnbalancedError(PenstockError):

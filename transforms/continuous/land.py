@@ -19,7 +19,7 @@ from transforms.commit.ranges import merged
 from transforms.commit.removed import Removed, fold_removed
 from transforms.commit.table_info import TableInfo
 from transforms.continuous.parcels import Answer, Parcel
-from transforms.land import UnbalancedError, _shaped
+from transforms.land import UnbalancedError, with_constants
 from transforms.outcome import Outcome, chained, keep, removed
 from transforms.sinks.lake import FileWriter
 
@@ -78,14 +78,14 @@ class Landing:
             _check(parcel, outcome)
             count += sum(parcel.records.values())
             if outcome.rows.num_rows:
-                rows_out.write(_shaped(outcome.rows, self.processed.arrow, {}))
+                rows_out.write(outcome.rows)
                 mark = pc.max(outcome.rows[WATERMARK].cast(pa.int64())).as_py()
                 marks += [] if mark is None else [mark]
                 behind += late_rows(outcome.rows, self.plan.aggregates).sum()
                 for each in sums.values():
                     each.add(outcome.rows)
             if outcome.refused is not None:
-                dead_out.write(_shaped(outcome.refused, self.refused.arrow, constants))
+                dead_out.write(with_constants(outcome.refused, constants))
             if outcome.removed is not None:
                 gone.append(outcome.removed)
         files = {
