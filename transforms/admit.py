@@ -18,12 +18,13 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
-from schemas.names import POSITION, SOURCE
+from schemas.contract import Contract
+from schemas.names import POSITION_NAMES
 from schemas.plan import Plan
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
-from transforms.middle import RowSteps
+from transforms.middle import RowSteps, StepsOutcome
 from transforms.outcome import refused
 from transforms.parallel import ThreadedDoFn
 from transforms.progress import Progress
@@ -104,47 +105,68 @@ class _Admit(ThreadedDoFn):
             yield from self.submit(self.kernel, block)
 
     def kernel(self, block: Block | LongRecord) -> Iterator[Any]:
-        contract = self.plan.contract
         decoded = self._decoder.decode(block)
-        checked = validate(decoded.rows, contract)
         records = decoded.rows.num_rows + _size(decoded.refused)
         yield TaggedOutput("reads", (block.source, block.start, block.end, records))
-        broken = self._broken(decoded, checked)
-        for dead in (decoded.refused, broken):
-            if dead is not None and dead.num_rows:
-                yield TaggedOutput("refused", self._protector.seal(dead))
-        places = dict(decoded.places)
-        if len(checked.numbers):
-            kept = np.delete(np.arange(decoded.rows.num_rows), checked.numbers)
-            places = {path: rows_of(at, kept) for path, at in places.items()}
-        outcome = self._steps(self._protector.protect(checked.rows, places))
+        outcome = admitted(decoded, self.plan.contract, self._protector, self._steps)
         for side in outcome.removed:
             yield TaggedOutput("removed", side)
         for dead in outcome.refused:
-            yield TaggedOutput("refused", self._protector.seal(_with_records(dead, decoded)))
+            yield TaggedOutput("refused", dead)
         if self.progress is not None:
             self.progress.add(
                 bytes=block.end - block.start,
                 read=records,
-                refused=sum(map(_size, (decoded.refused, broken, *outcome.refused))),
+                refused=sum(map(_size, outcome.refused)),
             )
         if outcome.rows.num_rows:
             yield outcome.rows
 
-    def _broken(self, decoded: Decoded, checked: Checked) -> pa.RecordBatch | None:
-        """Make dead letters, with their records, of the rows that break the contract."""
-        if not len(checked.numbers):
-            return None
-        rows = decoded.rows.select([SOURCE, POSITION]).take(pa.array(checked.numbers))
-        return refused(
-            decoded.rows,
-            checked.numbers,
-            "validate",
-            checked.rules,
-            checked.reasons,
-            record=decoded.records(rows),
-            format=decoded.format,
-        )
+
+def admitted(
+    decoded: Decoded, contract: Contract, protector: Protector, steps: RowSteps
+) -> StepsOutcome:
+    """Validate and protect what was decoded, and apply the row steps.
+
+    Args:
+        decoded: Rows with the position columns, and what decode refused.
+        contract: What a row must be.
+        protector: Its keys.
+        steps: Set up.
+
+    Returns:
+        Protected rows, what a step removed, and every refused record so far, sealed where the
+        contract has personal data. Each input record is in one of them.
+    """
+    checked = validate(decoded.rows, contract)
+    places = dict(decoded.places)
+    if len(checked.numbers):
+        kept = np.delete(np.arange(decoded.rows.num_rows), checked.numbers)
+        places = {path: rows_of(at, kept) for path, at in places.items()}
+    outcome = steps(protector.protect(checked.rows, places))
+    dead = [
+        decoded.refused,
+        _broken(decoded, checked),
+        *(_with_records(one, decoded) for one in outcome.refused),
+    ]
+    sealed = [protector.seal(one) for one in dead if one is not None and one.num_rows]
+    return StepsOutcome(outcome.rows, outcome.removed, sealed)
+
+
+def _broken(decoded: Decoded, checked: Checked) -> pa.RecordBatch | None:
+    """Make dead letters, with their records, of the rows that break the contract."""
+    if not len(checked.numbers):
+        return None
+    rows = decoded.rows.select(POSITION_NAMES).take(pa.array(checked.numbers))
+    return refused(
+        decoded.rows,
+        checked.numbers,
+        "validate",
+        checked.rules,
+        checked.reasons,
+        record=decoded.records(rows),
+        format=decoded.format,
+    )
 
 
 def _with_records(dead: pa.RecordBatch, decoded: Decoded) -> pa.RecordBatch:

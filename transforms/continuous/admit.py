@@ -14,18 +14,17 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
-from schemas.names import POSITION, POSITION_NAMES, SOURCE
+from schemas.names import POSITION, SOURCE
 from schemas.plan import Plan
+from transforms.admit import admitted
 from transforms.commit.ranges import Ranges, merged
 from transforms.continuous.messages import Messages
 from transforms.continuous.parcels import Parcel, new_token
-from transforms.decode.decoded import Decoded
 from transforms.duplicates import ids_of
 from transforms.middle import RowSteps
-from transforms.outcome import Outcome, chained, refused
+from transforms.outcome import Outcome, chained
 from transforms.protect import Protector
 from transforms.sources.streams.raw import has_spans, spans_of
-from transforms.validate import validate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,30 +97,13 @@ class Admission:
 
     def __call__(self, raw: pa.RecordBatch) -> Outcome:
         """Give every message of a batch its destiny so far."""
-        decoded = self.messages.decode(raw)
-        checked = validate(decoded.rows, self.plan.contract)
-        outcome = Outcome(checked.rows, None, decoded.refused)
-        if len(checked.numbers):
-            places = decoded.rows.select(POSITION_NAMES).take(pa.array(checked.numbers))
-            dead = refused(
-                decoded.rows,
-                checked.numbers,
-                "validate",
-                checked.rules,
-                checked.reasons,
-                record=decoded.records(places),
-                format=decoded.format,
-            )
-            outcome = chained(outcome, Outcome(checked.rows, None, dead))
-        stepped = self._steps(self._protector.protect(outcome.rows))
-        outcome = outcome._replace(rows=stepped.rows)
-        for side in stepped.removed:
-            outcome = chained(outcome, Outcome(stepped.rows, side))
-        for dead in stepped.refused:
-            with_records = _with_records(dead, decoded)
-            outcome = chained(outcome, Outcome(stepped.rows, None, with_records))
-        if outcome.refused is not None:
-            outcome = outcome._replace(refused=self._protector.seal(outcome.refused))
+        plan = self.plan
+        made = admitted(self.messages.decode(raw), plan.contract, self._protector, self._steps)
+        outcome = Outcome(made.rows)
+        for side in made.removed:
+            outcome = chained(outcome, Outcome(made.rows, side))
+        for dead in made.refused:
+            outcome = chained(outcome, Outcome(made.rows, None, dead))
         return outcome
 
 
@@ -181,11 +163,3 @@ def _ids(
     yield from ids_of(
         rows, asking.by, asking.event_time, asking.key, chunk, asking.partitions, placed=True
     )
-
-
-def _with_records(dead: pa.RecordBatch, decoded: Decoded) -> pa.RecordBatch:
-    """Add the original records to what a row step refused."""
-    columns = dict(zip(dead.schema.names, dead.columns, strict=True))
-    columns["record"] = decoded.records(dead)
-    columns["format"] = pa.repeat(pa.scalar(decoded.format), dead.num_rows)
-    return pa.RecordBatch.from_arrays(list(columns.values()), schema=dead.schema)
