@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from schemas.contract import Column, Contract, Protection, Rule
+from schemas.errors import SourceError
 from schemas.names import POSITION
 from schemas.plan import FileSource
 from transforms.decode.decoder import make_decoder
@@ -19,6 +21,7 @@ from transforms.sources.files import discover, scan
 from transforms.validate import validate
 
 S = pa.string()
+OTHER_FORMATS = (b"PAR1", b"Obj\x01")
 MAIL = Column(
     name="mail", path="p.mail", type=S, logical="string", protect=Protection.PSEUDONYMIZE,
     classification="restricted",
@@ -51,6 +54,8 @@ def lines_of(data: bytes) -> dict[int, bytes]:
 def check(data: bytes, folder: Path, block_bytes: int) -> tuple[int, int]:
     """Admit a file of these bytes; each line must be in rows or refused, once, with its record.
 
+    A file that begins as another format does is refused as a whole.
+
     Returns:
         How many were kept and refused.
     """
@@ -60,6 +65,10 @@ def check(data: bytes, folder: Path, block_bytes: int) -> tuple[int, int]:
         (folder / "keys").write_text("a-secret-of-the-fuzz-tests-0123456789")
         (folder / "keys").chmod(0o600)
     source = FileSource(path="data/x.jsonl", compression="none")
+    if data.startswith(OTHER_FORMATS):
+        with pytest.raises(SourceError, match="must be a json file"):
+            discover(source, folder, {})
+        return 0, 0
     decoder = make_decoder(CONTRACT, source)
     protector = Protector(CONTRACT, "file:keys", folder)
     kept: list[int] = []

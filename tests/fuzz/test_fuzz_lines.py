@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.lines import check
+from tests.fuzz.lines import OTHER_FORMATS, check
 
 GOOD = [
     b'{"id":"a","n":1,"a":[1,2.5],"p":{"mail":"x@y","k":[{}]}}',
@@ -47,6 +47,12 @@ def test_every_line_of_any_bytes_is_kept_or_refused_once(
 def test_the_good_lines_are_kept(tmp_path: Path) -> None:
     assert check(b"\n".join(GOOD), tmp_path, 1 << 20) == (len(GOOD), 0)
     assert check(b"\xef\xbb\xbf" + b"\r\n".join(GOOD), tmp_path, 1) == (len(GOOD), 0)
+
+
+def test_a_file_that_begins_as_another_format_does_is_refused_as_a_whole(tmp_path: Path) -> None:
+    for begin in OTHER_FORMATS:
+        assert check(begin, tmp_path, 1) == check(begin + b"\n{}", tmp_path, 1) == (0, 0)
+    assert check(b"PAR", tmp_path, 1) == (0, 1)
 
 
 def _mutated(rng: random.Random) -> bytes:
