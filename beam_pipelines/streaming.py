@@ -68,12 +68,18 @@ class StreamRunner(Protocol):
         ...
 
     def pipeline(
-        self, name: str, *, savepoint: str = "", references: Iterable[str] = ()
+        self,
+        name: str,
+        *,
+        bounded: bool,
+        savepoint: str = "",
+        references: Iterable[str] = (),
     ) -> beam.Pipeline:
         """Open a pipeline for a job of this name.
 
         Args:
             name: Of the job.
+            bounded: Whether its source has an end.
             savepoint: Where its state is restored from; empty: nowhere.
             references: Environment variables that its workers need.
         """
@@ -154,7 +160,7 @@ def stream(
             )
             name = f"penstock-{plan.name}-{result.run_id[:12]}"
             named = references(json.dumps(to_json(plan)))
-            root = runner.pipeline(name, references=named)
+            root = runner.pipeline(name, bounded=source.bounded, references=named)
             reading = _reading(plan, plan.stream, source, known, runner.shares)
             raw = root | "Source" >> reading
             _ = build_stream(raw, plan, engine, lake)

@@ -129,6 +129,7 @@ def _with_options(plan: Plan, args: argparse.Namespace, sets: Sequence[str]) -> 
     if plan.runner == "flink":
         from runners.flink.options import options  # noqa: PLC0415
 
+        given.setdefault("checkpoints", (plan.out / "checkpoints").as_uri())
         return replace(plan, options=options(given).json())
     if given:
         msg = (

@@ -58,17 +58,25 @@ class Flink:
             channel.close()
 
     def pipeline(
-        self, name: str, *, savepoint: str = "", references: Iterable[str] = ()
+        self,
+        name: str,
+        *,
+        bounded: bool,
+        savepoint: str = "",
+        references: Iterable[str] = (),
     ) -> beam.Pipeline:
         """Open a pipeline that becomes a job of this name.
 
         Args:
             name: Of the job.
+            bounded: Whether its source has an end.
             savepoint: Where state is restored from.
             references: Environment variables that workers need with our values.
         """
         environment: Mapping[str, str] = {r: os.environ[r] for r in references if r in os.environ}
-        flags = beam_flags(self.options, name=name, savepoint=savepoint, environment=environment)
+        flags = beam_flags(
+            self.options, name=name, bounded=bounded, savepoint=savepoint, environment=environment
+        )
         return beam.Pipeline(options=PipelineOptions(flags))
 
     def launch(self, root: beam.Pipeline, name: str) -> FlinkJob:

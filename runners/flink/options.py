@@ -19,6 +19,7 @@ JOB_ENDPOINT: Final = "PENSTOCK_JOB_ENDPOINT"
 REST: Final = "PENSTOCK_FLINK_REST"
 _WORKERS: Final = ("process", "loopback", "external")
 _IDLE_WORKER_MS: Final = 60_000
+_IDLE_SOURCE_MS: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class FlinkOptions:
         worker_python: The interpreter of the workers; it must have Penstock and its extras.
         worker_pool: `host:port`, with `workers=external`.
         worker_processes: Worker processes a TaskManager has; 0: as many as `parallelism`.
+        checkpoints: URI of the folder for checkpoints and savepoints, which every TaskManager and
+            the JobManager reach; empty: as the cluster is configured.
         checkpoint_every: Time between checkpoints.
         bundle_elements: A bundle ends after so many elements (of MiBs each) ...
         bundle_time: ... or so much time: it is part of the latency.
@@ -50,6 +53,7 @@ class FlinkOptions:
     worker_python: str = sys.executable
     worker_pool: str = ""
     worker_processes: int = 0
+    checkpoints: str = ""
     checkpoint_every: str = "5s"
     bundle_elements: int = 20
     bundle_time: str = "100ms"
@@ -110,13 +114,19 @@ def _checked(found: FlinkOptions) -> FlinkOptions:
 
 
 def beam_flags(
-    chosen: FlinkOptions, *, name: str, savepoint: str = "", environment: Mapping[str, str]
+    chosen: FlinkOptions,
+    *,
+    name: str,
+    bounded: bool,
+    savepoint: str = "",
+    environment: Mapping[str, str],
 ) -> list[str]:
     """Return the flags of a streaming job.
 
     Args:
         chosen: What was chosen.
         name: The job's, on the cluster.
+        bounded: Whether its source has an end.
         savepoint: Where state is restored from.
         environment: Variables that workers need, beside those of their TaskManager.
     """
@@ -129,14 +139,22 @@ def beam_flags(
         f"--checkpointing_interval={_ms(chosen.checkpoint_every)}",
         # Without it a job was RUNNING, with good checkpoints, and gave nothing.
         "--finish_bundle_before_checkpointing",
-        "--externalized_checkpoints_enabled",
         "--retain_externalized_checkpoints_on_cancellation",
         f"--max_bundle_size={chosen.bundle_elements}",
         f"--max_bundle_time_mills={_ms(chosen.bundle_time)}",
         *_workers(chosen, environment),
-        *shlex.split(chosen.flags),
     ]
-    return [*flags, f"--savepoint_path={savepoint}"] if savepoint else flags
+    if chosen.checkpoints:
+        flags += [
+            "--state_backend=filesystem",
+            f"--state_backend_storage_path={chosen.checkpoints}",
+        ]
+    if bounded:
+        # Otherwise Flink keeps the job alive after the end of its source, for checkpoints' sake.
+        flags.append(f"--shutdown_sources_after_idle_ms={_IDLE_SOURCE_MS}")
+    if savepoint:
+        flags.append(f"--savepoint_path={savepoint}")
+    return [*flags, *shlex.split(chosen.flags)]
 
 
 def _workers(chosen: FlinkOptions, environment: Mapping[str, str]) -> list[str]:

@@ -31,10 +31,19 @@ class Prism:
         self.address = address
 
     def pipeline(
-        self, name: str, *, savepoint: str = "", references: Iterable[str] = ()
+        self,
+        name: str,
+        *,
+        bounded: bool,
+        savepoint: str = "",
+        references: Iterable[str] = (),
     ) -> beam.Pipeline:
         """Open a streaming pipeline whose workers are threads of this process."""
-        _ = savepoint, references  # it has no checkpoints, and workers share our environment
+        _ = (
+            bounded,
+            savepoint,
+            references,
+        )  # it has no checkpoints, and workers share our environment
         flags = [
             "--runner=PortableRunner",
             f"--job_endpoint={self.address}",
