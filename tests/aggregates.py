@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -32,17 +33,26 @@ FIXED = Window(type="fixed", size_us=10)
 GLOBAL_END = 253402300799_999_999
 
 
-def measure(name: str, function: str, column: str | None = None) -> Measure:
+def measure(
+    name: str, function: str, column: str | None = None, quantile: str | None = None
+) -> Measure:
     """Measure a plain column, with the type that the plan gives it."""
     kind = TYPES[column] if column else None
     result = kind
     if function in ("count", "approx_count_distinct"):
         result = pa.int64()
-    elif function in ("avg", "stddev"):
+    elif function in ("avg", "stddev", "approx_quantile"):
         result = pa.float64()
     elif function == "sum" and kind is not None and pa.types.is_decimal(kind):
         result = pa.decimal128(38, kind.scale)
-    return Measure(name=name, function=function, argument=column, argument_type=kind, type=result)
+    return Measure(
+        name=name,
+        function=function,
+        argument=column,
+        argument_type=kind,
+        type=result,
+        quantile=None if quantile is None else Decimal(quantile),
+    )
 
 
 def aggregate(
