@@ -126,6 +126,11 @@ class Aggregate:
     hash_key: int
 
     @property
+    def sessions(self) -> bool:
+        """Whether a window is a session: the rows of a group with no `gap` of time in between."""
+        return self.window.type == "sessions"
+
+    @property
     def group_names(self) -> tuple[str, ...]:
         """Names of `group_by` in the aggregate's table: a path's dots are no part of a name."""
         return tuple(name.replace(".", "_") for name in self.group_by)

@@ -254,11 +254,6 @@ def _needs(plan: Plan, file: PipelineFile, mode: str) -> Iterator[Need]:
             at = (*spec.at[:2], "clear")
             must = f"`{dotted(at)}` must be left out; got it; clear values are not in this version"
             yield Need(at, f"{must}: keep the column in the contract instead")
-    for i, aggregate in enumerate(plan.aggregates):
-        at = file.aggregates[i].at
-        if aggregate.window.type == "sessions":
-            must = f"`{dotted((*at, 'windowing'))}` must be of a type that this version runs"
-            yield Need((*at, "windowing"), f"{must}; got sessions; use fixed, sliding or global")
 
 
 def _parts(plan: Plan) -> dict[str, str]:
