@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyiceberg.expressions import EqualTo
 
 from schemas.plan import Aggregate, Plan
-from transforms.aggregate.windows import Windows, micros
+from transforms.aggregate.windows import micros
 from transforms.commit import journal
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake
@@ -82,12 +82,7 @@ class StreamCommitter:
         Args:
             after_us: Windows that are complete by then are left out: the next commit finishes them.
         """
-        ends = []
-        for aggregate in self._plan.aggregates:
-            windows, starts = Windows.of(aggregate), self._rollup.open(aggregate)
-            complete = windows.ends(starts) + windows.lateness if len(starts) else starts
-            ends += complete[complete > after_us][:1].tolist()
-        return min(ends, default=None)
+        return self._rollup.next_close_us(after_us)
 
     def _since(self, asked: Asked) -> Ranges:
         """Return positions that have landed since: a restored dedupe may not know their ids."""
@@ -101,8 +96,9 @@ class _OpenWindows:
 
     def __call__(self, aggregate: Aggregate) -> np.ndarray:
         name = f"analytics.{aggregate.name}"
-        rows = self._lake.read(name, ["window_start"], EqualTo("_final", value=False))
-        return np.unique(micros(rows["window_start"]))
+        column = "window_end" if aggregate.sessions else "window_start"
+        rows = self._lake.read(name, [column], EqualTo("_final", value=False))
+        return np.unique(micros(rows[column]))
 
 
 def _panes(shipments: Sequence[Shipment]) -> dict[str, pa.Table]:

@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
 from typing_extensions import override
 
 from schemas.names import SOURCE, WATERMARK, Destiny
@@ -25,19 +24,22 @@ from transforms.aggregate.windows import Windows, micros, timestamps
 from transforms.commit.bounds import bounds
 from transforms.commit.files import read_batches, read_file, write_files
 from transforms.commit.iceberg import Files
-from transforms.commit.lake import files_at
 from transforms.commit.refresh import FromLake, Kept, Refreshed
+from transforms.commit.sessions import Stored
 from transforms.commit.table_info import TableInfo
 from transforms.commit.windows import accumulate, stored_columns
 from transforms.continuous.land import late_rows
+from transforms.continuous.sessions import OpenSessions
 
 NEVER: Final = int(np.iinfo(np.int64).min)
 ALWAYS: Final = int(np.iinfo(np.int64).max)
 _KEPT_ROWS: Final = 4 << 20
+_FILE_ROWS: Final = 1 << 17
 _NONE: Final = np.array([], np.int64)
 
 OpenWindows = Callable[[Aggregate], np.ndarray]
-"""Aggregate -> starts (us, sorted) of the windows whose rows in the lake are not `_final`."""
+"""Aggregate -> starts (us, sorted) of the windows whose rows in the lake are not `_final`; ends of
+sessions."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,32 @@ class Rollup(FromLake):
         self._at: int | None = None
         self._held: dict[str, Held] = {}
         self._made: dict[str, Held] = {}
+        self._sessions: dict[str, OpenSessions] = {}
 
     def due(self) -> bool:
         """Whether a window that is open by what is known must be made final."""
-        return any(len(self._due(a, held.open)) for a in self.aggregates if (held := self._of(a)))
+        return any(
+            self._sessions_of(a).closing(self.closed_us)
+            if a.sessions
+            else len(self._due(a, self._of(a).open))
+            for a in self.aggregates
+        )
 
-    def open(self, aggregate: Aggregate) -> np.ndarray:
-        """Return the starts of windows that are not final, by what is known."""
-        return self._of(aggregate).open
+    def next_close_us(self, after_us: int) -> int | None:
+        """Return when (event time) the next open window is complete, None if there is none.
+
+        Args:
+            after_us: Windows that are complete by then are left out: the next commit finishes them.
+        """
+        ends = []
+        for aggregate in self.aggregates:
+            if aggregate.sessions:
+                ends.append(self._sessions_of(aggregate).next_close_us(after_us))
+                continue
+            windows, starts = Windows.of(aggregate), self._of(aggregate).open
+            complete = windows.ends(starts) + windows.lateness if len(starts) else starts
+            ends += complete[complete > after_us][:1].tolist()
+        return min((end for end in ends if end is not None), default=None)
 
     def accept(self, snapshot: int | None) -> None:
         """Take what the last draft made: it landed, as this snapshot of `processed_data`."""
@@ -86,7 +106,9 @@ class Rollup(FromLake):
         self._made = {}
         self._at = snapshot
         for aggregate in self.aggregates:
-            if aggregate.name in self._held:
+            if aggregate.sessions:
+                self._sessions_of(aggregate).accept(self.closed_us)
+            elif aggregate.name in self._held:
                 self._held[aggregate.name] = self._pruned(aggregate, self._held[aggregate.name])
 
     @override
@@ -94,6 +116,7 @@ class Rollup(FromLake):
         self,
         aggregate: Aggregate,
         kept: Kept,
+        stored: Stored,
         pane: pa.Table | None,
         *,
         epoch: int,
@@ -101,11 +124,22 @@ class Rollup(FromLake):
     ) -> Refreshed | None:
         if kept.at != self._at:
             self._held = {n: Held(open=h.open) for n, h in self._held.items()}
+            self._sessions = {}
             self._at = kept.at
+        if aggregate.sessions:
+            held_sessions = self._sessions_of(aggregate)
+            if not everything and not kept.trimmed:
+                return held_sessions.refreshed(kept, stored, pane, self.closed_us, epoch=epoch)
+            made = super().refreshed(
+                aggregate, kept, stored, None, epoch=epoch, everything=everything
+            )
+            return None if made is None else held_sessions.recomputed(made, self.closed_us)
         self._made.pop(aggregate.name, None)
         held = self._of(aggregate)
         if everything or kept.trimmed:
-            made = super().refreshed(aggregate, kept, None, epoch=epoch, everything=everything)
+            made = super().refreshed(
+                aggregate, kept, stored, None, epoch=epoch, everything=everything
+            )
             if made is None:
                 return None
             rows = self._with_final(made.rows, aggregate)
@@ -129,17 +163,21 @@ class Rollup(FromLake):
 
     @override
     def replaced(
-        self, table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+        self, stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
     ) -> tuple[Files, np.ndarray]:
-        """Write touched windows apart from others, so that those are written again once."""
+        """Write touched windows apart from others, so that those are written again once.
+
+        The others go by time into files of at most `_FILE_ROWS`: sessions that are touched may lie
+        far apart, and only what lies around them is written again.
+        """
         if whole or made is None:
-            return super().replaced(table, at, made, whole=whole)
-        info, starts = TableInfo.of(table), made.starts
-        old = [f for f in files_at(table, at) if _meets(info, f, starts)]
-        rest = [_other_windows(read_file(info, f), starts) for f in old]
+            return super().replaced(stored, aggregate, made, whole=whole)
+        info, starts = stored.info, made.starts
+        old = [f for f in stored.files if _meets(info, f, starts)]
         add = write_files(info, made.rows)
-        if rest and (others := pa.concat_tables(rest, promote_options="permissive")).num_rows:
-            add += write_files(info, others.sort_by("window_start"))
+        rest = made.rest(stored.rows(old, aggregate), aggregate).sort_by("window_start")
+        for at in range(0, rest.num_rows, _FILE_ROWS):
+            add += write_files(info, rest.slice(at, _FILE_ROWS))
         return Files(add, old), starts
 
     @override
@@ -159,6 +197,12 @@ class Rollup(FromLake):
         if aggregate.name not in self._held:
             self._held[aggregate.name] = Held(open=self._open_windows(aggregate))
         return self._held[aggregate.name]
+
+    def _sessions_of(self, aggregate: Aggregate) -> OpenSessions:
+        if aggregate.name not in self._sessions:
+            ends = self._open_windows(aggregate)
+            self._sessions[aggregate.name] = OpenSessions(aggregate, ends, most_rows=_KEPT_ROWS)
+        return self._sessions[aggregate.name]
 
     def _known(
         self, aggregate: Aggregate, kept: Kept, held: Held, wanted: np.ndarray
@@ -247,10 +291,6 @@ def _some(slices: np.ndarray, low: int, high: int) -> bool:
 def _meets(info: TableInfo, file: DataFile, starts: np.ndarray) -> bool:
     found = bounds(file, info.schema, "window_start")
     return found is None or _some(starts, found[0], found[1])
-
-
-def _other_windows(rows: pa.Table, starts: np.ndarray) -> pa.Table:
-    return rows.filter(pa.array(~np.isin(micros(rows["window_start"]), starts)))
 
 
 def _split(kept: pa.Table, late_sources: pa.ChunkedArray) -> pa.Table:
