@@ -7,15 +7,17 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.faults import events_oracle, stream_command
 from tests.faults.stream_world import Stream, TopicTruth, make_folder, make_topic
+
+T = TypeVar("T")
 
 PATIENCE = 120
 TO_THE_END = ("source.stream.kafka.end=latest",)
@@ -29,7 +31,8 @@ class Chaos:
         folder: Of the pipeline.
         broker: Where the topic is.
         rng: Decides when what is killed.
-        rules: Protections that are switched off in all runs but the last.
+        rules: Protections that are switched off, in all runs but the last.
+        sets: Fields of the pipeline file that are different, in all runs but the last.
         lie: How often the catalog answers falsely.
         kills: Processes killed, and what else was done to them.
         wrongs: What a reader saw that must not be.
@@ -40,6 +43,7 @@ class Chaos:
     broker: str
     rng: random.Random
     rules: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
     lie: float = 0.0
     kills: int = 0
     wrongs: list[str] = field(default_factory=list)
@@ -63,25 +67,45 @@ class Chaos:
         finally:
             self.end()
 
-    def start(self, sets: Sequence[str] = (), **options: Any) -> BaseProcess:
+    def start(self, **options: Any) -> BaseProcess:
         """Start a run."""
-        options = {"rules": self.rules, "lie": self.lie, "log": self.said} | options
+        usual = {"sets": self.sets, "rules": self.rules, "lie": self.lie, "log": self.said}
         process = self._forks.Process(
-            target=stream_command.run, args=(self.folder, sets), kwargs=options
+            target=stream_command.run, args=(self.folder,), kwargs=usual | options
         )
         process.start()
         self.alive.append(process)
         return process
 
-    def kill(self, process: BaseProcess) -> None:
-        """Kill a run as `kill -9` does; one that has ended before by itself is no kill."""
+    def kill(self, process: BaseProcess, *, or_failed: bool = False) -> None:
+        """Kill a run as `kill -9` does.
+
+        Args:
+            process: Which.
+            or_failed: It may have failed before; then that is counted.
+        """
         process.kill()
+        self._ended(process, "killed or failed" if or_failed else "killed")
+
+    def dies(self, process: BaseProcess) -> None:
+        """Wait until a run has killed itself."""
+        self._ended(process, "killed")
+
+    def fails(self, process: BaseProcess) -> None:
+        """Wait until a run has failed by itself."""
+        self._ended(process, "failed")
+
+    def _ended(self, process: BaseProcess, how: str) -> None:
         process.join(PATIENCE)
+        code = process.exitcode
+        got = {-signal.SIGKILL: "killed", 1: "failed"}.get(code or 0, str(code))
+        if code is None:
+            process.kill()
+            process.join()
         self.alive.remove(process)
-        if process.exitcode == -signal.SIGKILL:
-            self.killed()
-        else:
-            self.wrongs.append(f"a run ended by itself with {process.exitcode}: {self.last_words()}")
+        if got not in how:
+            self.wrongs.append(f"a run was to be {how}; got {got}: {self.last_words()}")
+        self.killed()
 
     def killed(self) -> None:
         """Count a kill, and look at what it left."""
@@ -100,29 +124,36 @@ class Chaos:
         except events_oracle.NoSuchTableError:  # the run has not come so far
             return 0
 
-    def wait_for_commits(self, more: int = 1, process: BaseProcess | None = None) -> None:
-        """Wait until so many more commits are done."""
-        want, until = self.landed() + more, time.monotonic() + PATIENCE
-        while self.landed() < want:
-            ended = process is not None and process.exitcode is not None
-            assert not ended and time.monotonic() < until, self.last_words()
-            time.sleep(0.05)
+    def wait_for_commits(self, more: int, process: BaseProcess) -> None:
+        """Wait until a run, or another beside it, has done so many more commits."""
+        want = self.landed() + more
+        self.wait_for(lambda: self.landed() >= want or process.exitcode is not None)
+        assert process.exitcode is None, self.last_words()
 
-    def finish(self) -> None:
-        """Run to the present end of the topic, everything switched on, nothing in the way."""
-        began = time.monotonic()
-        process = self.start(TO_THE_END, rules=(), lie=0.0)
+    def wait_for(self, what: Callable[[], T]) -> T:
+        """Wait until something is true; return it."""
+        until = time.monotonic() + PATIENCE
+        while not (found := what()):
+            assert time.monotonic() < until, self.last_words()
+            time.sleep(0.05)
+        return found
+
+    def finish(self, *, protected: bool = True) -> None:
+        """Run to the present end of the topic, nothing in the way; everything switched on or not."""
+        options: dict[str, Any] = {"sets": TO_THE_END, "rules": (), "lie": 0.0}
+        if not protected:
+            options = {"sets": (*self.sets, *TO_THE_END)}
+        process = self.start(**options)
         process.join(PATIENCE)
         self.alive.remove(process)
-        self.seconds = time.monotonic() - began
         if process.exitcode != 0:
             self.wrongs.append(f"a quiet run ended with {process.exitcode}: {self.last_words()}")
 
-    def judge(self, stream: Stream) -> list[str]:
+    def judge(self, stream: Stream, *, protected: bool = True) -> list[str]:
         """Finish, and say all that was or is wrong."""
         stream.stop()
         self.end()
-        self.finish()
+        self.finish(protected=protected)
         truth = TopicTruth(self.broker, self.topic)
         if len(truth.records) < stream.delivered:
             self.wrongs.append("the broker lost messages")

@@ -24,7 +24,16 @@ from tests.faults import events_oracle
 
 PARTITIONS = 3
 DISORDER, WINDOW_S = 20.0, 10
-POISON = (b"{", b"[1]", b'{"event_id": 1}', b"no json", b'{"event_id": "x"}', b"\xff\xfe", b"", None)
+POISON = (
+    b"{",
+    b"[1]",
+    b'{"event_id": 1}',
+    b"no json",
+    b'{"event_id": "x"}',
+    b"\xff\xfe",
+    b"",
+    None,
+)
 
 
 def make_topic(broker: str, partitions: int = PARTITIONS, **config: str) -> str:
@@ -162,7 +171,9 @@ class TopicTruth(events_oracle.Truth):
 
     def __init__(self, broker: str, topic: str) -> None:
         self.records = {
-            place: None if value is None else events_oracle._event_of(value.decode(errors="replace"))
+            place: None
+            if value is None
+            else events_oracle._event_of(value.decode(errors="replace"))
             for place, value in messages(broker, topic)
         }
 
