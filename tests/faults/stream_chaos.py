@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
 import time
@@ -173,12 +172,12 @@ class Chaos:
 
 def prisms(process: BaseProcess) -> list[int]:
     """Pids of the prisms that a run started."""
-    found = []
     try:
         text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-        for one in map(int, text.split()):
-            if os.readlink(f"/proc/{one}/exe").endswith("/prism"):
-                found.append(one)
+        return [int(one) for one in text.split() if _program(one) == "prism"]
     except FileNotFoundError:
-        pass
-    return found
+        return []
+
+
+def _program(pid: str) -> str:
+    return Path(f"/proc/{pid}/exe").readlink().name

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +115,7 @@ def _lying(self: SqliteCatalog, *request: Any) -> Any:
         return COMMIT_TABLE(self, *request)
     if how > job.Liar.lie / 3:
         COMMIT_TABLE(self, *request)
-    raise OSError("no answer")
+    raise TimeoutError
 
 
 def _read_anew() -> None:

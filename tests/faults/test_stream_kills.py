@@ -10,16 +10,14 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from infra.local.servers import manager
 from tests import servers
 from tests.faults import stream_command
 from tests.faults.stream_chaos import Chaos, prisms
-from tests.faults.stream_world import Stream
 
 pytestmark = pytest.mark.stack
 
