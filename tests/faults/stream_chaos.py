@@ -33,6 +33,7 @@ class Chaos:
         rules: Protections that are switched off, in all runs but the last.
         sets: Fields of the pipeline file that are different, in all runs but the last.
         lie: How often the catalog answers falsely.
+        config: Of the topic.
         kills: Processes killed, and what else was done to them.
         wrongs: What a reader saw that must not be.
         said: Output of all runs.
@@ -46,12 +47,12 @@ class Chaos:
     lie: float = 0.0
     kills: int = 0
     wrongs: list[str] = field(default_factory=list)
-    face: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, str] = field(default_factory=dict)
     alive: list[BaseProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.topic = make_topic(self.broker)
-        make_folder(self.folder, self.broker, self.topic, **self.face)
+        self.topic = make_topic(self.broker, **self.config)
+        make_folder(self.folder, self.broker, self.topic)
         self.said = self.folder / "said"
         # Children are forked from a clean process that has imported everything and run nothing.
         self._forks = multiprocessing.get_context("forkserver")
@@ -177,6 +178,12 @@ def prisms(process: BaseProcess) -> list[int]:
         return [int(one) for one in text.split() if _program(one) == "prism"]
     except FileNotFoundError:
         return []
+
+
+def asleep(process: BaseProcess) -> bool:
+    """Whether a run was stopped."""
+    text = Path(f"/proc/{process.pid}/stat").read_text()
+    return text.rsplit(") ", 1)[1].startswith("T")
 
 
 def _program(pid: str) -> str:

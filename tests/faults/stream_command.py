@@ -1,11 +1,10 @@
-"""`penstock run --stream` in a process of its own, which may kill itself or lose a protection."""
+"""`penstock run --stream` on prism in a process of its own, which may kill itself at a point."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import os
-import random
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -19,16 +18,12 @@ import grpc  # noqa: F401
 import pyiceberg.catalog.sql  # noqa: F401
 from apache_beam.runners.portability import portable_runner  # noqa: F401
 
-from beam_pipelines import cli, commit_once, streaming
+from beam_pipelines import cli, commit_once, streaming  # noqa: F401
 from runners import prism  # noqa: F401
-from tests.faults import job
-from transforms.commit import draft
+from tests.faults.stream_rules import apply, lie_often
 from transforms.commit.committer import Committer
-from transforms.commit.sqlite_catalog import SqliteCatalog
 from transforms.continuous.committer import StreamCommitter
 from transforms.continuous.land import Landing
-from transforms.sources.streams import live
-from transforms.sources.streams.read import ReadStream  # noqa: F401
 
 COMMITTER = (
     "asked",
@@ -48,6 +43,7 @@ def run(
     *,
     die: str = "",
     nth: int = 1,
+    how: int = signal.SIGKILL,
     rules: Sequence[str] = (),
     lie: float = 0.0,
     log: Path | None = None,
@@ -59,7 +55,8 @@ def run(
         sets: Fields of the pipeline file, as `--set` takes them.
         die: Point at which the process kills itself the nth time that it comes there.
         nth: See `die`.
-        rules: Protections that are switched off (`RULES`).
+        how: Signal that it sends itself there.
+        rules: What is otherwise (`stream_rules.RULES`).
         lie: Probability that the catalog answers falsely.
         log: What the run says goes there.
     """
@@ -67,18 +64,15 @@ def run(
     out = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    _make_points(die, nth)
-    for rule in rules:
-        RULES[rule]()
+    _make_points(die, nth, how)
+    apply(rules)
     if lie:
-        random.seed(os.getpid())
-        job.Liar.lie = lie
-        SqliteCatalog.commit_table = _lying  # type: ignore[method-assign]
+        lie_often(lie)
     flags = [word for one in sets for word in ("--set", one)]
     sys.exit(cli.main(["run", str(folder), "--stream", "--runner", "prism", "--json", *flags]))
 
 
-def _make_points(die: str, nth: int) -> None:
+def _make_points(die: str, nth: int, how: int) -> None:
     left = nth
 
     def point(there: str) -> None:
@@ -86,7 +80,7 @@ def _make_points(die: str, nth: int) -> None:
         if there == die:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), how)
 
     commit_once.Committer = functools.partial(Committer, point=point)  # type: ignore[misc]
     _wrap(Landing, "__call__", lambda: point("before files"), lambda: point("after files"))
@@ -103,49 +97,3 @@ def _wrap(owner: Any, name: str, before: Callable[[], None], after: Callable[[],
         return answer
 
     setattr(owner, name, both)
-
-
-COMMIT_TABLE = SqliteCatalog.commit_table
-
-
-def _lying(self: SqliteCatalog, *request: Any) -> Any:
-    """Land and deny it, or refuse without landing."""
-    how = random.random()
-    if how > job.Liar.lie:
-        return COMMIT_TABLE(self, *request)
-    if how > job.Liar.lie / 3:
-        COMMIT_TABLE(self, *request)
-    raise TimeoutError
-
-
-def _read_anew() -> None:
-    """As a savepoint from before everything that has landed: all is read again."""
-    streaming.starts = lambda *_: {}
-
-
-def _no_trim() -> None:
-    trim = draft.trim
-    draft.trim = lambda landed, done, infos: trim(landed, {}, infos)
-
-
-def _no_ids() -> None:
-    draft.without_copies = lambda fresh, *_: (fresh, 0)
-
-
-def _newest_watermark() -> None:
-    def newest(before: int | None, partitions: Any, now_us: int, pace: Any) -> int | None:
-        highs = [p.high_us for p in partitions if p.high_us is not None]
-        return max(highs, default=before)
-
-    live.watermark = newest
-
-
-RULES: dict[str, Callable[[], None]] = {
-    "no fence": lambda: job.break_rule("no fence"),
-    "no recovery": lambda: job.break_rule("no recovery"),
-    "no trim": _no_trim,
-    "no ids": _no_ids,
-    "read anew": _read_anew,
-    "newest watermark": _newest_watermark,
-}
-"""Switches: those that begin with `no` take a protection away."""

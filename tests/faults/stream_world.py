@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,8 @@ from tests.faults import events_oracle
 
 PARTITIONS = 3
 DISORDER, WINDOW_S = 20.0, 10
+FUTURE = b"2099-"
+LARGEST = 60 << 20
 POISON = (
     b"{",
     b"[1]",
@@ -44,7 +46,7 @@ def make_topic(broker: str, partitions: int = PARTITIONS, **config: str) -> str:
     return name
 
 
-def make_folder(folder: Path, broker: str, topic: str, **face: Any) -> Path:
+def make_folder(folder: Path, broker: str, topic: str) -> Path:
     """Make a pipeline folder like the shipped one, over a topic; windows are short."""
     shutil.copytree(events_oracle.ROOT / "beam_pipelines/events", folder)
     for name in ("data", "out"):
@@ -55,7 +57,7 @@ def make_folder(folder: Path, broker: str, topic: str, **face: Any) -> Path:
         "kafka": {"topic": topic, "brokers": broker},
         "disorder": f"{DISORDER:.0f}s",
         "idle": "3s",
-    } | face
+    }
     windowing = {"type": "fixed", "size": f"{WINDOW_S}s", "allowed_lateness": "0s"}
     spec["aggregates"][0]["windowing"] = windowing
     spec["sinks"]["lake"] = {"commit_every": "1s"}
@@ -86,7 +88,10 @@ class Stream:
         seed: Of the events, their partitions and copies.
         rate: Messages a second.
         times: How often each event is sent: to any partition, within some seconds.
+        copies: Share of messages that are copies of ones before.
         poison: Share of messages that are no events.
+        partitions: Those that are sent to.
+        lag: Seconds by which events of a partition lie behind.
     """
 
     broker: str
@@ -96,6 +101,8 @@ class Stream:
     times: int = 1
     copies: float = 0.1
     poison: float = 0.02
+    partitions: Sequence[int] = range(PARTITIONS)
+    lag: Mapping[int, float] = field(default_factory=dict)
     delivered: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -105,6 +112,7 @@ class Stream:
             "bootstrap.servers": self.broker,
             "enable.idempotence": True,
             "linger.ms": 5,
+            "message.max.bytes": LARGEST,
             "reconnect.backoff.max.ms": 300,
             "log_level": 0,
         }
@@ -120,6 +128,11 @@ class Stream:
         """Send no more; return when the broker has all."""
         self._stop.set()
         self._thread.join()
+        assert self._producer.flush(60) == 0
+
+    def send(self, message: bytes, partition: int) -> None:
+        """Send one message of one's own beside them, and wait until the broker has it."""
+        self._produce(message, partition)
         assert self._producer.flush(60) == 0
 
     def _send(self) -> None:
@@ -144,7 +157,11 @@ class Stream:
         elif dice < self.poison + self.copies and recent:
             message = rng.choice(recent)
         else:
-            message = event(rng, time.time() - rng.uniform(0, 3))
+            where = rng.choice(self.partitions)
+            message = event(rng, time.time() - rng.uniform(0, 3) - self.lag.get(where, 0))
+            if where in self.lag:
+                self._produce(message, where)
+                return
             recent.append(message)
         where = self._produce(message)
         if message is None:
@@ -155,7 +172,7 @@ class Stream:
 
     def _produce(self, message: bytes | None, partition: int | None = None) -> int:
         if partition is None:
-            partition = self._rng.randrange(PARTITIONS)
+            partition = self._rng.choice([p for p in self.partitions if p not in self.lag])
         self._producer.produce(self.topic, message, partition=partition, on_delivery=self._told)
         return partition
 
@@ -165,7 +182,10 @@ class Stream:
 
 
 class TopicTruth(events_oracle.Truth):
-    """Every message of a topic by its place, read by a consumer of our own."""
+    """Every message of a topic by its place, read by a consumer of our own.
+
+    One from a far future is none.
+    """
 
     window = timedelta(seconds=WINDOW_S)
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests import servers
 from tests.faults import stream_command
-from tests.faults.stream_chaos import Chaos, prisms
+from tests.faults.stream_chaos import Chaos, asleep, prisms
 
 pytestmark = pytest.mark.stack
 
@@ -146,3 +146,31 @@ def test_with_the_positions_of_the_lake_forgotten_the_same_kills_lose_events(
         _kill(chaos, 3)
         wrongs = chaos.judge(stream, protected=False)
     assert any("the ledger lacks" in one for one in wrongs), wrongs
+
+
+def test_a_run_that_dies_between_tables_is_seen_where_nobody_finishes_its_commit(
+    tmp_path: Path,
+) -> None:
+    chaos = Chaos(tmp_path / "events", servers.kafka(), random.Random(5), rules=("no recovery",))
+    with chaos.sending() as stream:
+        chaos.dies(chaos.start(die="between tables", nth=2))
+        wrongs = chaos.judge(stream, protected=False)
+    assert wrongs
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+def test_a_run_that_wakes_up_with_a_commit_in_its_hands_lands_it_only_without_the_fence(
+    tmp_path: Path, fenced: bool
+) -> None:
+    rules = () if fenced else ("no fence", "no ids")
+    chaos = Chaos(tmp_path / "events", servers.kafka(), random.Random(6), rules=rules)
+    with chaos.sending() as stream:
+        sleeper = chaos.start(die="before intent", nth=2, how=signal.SIGSTOP)
+        chaos.wait_for(lambda: asleep(sleeper))
+        second = chaos.start()
+        chaos.wait_for_commits(1, second)
+        os.kill(sleeper.pid, signal.SIGCONT)
+        chaos.wait_for_commits(2, second)
+        wrongs = chaos.judge(stream)
+    assert any("events are doubled" in one for one in wrongs) != fenced, wrongs
+    assert (wrongs == []) == fenced
