@@ -18,10 +18,10 @@ from apache_beam.transforms.userstate import (
     TimerSpec,
     on_timer,
 )
-from apache_beam.transforms.window import GlobalWindow
+from apache_beam.transforms.window import GlobalWindow, TimestampedValue
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.shared import Shared
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from typing_extensions import override
 
 from transforms.continuous.committer import Memory, StreamCommitter
@@ -62,10 +62,15 @@ class CommitContinuously(beam.PTransform[PCollection[Shipment], PCollection[str]
     def expand(self, shipments: PCollection[Shipment]) -> PCollection[str]:
         return (
             shipments
-            | "OneCommitter"
-            >> beam.Map(lambda one: (0, pickle.dumps(one))).with_output_types(tuple[int, bytes])
+            | "OneCommitter" >> beam.Map(_to_the_committer).with_output_types(tuple[int, bytes])
             | "Commit" >> beam.ParDo(_Commit(self)).with_output_types(str)
         )
+
+
+def _to_the_committer(one: Shipment) -> TimestampedValue:
+    # Prism hands a key its elements and timers of event time in one order: what is stamped later
+    # than the next close would wait until the watermark has come there.
+    return TimestampedValue((0, pickle.dumps(one)), MIN_TIMESTAMP)
 
 
 class _Commit(beam.DoFn):
