@@ -192,7 +192,7 @@ def test_after_a_drain_all_windows_are_final_and_the_next_stream_begins_at_the_l
     penstock.detached(folder)
     assert wait_for(lambda: landed(out) == 300, PATIENCE)
     assert not any(row["_final"] for row in out.rows(HOURLY))
-    penstock("stop", folder, "--drain")
+    assert penstock("stop", folder, "--drain")["state"] == "DRAINED"
     assert all(row["_final"] for row in out.rows(HOURLY))
     send(topic, lines[300:])
     assert penstock.detached(folder)["from"] == ""
