@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +32,7 @@ class Record:
         options: The runner's.
         job: Its job's id; empty while it is being submitted.
         savepoint: Where its savepoint is, if it was stopped with one.
+        draining: Whether its source has been asked to end where it stands.
         ended: Empty while nobody has seen it end; else finished, stopped, cancelled or failed.
             Drained and finished ones leave nothing to go on from.
         resumed: Where its own state came from.
@@ -45,6 +48,7 @@ class Record:
     options: dict[str, Any]
     job: str = ""
     savepoint: str = ""
+    draining: bool = False
     ended: str = ""
     resumed: str = ""
 
@@ -72,6 +76,28 @@ def noted(out: Path, record: Record, **changes: Any) -> Record:
     if there is None or there.run_id == record.run_id:
         keep(out, changed)
     return changed
+
+
+class Draining:
+    """Says whether a stream's source has been asked to end, by its record; pickles."""
+
+    def __init__(self, out: Path, run_id: str) -> None:
+        """Describe it; nothing is read yet."""
+        self._out, self._run_id = out, run_id
+        self._looked, self._asked = -math.inf, False
+
+    def __call__(self) -> bool:
+        """Look, at most once a second."""
+        now = time.monotonic()
+        if not self._asked and now - self._looked > 1:
+            self._looked = now
+            record = last_stream(self._out)
+            self._asked = record is not None and record.run_id == self._run_id and record.draining
+        return self._asked
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out what was seen."""
+        return Draining, (self._out, self._run_id)
 
 
 def state_of(plan: Plan) -> str:

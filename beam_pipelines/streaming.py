@@ -23,7 +23,7 @@ from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
 from beam_pipelines.stream_follow import Watching, follow
 from beam_pipelines.stream_lag import first_missing
-from beam_pipelines.stream_record import Record, keep, last_stream, noted, state_of
+from beam_pipelines.stream_record import Draining, Record, keep, last_stream, noted, state_of
 from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from schemas.errors import PenstockError, UsageError
@@ -184,7 +184,8 @@ def _launched(
         savepoint=begin.path,
         references=references(json.dumps(to_json(plan))),
     )
-    raw = root | "Source" >> _reading(plan, source, known, shares)
+    draining = Draining(plan.out, engine.run_id)
+    raw = root | "Source" >> _reading(plan, source, known, shares, draining)
     _ = build_stream(raw, plan, engine, lake)
     keep(plan.out, record)
     try:
@@ -206,7 +207,13 @@ def starts(source: StreamSource, state: State) -> dict[str, int]:
     }
 
 
-def _reading(plan: Plan, source: StreamSource, known: Mapping[str, int], shares: int) -> ReadStream:
+def _reading(
+    plan: Plan,
+    source: StreamSource,
+    known: Mapping[str, int],
+    shares: int,
+    draining: Draining,
+) -> ReadStream:
     face = plan.stream or StreamFace(kafka=KafkaSource(brokers=""))
     return ReadStream(
         source=source,
@@ -216,6 +223,7 @@ def _reading(plan: Plan, source: StreamSource, known: Mapping[str, int], shares:
         ),
         known=known,
         done=LakePositions(plan),
+        draining=draining,
         shares=shares,
     )
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.cli import flags
 from runners.lean import collect_from_here, deferred_models, import_libraries
@@ -26,7 +26,6 @@ examples:
 
 Of a stream that does not run, it says what is known without it: what has landed, and what waits.
 """
-_END_MS: Final = 1 << 61
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +93,7 @@ def _job(record: Record | None, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _on_flink(record: Record, rest: str | None) -> dict[str, Any]:
-    from runners.flink.job import checkpoint, known  # noqa: PLC0415
+    from runners.flink.job import END_MS, checkpoint, known  # noqa: PLC0415
     from runners.flink.options import options  # noqa: PLC0415
     from runners.flink.rest import Rest  # noqa: PLC0415
 
@@ -104,13 +103,14 @@ def _on_flink(record: Record, rest: str | None) -> dict[str, Any]:
         return {"notes": [f"the cluster at {cluster.url} does not know the job any more"]}
     state = job.state()
     told: dict[str, Any] = {"job": job.jid, "page": job.page}
-    if state != "CANCELED" or not record.ended:
+    if not record.ended or state == "RUNNING":
         told["state"] = state
     said = job.checkpoints()
-    told["restarts"] = said["counts"]["restored"]
+    # Going on from a savepoint counts as the first.
+    told["restarts"] = max(said["counts"]["restored"] - bool(record.resumed), 0)
     told["checkpoint"] = checkpoint(said)
     if state == "RUNNING" and (low := job.watermark_ms()) is not None:
-        told["watermark"] = "end" if low > _END_MS else _time(low / 1000)
+        told["watermark"] = "end" if low > END_MS else _time(low / 1000)
     return told
 
 

@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from runners.flink import CAN as FLINK_CAN
 from runners.lean import no_warnings
+from runners.prism import CAN as PRISM_CAN
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,11 +37,11 @@ def _opened(
     name: str, options: Mapping[str, Any], needs: Collection[str]
 ) -> AbstractContextManager[StreamRunner]:
     if name == "flink":
-        from runners.flink import CAN, launch  # noqa: PLC0415  Beam is slow to import
+        from runners.flink import launch  # noqa: PLC0415  Beam is slow to import
         from runners.flink.options import FlinkOptions  # noqa: PLC0415
 
         chosen = FlinkOptions(**options)
-        refuse(name, needs, CAN)
+        refuse(name, needs, FLINK_CAN)
         if "detach" in needs and chosen.workers == "loopback":
             msg = (
                 "--detach must come with workers that outlive this command; got "
@@ -47,10 +49,10 @@ def _opened(
             )
             raise UsageError(msg)
         return launch.open_flink(chosen)
-    from runners import prism  # noqa: PLC0415
+    from runners.prism.launch import open_prism  # noqa: PLC0415
 
-    refuse(name, needs, prism.CAN)
-    return prism.open_prism()
+    refuse(name, needs, PRISM_CAN)
+    return open_prism()
 
 
 def refuse(name: str, needs: Collection[str], can: Collection[str]) -> None:

@@ -14,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 from runners.flink.rest import FlinkError, GoneError, NoAnswerError, Rest, first_line
 
 ENDED: Final = ("FINISHED", "CANCELED", "FAILED", "SUSPENDED")
+END_MS: Final = 1 << 61
+"""A watermark above it is that of the end."""
+
 _NEVER_MS: Final = -(1 << 62)
 _LOOK_S: Final = 0.1
 _ENDS_S: Final = 60.0
@@ -117,6 +120,19 @@ class Job:
             )
             raise FlinkError(msg)
         return str(outcome["location"])
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until every task has all of the input that it will ever get.
+
+        Raises:
+            FlinkError: There is more after this time.
+        """
+        if not _waited(lambda: (self.watermark_ms() or 0) > END_MS, seconds):
+            msg = (
+                f"a drained job must come to its end within {seconds:.0f} s; got more input; "
+                "run penstock stop again, with a longer --wait"
+            )
+            raise FlinkError(msg)
 
     def checkpoints(self) -> Mapping[str, Any]:
         """Return the cluster's account of checkpoints: `counts`, `latest` ..."""
