@@ -14,7 +14,7 @@ import apache_beam as beam
 
 from beam_pipelines.commit_once import Commit, committer
 from beam_pipelines.failures import fate, told
-from beam_pipelines.ingest import Engine, build
+from beam_pipelines.ingest import Engine, build, partitioned
 from beam_pipelines.noticed import landed_before, none_kept, shortened
 from schemas.errors import SourceError
 from schemas.names import Destiny
@@ -244,7 +244,7 @@ def _run(lake: Lake, commit: Commit, engine: Engine) -> dict[str, Any]:
             build(
                 root,
                 plan,
-                replace(engine, spill=spill),
+                partitioned(replace(engine, spill=spill), plan, commit.found.slices),
                 lake,
                 commit.found.slices,
                 replace(commit, result=str(answer)),
