@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 def slices(size: int, form: str = "json", compression: str = "none") -> list[Slice]:
     """Two slices of one file."""
-    identity = Identity(size, modified_us=0)
+    identity = Identity(size=size, modified_us=0)
     return [
         Slice(source="a", path="a", identity=identity, format=form, compression=compression),
         Slice(
