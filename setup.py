@@ -71,7 +71,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=[room + part for room in ROOMS for part in ("", ".*")]),
-    package_data={"": ["*.json", "*.yaml", "*.yml", "py.typed"]},
+    package_data={"": ["*.json", "*.yaml", "*.yml", "py.typed", "boot"]},
     install_requires=RUNTIME,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["penstock=beam_pipelines.cli:main"]},

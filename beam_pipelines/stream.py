@@ -18,6 +18,7 @@ from transforms.continuous.commit import CommitContinuously
 from transforms.continuous.committer import StreamCommitter
 from transforms.continuous.deduplicate import AnswerIds
 from transforms.continuous.gather import Gather
+from transforms.continuous.id_key import IdKey
 from transforms.continuous.land import Landing, Shipment
 from transforms.continuous.messages import Messages
 
@@ -38,7 +39,8 @@ class StreamEngine:
         run_id: Names the run.
         started: When it began, seconds since the epoch.
         messages: What decodes raw messages.
-        key: Two secret seeds of the id hash; the same when a stream is resumed.
+        key: Two secret seeds of the id hash, or what derives them; the same when a stream is
+            resumed.
         shards: Keys that rows wait under.
         keys: Ids of the keys that rows may be protected with, by spaces.
         ticks: Whether the runner waits for timers of the clock; if not, a bounded input lands at
@@ -50,7 +52,7 @@ class StreamEngine:
     run_id: str
     started: float
     messages: Messages
-    key: tuple[int, int]
+    key: tuple[int, int] | IdKey
     shards: int = 2
     keys: str | None = ""
     ticks: bool = True

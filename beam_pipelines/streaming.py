@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
+import json
 import signal
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import apache_beam as beam
-from apache_beam.runners.runner import PipelineState
 from pyiceberg.expressions import EqualTo
 
 from beam_pipelines import batch
@@ -25,10 +24,13 @@ from beam_pipelines.stream import StreamEngine, build_stream
 from schemas.errors import UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
+from schemas.plan_json import to_json
+from schemas.references import references
 from schemas.stream_source import StreamFace
 from transforms.commit.lake import Done, Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
+from transforms.continuous.id_key import own_id_key
 from transforms.continuous.positions import DonePositions
 from transforms.decode.messages import MessageDecoder
 from transforms.middle import RowSteps
@@ -43,6 +45,49 @@ _REPLAY_US: Final = 5_000_000
 
 Told = Callable[[Done, float], None]
 """Is told what readers of the lake may see, and how many seconds the run has lasted."""
+
+
+class StreamJob(Protocol):
+    """A job that was launched."""
+
+    def over(self) -> bool:
+        """Whether it came to its end; raises what it failed with."""
+        ...
+
+    def cancel(self) -> None:
+        """End it; what has landed stays."""
+        ...
+
+
+class StreamRunner(Protocol):
+    """Where streams run."""
+
+    @property
+    def shares(self) -> int:
+        """Restrictions of a source that it takes without losing rows."""
+        ...
+
+    def pipeline(
+        self,
+        name: str,
+        *,
+        bounded: bool,
+        savepoint: str = "",
+        references: Iterable[str] = (),
+    ) -> beam.Pipeline:
+        """Open a pipeline for a job of this name.
+
+        Args:
+            name: Of the job.
+            bounded: Whether its source has an end.
+            savepoint: Where its state is restored from; empty: nowhere.
+            references: Environment variables that its workers need.
+        """
+        ...
+
+    def launch(self, root: beam.Pipeline, name: str) -> StreamJob:
+        """Start it; returns when it runs."""
+        ...
 
 
 class LakePositions:
@@ -66,7 +111,7 @@ class LakePositions:
 
 def stream(
     plan: Plan,
-    open_pipeline: Callable[[], beam.Pipeline],
+    runner: StreamRunner,
     *,
     new_key: bool = False,
     watch: Told | None = None,
@@ -78,7 +123,7 @@ def stream(
 
     Args:
         plan: What to run; its mode is stream.
-        open_pipeline: Opens a pipeline on a runner of streams.
+        runner: Where it runs.
         new_key: Go on without the keys that landed rows were protected with.
         watch: Told of new commits.
 
@@ -109,14 +154,17 @@ def stream(
                 run_id=result.run_id,
                 started=started,
                 messages=MessageDecoder(plan.contract, max_future_us=plan.stream.max_future_us),
-                key=(secrets.randbits(63), secrets.randbits(63)),
+                key=own_id_key(plan),
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
             )
-            root = open_pipeline()
-            raw = root | "Source" >> _reading(plan, plan.stream, source, known)
+            name = f"penstock-{plan.name}-{result.run_id[:12]}"
+            named = references(json.dumps(to_json(plan)))
+            root = runner.pipeline(name, bounded=source.bounded, references=named)
+            reading = _reading(plan, plan.stream, source, known, runner.shares)
+            raw = root | "Source" >> reading
             _ = build_stream(raw, plan, engine, lake)
-            if _stopped(root.run(), lake, watch, began):
+            if _stopped(runner.launch(root, name), lake, watch, began):
                 result.warnings.append(
                     "stopped: what has landed stays, and the next run goes on behind it"
                 )
@@ -145,7 +193,7 @@ def starts(source: StreamSource, state: State) -> dict[str, int]:
 
 
 def _reading(
-    plan: Plan, face: StreamFace, source: StreamSource, known: Mapping[str, int]
+    plan: Plan, face: StreamFace, source: StreamSource, known: Mapping[str, int], shares: int
 ) -> ReadStream:
     return ReadStream(
         source=source,
@@ -155,14 +203,15 @@ def _reading(
         ),
         known=known,
         done=LakePositions(plan),
+        shares=shares,
     )
 
 
-def _stopped(job: Any, lake: Lake, watch: Told | None, began: float) -> bool:
+def _stopped(job: StreamJob, lake: Lake, watch: Told | None, began: float) -> bool:
     """Wait for a job; return whether it was stopped rather than that it came to its end."""
     looked, seq = time.monotonic(), lake.last_done().seq
     try:
-        while not PipelineState.is_terminal(job.state):
+        while not job.over():
             time.sleep(_LOOK_S)
             if watch is not None and time.monotonic() - looked > _COMMITS_S:
                 looked, done = time.monotonic(), lake.last_done()
@@ -172,7 +221,6 @@ def _stopped(job: Any, lake: Lake, watch: Told | None, began: float) -> bool:
     except KeyboardInterrupt:
         job.cancel()
         return True
-    job.wait_until_finish()  # Raises what the job failed with.
     return False
 
 

@@ -36,6 +36,22 @@ def overridden(located: Located, sets: Sequence[str]) -> Located:
     return replace(located, value=value, lines=lines)
 
 
+def values(sets: Sequence[str]) -> dict[str, Any]:
+    """Read `name=value`s, the values in YAML; a later one of a name counts.
+
+    Raises:
+        UsageError: One has another form.
+    """
+    found = {}
+    for text in sets:
+        name, equals, new = text.partition("=")
+        if not equals or not name:
+            msg = f"--set must be path=value; got {text!r}; write --set runner.parallelism=2"
+            raise UsageError(msg)
+        found[name] = _value_of(new, text)
+    return found
+
+
 def _put(value: Any, keys: list[str], new: Any, text: str) -> None:
     at: Any = keys[0]
     for i, key in enumerate(keys):

@@ -15,7 +15,7 @@ import uuid
 from infra.local.servers import manager
 from infra.local.servers.kafka import secure_client
 from infra.local.servers.schema_registry import CONFLUENT
-from infra.local.servers.server import ROOT
+from runners.worker import COMMAND
 
 # Flags for a job whose workers the runner starts itself, with this Python and this source tree.
 PROCESS = (
@@ -23,7 +23,7 @@ PROCESS = (
     "--environment_config="
     + json.dumps(
         {
-            "command": str(ROOT / "infra" / "local" / "worker" / "boot"),
+            "command": str(COMMAND),
             "env": {"PENSTOCK_WORKER_PYTHON": sys.executable},
         }
     ),

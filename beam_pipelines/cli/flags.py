@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runners.lean import deferred_models
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from schemas.plan import Plan
+
+_RUNNER: Final = "runner."
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +33,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="direct (default), prism, flink, spark or dataflow",
     )
+    add_cluster(parser)
     parser.add_argument(
         "--stream",
         action="store_const",
@@ -50,6 +55,21 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     add_sets(parser)
 
 
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add where a cluster is."""
+    parser.add_argument(
+        "--job-endpoint",
+        metavar="HOST:PORT",
+        help="Beam's job server; default $PENSTOCK_JOB_ENDPOINT, else 127.0.0.1:8099",
+    )
+    parser.add_argument(
+        "--flink-rest",
+        dest="rest",
+        metavar="HOST:PORT",
+        help="Flink's REST interface; default $PENSTOCK_FLINK_REST, else 127.0.0.1:8081",
+    )
+
+
 def add_out(parser: argparse.ArgumentParser) -> None:
     """Add where lake and warehouse are."""
     parser.add_argument(
@@ -65,7 +85,8 @@ def add_sets(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="sets",
         metavar="A.B.C=VALUE",
-        help="replace any field of the pipeline file for this run; may be repeated",
+        help="replace a field of the pipeline file, or an option of the runner "
+        "(runner.NAME=VALUE), for this run; may be repeated",
     )
 
 
@@ -83,7 +104,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     if args.input == "":
         msg = "--input must name a path; got nothing; write one, or leave the flag out"
         raise UsageError(msg)
-    return load_plan(
+    own = [text for text in args.sets if text.startswith(_RUNNER)]
+    plan = load_plan(
         args.folder,
         runner=args.runner,
         mode=args.mode,
@@ -91,8 +113,31 @@ def plan_of(args: argparse.Namespace) -> Plan:
         out=args.out,
         input=args.input,
         sinks=[name.strip() for name in args.sinks.split(",")] if args.sinks is not None else None,
-        sets=args.sets,
+        sets=[text for text in args.sets if text not in own],
     )
+    return _with_options(plan, args, own)
+
+
+def _with_options(plan: Plan, args: argparse.Namespace, sets: Sequence[str]) -> Plan:
+    """Return the plan with its runner's options, of which flags and `--set runner.` are some."""
+    from schemas.overrides import values  # noqa: PLC0415
+
+    given = values([text.removeprefix(_RUNNER) for text in sets])
+    for name in ("job_endpoint", "rest"):
+        if (value := getattr(args, name, None)) is not None:
+            given[name] = value
+    if plan.runner == "flink":
+        from runners.flink.options import options  # noqa: PLC0415
+
+        given.setdefault("checkpoints", (plan.out / "checkpoints").as_uri())
+        return replace(plan, options=options(given).json())
+    if given:
+        msg = (
+            f"runner options must be those of --runner {plan.runner}, which has none; got "
+            f"{', '.join(sorted(given))}; leave them out, or use --runner flink"
+        )
+        raise UsageError(msg)
+    return plan
 
 
 def _check_name(path: Path | None) -> None:

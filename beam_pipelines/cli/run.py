@@ -6,8 +6,10 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.cli import flags
 from runners.lean import collect_from_here, import_libraries, no_warnings
@@ -104,9 +106,24 @@ def _stream(plan: Plan, args: argparse.Namespace) -> Result:
     with no_warnings():
         from beam_pipelines.progress_screen import stream_lines  # noqa: PLC0415
         from beam_pipelines.streaming import stream  # noqa: PLC0415
-        from runners.prism import open_prism  # noqa: PLC0415
 
     collect_from_here()
     watch = None if args.json else stream_lines(plan)
-    with open_prism() as runner:
-        return stream(plan, runner.pipeline, new_key=args.new_key, watch=watch)
+    with _stream_runner(plan) as runner:
+        return stream(plan, runner, new_key=args.new_key, watch=watch)
+
+
+@contextmanager
+def _stream_runner(plan: Plan) -> Iterator[Any]:
+    with no_warnings():
+        if plan.runner == "flink":
+            from runners.flink import open_flink  # noqa: PLC0415
+            from runners.flink.options import FlinkOptions  # noqa: PLC0415
+
+            opened = open_flink(FlinkOptions(**plan.options))
+        else:
+            from runners.prism import open_prism  # noqa: PLC0415
+
+            opened = open_prism()
+    with opened as runner:
+        yield runner

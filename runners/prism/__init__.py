@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.worker import sdk_worker
+from apache_beam.runners.runner import PipelineState
 
 from runners.prism.process import find_binary, started
+from runners.quiet import quiet
 
-# Beam talks of images and flags that a local stream has no use for.
-_CHATTY = ("apache_beam", "")
+CAN: Final = frozenset({"stream"})
 
 
 class Prism:
@@ -22,21 +21,61 @@ class Prism:
 
     Attributes:
         address: Of its job service.
+        shares: Restrictions of a streaming source: the watermark follows the last one here.
     """
+
+    shares = 1
 
     def __init__(self, address: str) -> None:
         """Use the prism that listens there."""
         self.address = address
 
-    def pipeline(self) -> beam.Pipeline:
+    def pipeline(
+        self,
+        name: str,
+        *,
+        bounded: bool,
+        savepoint: str = "",
+        references: Iterable[str] = (),
+    ) -> beam.Pipeline:
         """Open a streaming pipeline whose workers are threads of this process."""
+        _ = (
+            bounded,
+            savepoint,
+            references,
+        )  # it has no checkpoints, and workers share our environment
         flags = [
             "--runner=PortableRunner",
             f"--job_endpoint={self.address}",
+            f"--job_name={name}",
             "--environment_type=LOOPBACK",
             "--streaming",
         ]
         return beam.Pipeline(options=PipelineOptions(flags))
+
+    def launch(self, root: beam.Pipeline, name: str) -> PrismJob:
+        """Start what was built."""
+        _ = name
+        return PrismJob(root.run())
+
+
+class PrismJob:
+    """A job of this process."""
+
+    def __init__(self, result: Any) -> None:
+        """Follow what `root.run()` returned."""
+        self._result = result
+
+    def over(self) -> bool:
+        """Whether it came to its end; raises what it failed with."""
+        if not PipelineState.is_terminal(self._result.state):
+            return False
+        self._result.wait_until_finish()
+        return True
+
+    def cancel(self) -> None:
+        """End it at once."""
+        self._result.cancel()
 
 
 @contextmanager
@@ -47,28 +86,5 @@ def open_prism() -> Iterator[Prism]:
         UsageError: There is no binary.
         PrismError: It does not start.
     """
-    with _quiet(), started(find_binary()) as address:
+    with quiet(), started(find_binary()) as address:
         yield Prism(address)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Beam silent: what ends a run is raised, and a traceback may hold values of the data."""
-    if os.environ.get("PENSTOCK_DEBUG") == "1":
-        yield
-        return
-    loggers = [logging.getLogger(name) for name in _CHATTY]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    vars(sdk_worker)["print"] = _say_nothing  # it prints what it also logs
-    try:
-        yield
-    finally:
-        del vars(sdk_worker)["print"]
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _say_nothing(*_: object, **__: object) -> None:
-    """Take the place of `print`."""

@@ -18,6 +18,7 @@ from schemas.names import POSITION, SOURCE
 from schemas.plan import Plan
 from transforms.admit import admitted
 from transforms.commit.ranges import Ranges, merged
+from transforms.continuous.id_key import IdKey
 from transforms.continuous.messages import Messages
 from transforms.continuous.parcels import Parcel, new_token
 from transforms.duplicates import ids_of
@@ -34,14 +35,20 @@ class Asking:
     Attributes:
         by: Columns that make a row itself.
         event_time: Column of type timestamp[us, UTC] without nulls.
-        key: Two secret seeds; a restored stream must have those that its state was made with.
+        key: Two secret seeds, or what derives them in a worker; a restored stream must have those
+            that its state was made with.
         partitions: Hash partitions.
     """
 
     by: tuple[str, ...]
     event_time: str
-    key: tuple[int, int]
+    key: tuple[int, int] | IdKey
     partitions: int
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """The seeds; read where they are used."""
+        return self.key.seeds() if isinstance(self.key, IdKey) else self.key
 
 
 class Admitted(NamedTuple):
@@ -115,6 +122,7 @@ class _Admit(beam.DoFn):
     @override
     def setup(self) -> None:
         self.admission.setup()
+        self._seeds = self.asking.seeds if self.asking is not None else (0, 0)
 
     @override
     def process(self, raw: pa.RecordBatch) -> Iterator[Any]:
@@ -125,7 +133,7 @@ class _Admit(beam.DoFn):
         token = new_token()
         shard = zlib.crc32(min(done).encode()) % self.shards
         asked = 0
-        for partition, ids in _ids(outcome.rows, self.asking, token, shard):
+        for partition, ids in _ids(outcome.rows, self.asking, self._seeds, token, shard):
             asked += 1
             yield TaggedOutput("ids", (partition, ids))
         parcel = Parcel(token=token, outcome=outcome, done=done, records=records, asked=asked)
@@ -155,11 +163,15 @@ def stretches(raw: pa.RecordBatch) -> tuple[Ranges, dict[str, int]]:
 
 
 def _ids(
-    rows: pa.RecordBatch, asking: Asking | None, token: bytes, shard: int
+    rows: pa.RecordBatch,
+    asking: Asking | None,
+    seeds: tuple[int, int],
+    token: bytes,
+    shard: int,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     if asking is None or not rows.num_rows:
         return
     chunk = f"{token.hex()} {shard}"
     yield from ids_of(
-        rows, asking.by, asking.event_time, asking.key, chunk, asking.partitions, placed=True
+        rows, asking.by, asking.event_time, seeds, chunk, asking.partitions, placed=True
     )

@@ -144,9 +144,11 @@ class _Commit(beam.DoFn):
         waiting: Any = beam.DoFn.StateParam(WAITING),
         count: Any = beam.DoFn.StateParam(COUNT),
         memory: Any = beam.DoFn.StateParam(MEMORY),
+        tick: Any = beam.DoFn.TimerParam(TICK),
         close: Any = beam.DoFn.TimerParam(CLOSE),
     ) -> Iterator[str]:
         yield from self._commit(waiting, count, memory, close, ALWAYS)
+        tick.clear()  # see Gather: it would keep Flink from ending
 
     def _commit(
         self, waiting: Any, count: Any, memory: Any, close: Any, closed_us: int = NEVER

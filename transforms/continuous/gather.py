@@ -105,6 +105,9 @@ class _Gather(beam.DoFn):
         tick: Any = beam.DoFn.TimerParam(TICK),
     ) -> Iterator[Shipment]:
         yield from self._leave(parcels, answers, held, tick)
+        # Flink's last loop waits for the watermark, which a timer of the clock holds, and does not
+        # fire such timers any more: it would spin for ever.
+        tick.clear()
 
     def _leave(self, parcels: Any, answers: Any, held: Any, tick: Any) -> Iterator[Shipment]:
         ready, waiting, early = whole_parcels(parcels.read(), answers.read())

@@ -56,7 +56,7 @@ def main() -> None:
     if info.status_endpoint.url:
         environment["STATUS_API_SERVICE_DESCRIPTOR"] = _endpoint(info.status_endpoint, "")
     program = [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"]
-    os.execve(program[0], program, environment)
+    os.execve(program[0], program, environment)  # noqa: S606 - becomes Beam's worker
 
 
 def _arguments() -> argparse.Namespace:
