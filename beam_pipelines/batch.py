@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import apache_beam as beam
-
 from beam_pipelines.commit_once import Commit, committer
 from beam_pipelines.failures import fate, told
 from beam_pipelines.ingest import Engine, build, partitioned
@@ -86,12 +84,10 @@ class Result:
 
 def ingest(
     plan: Plan,
-    open_pipeline: Callable[[], beam.Pipeline],
+    engine: Engine,
     *,
-    threads: int,
     options: Options = Options(),
     watch: Callable[[Discovery, Progress], Any] | None = None,
-    progress: Progress | None = None,
 ) -> Result:
     """Run a plan over its batch source: read, land, commit, load the warehouse.
 
@@ -99,11 +95,9 @@ def ingest(
 
     Args:
         plan: What to run.
-        open_pipeline: Opens a pipeline on the runner.
-        threads: Threads of our kernels in one worker.
+        engine: How it is carried out.
         options: What else is asked for.
         watch: Called with what was found, before the first row is read.
-        progress: Counters that workers add to.
 
     Raises:
         PenstockError: The source, a lookup, a key or the lake is not as it must be; or something
@@ -116,8 +110,8 @@ def ingest(
         state, keys, recompute = ready(lake, result, options, started)
         found = _discover(plan, state, options, result)
         RowSteps(plan).setup()
-        if watch is not None and progress is not None:
-            watch(found, progress)
+        if watch is not None and engine.progress is not None:
+            watch(found, engine.progress)
         result.rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
         added: dict[str, int] = {}
         if found.slices or options.rebuild:
@@ -131,7 +125,6 @@ def ingest(
                 found=found,
                 keys=keys,
             )
-            engine = Engine(open_pipeline=open_pipeline, threads=threads, progress=progress)
             outcome = _run(lake, commit, engine)
             result.rows, committed = outcome["rows"], outcome["committed"]
             result.destinies = outcome["destinies"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -38,6 +39,9 @@ class Outputs(NamedTuple):
     panes: dict[str, PCollection[pa.RecordBatch]]
 
 
+OpenPipeline = Callable[[], AbstractContextManager[beam.Pipeline]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """How a run is carried out, which never changes what it gives.
@@ -48,10 +52,10 @@ class Engine:
         progress: Counts for a person's screen, or None.
         key_bytes: What the runner can gather of one key in memory; None: as much as there is.
         partitions: Hash partitions that keep keys below `key_bytes`; None: as few as the plan says.
-        open_pipeline: Opens a pipeline on the runner.
+        open_pipeline: Opens a pipeline on the runner, which has run when its block ends.
     """
 
-    open_pipeline: Callable[[], beam.Pipeline]
+    open_pipeline: OpenPipeline
     threads: int = 1
     spill: Spill | None = None
     progress: Progress | None = None

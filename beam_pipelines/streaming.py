@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
@@ -24,8 +23,7 @@ from beam_pipelines.stream import StreamEngine, build_stream
 from schemas.errors import UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
-from schemas.plan_json import to_json
-from schemas.references import references
+from schemas.plan_json import plan_references
 from schemas.stream_source import StreamFace
 from transforms.commit.lake import Done, Lake, open_lake
 from transforms.commit.ranges import Ranges
@@ -159,7 +157,7 @@ def stream(
                 soon_us=_REPLAY_US if source.bounded else None,
             )
             name = f"penstock-{plan.name}-{result.run_id[:12]}"
-            named = references(json.dumps(to_json(plan)))
+            named = plan_references(plan)
             root = runner.pipeline(name, bounded=source.bounded, references=named)
             reading = _reading(plan, plan.stream, source, known, runner.shares)
             raw = root | "Source" >> reading

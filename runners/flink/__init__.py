@@ -1,4 +1,4 @@
-"""Flink: streams on a cluster, submitted through Beam's job server."""
+"""Flink: batches and streams on a cluster, submitted through Beam's job server."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
 from runners.flink.job import Job, named
-from runners.flink.options import FlinkOptions, beam_flags
+from runners.flink.options import FlinkOptions, batch_flags, beam_flags
 from runners.flink.rest import FlinkError, Rest
 from runners.quiet import quiet
 from schemas.errors import UsageError
 
-CAN: Final = frozenset({"stream", "detach", "savepoint", "drain"})
+CAN: Final = frozenset({"batch", "stream", "detach", "savepoint", "drain"})
 _LOOK_S: Final = 0.1
 _STARTS_S: Final = 120.0
 _LISTENS_S: Final = 5.0
+
+KEY_BYTES: Final = 64 << 20
+"""What a batch job can gather of one key: 315 MB ended in a heap that was full."""
 
 
 class Flink:
@@ -73,11 +76,41 @@ class Flink:
             savepoint: Where state is restored from.
             references: Environment variables that workers need with our values.
         """
-        environment: Mapping[str, str] = {r: os.environ[r] for r in references if r in os.environ}
         flags = beam_flags(
-            self.options, name=name, bounded=bounded, savepoint=savepoint, environment=environment
+            self.options,
+            name=name,
+            bounded=bounded,
+            savepoint=savepoint,
+            environment=_environment(references),
         )
         return beam.Pipeline(options=PipelineOptions(flags))
+
+    @contextmanager
+    def batch(self, name: str, references: Iterable[str] = ()) -> Iterator[beam.Pipeline]:
+        """Open a batch pipeline; when the block ends it runs, and has ended.
+
+        An interrupt cancels the job.
+
+        Raises:
+            FlinkError: It was refused, failed, or somebody else ended it.
+        """
+        flags = batch_flags(self.options, name=name, environment=_environment(references))
+        root = beam.Pipeline(options=PipelineOptions(flags))
+        yield root
+        result = root.run()
+        found = named(self.rest, name)
+        while found is None:
+            if PipelineState.is_terminal(result.state):
+                result.wait_until_finish()  # Raises why.
+            time.sleep(_LOOK_S)
+            found = named(self.rest, name)
+        job = FlinkJob(Job(self.rest, found["jid"], name), result)
+        try:
+            while not job.over():
+                time.sleep(_LOOK_S)
+        except KeyboardInterrupt:
+            job.cancel()
+            raise
 
     def launch(self, root: beam.Pipeline, name: str) -> FlinkJob:
         """Submit a pipeline and wait until all of it runs.
@@ -130,6 +163,10 @@ class FlinkJob:
     def cancel(self) -> None:
         """Cancel it, and see that it is over."""
         self.job.cancel()
+
+
+def _environment(references: Iterable[str]) -> Mapping[str, str]:
+    return {name: os.environ[name] for name in references if name in os.environ}
 
 
 @contextmanager

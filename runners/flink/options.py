@@ -20,6 +20,8 @@ REST: Final = "PENSTOCK_FLINK_REST"
 _WORKERS: Final = ("process", "loopback", "external")
 _IDLE_WORKER_MS: Final = 60_000
 _IDLE_SOURCE_MS: Final = 500
+_BATCH_RETRIES: Final = 2
+_BATCH_RETRY_MS: Final = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,21 @@ def beam_flags(
     if savepoint:
         flags.append(f"--savepoint_path={savepoint}")
     return [*flags, *shlex.split(chosen.flags)]
+
+
+def batch_flags(chosen: FlinkOptions, *, name: str, environment: Mapping[str, str]) -> list[str]:
+    """Return the flags of a batch job; see `beam_flags`."""
+    return [
+        "--runner=PortableRunner",
+        f"--job_endpoint={chosen.job_endpoint}",
+        f"--job_name={name}",
+        f"--parallelism={chosen.parallelism}",
+        # A batch that fails for good must not begin again for ever, as a stream may.
+        f"--number_of_execution_retries={_BATCH_RETRIES}",
+        f"--execution_retry_delay={_BATCH_RETRY_MS}",
+        *_workers(chosen, environment),
+        *shlex.split(chosen.flags),
+    ]
 
 
 def _workers(chosen: FlinkOptions, environment: Mapping[str, str]) -> list[str]:
