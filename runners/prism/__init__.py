@@ -55,16 +55,27 @@ class Prism:
 
     def launch(self, root: beam.Pipeline, name: str) -> PrismJob:
         """Start what was built."""
-        _ = name
-        return PrismJob(root.run())
+        return PrismJob(root.run(), name)
+
+    def running(self, job: str) -> bool:
+        """Whether an earlier job runs: it ended with its process."""
+        _ = job
+        return False
+
+    def restorable(self, job: str) -> str:
+        """Return where its checkpoint is: prism writes none."""
+        _ = job
+        return ""
 
 
 class PrismJob:
     """A job of this process."""
 
-    def __init__(self, result: Any) -> None:
+    page = ""
+
+    def __init__(self, result: Any, name: str) -> None:
         """Follow what `root.run()` returned."""
-        self._result = result
+        self._result, self.id = result, name
 
     def over(self) -> bool:
         """Whether it came to its end; raises what it failed with."""
@@ -72,6 +83,14 @@ class PrismJob:
             return False
         self._result.wait_until_finish()
         return True
+
+    def trouble(self) -> Exception | None:
+        """Return what it began again after: a failed job of prism ends."""
+        return None
+
+    def stuck(self) -> str:
+        """Say which step holds it up."""
+        return "prism does not tell which step"
 
     def cancel(self) -> None:
         """End it at once."""

@@ -58,7 +58,7 @@ def test_files_land_as_they_do_in_process_and_only_what_is_new_lands_again(tmp_p
     want = expected({"a": first, "b": second + first[: first.index(b"\n") + 1]})
     assert_tables(out, want)
     assert said["rows"]["read"] == len(second.splitlines()) + 1
-    assert not list((folder / "out").glob(".progress-*"))
+    assert not list((folder / "out").glob(".penstock-*"))
 
 
 def test_what_fails_in_a_worker_is_said_in_one_sentence(tmp_path: Path) -> None:
