@@ -10,11 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import apache_beam as beam
-
 from beam_pipelines.commit_once import Commit, committer
 from beam_pipelines.failures import fate, told
-from beam_pipelines.ingest import Engine, build
+from beam_pipelines.ingest import Engine, build, partitioned
 from beam_pipelines.noticed import landed_before, none_kept, shortened
 from schemas.errors import SourceError
 from schemas.names import Destiny
@@ -88,12 +86,10 @@ class Result:
 
 def ingest(
     plan: Plan,
-    open_pipeline: Callable[[], beam.Pipeline],
+    engine: Engine,
     *,
-    threads: int,
     options: Options = Options(),
     watch: Callable[[Discovery, Progress], Any] | None = None,
-    progress: Progress | None = None,
 ) -> Result:
     """Run a plan over its batch source: read, land, commit, load the warehouse.
 
@@ -101,11 +97,9 @@ def ingest(
 
     Args:
         plan: What to run.
-        open_pipeline: Opens a pipeline on the runner.
-        threads: Threads of our kernels in one worker.
+        engine: How it is carried out.
         options: What else is asked for.
         watch: Called with what was found, before the first row is read.
-        progress: Counters that workers add to.
 
     Raises:
         PenstockError: The source, a lookup, a key or the lake is not as it must be; or something
@@ -118,8 +112,8 @@ def ingest(
         state, keys, recompute = ready(lake, result, options, started)
         found = _discover(plan, state, options, result)
         RowSteps(plan).setup()
-        if watch is not None and progress is not None:
-            watch(found, progress)
+        if watch is not None and engine.progress is not None:
+            watch(found, engine.progress)
         result.rows = dict.fromkeys(("read", *(d.value for d in Destiny)), 0)
         added: dict[str, int] = {}
         if found.slices or options.rebuild:
@@ -133,7 +127,6 @@ def ingest(
                 found=found,
                 keys=keys,
             )
-            engine = Engine(open_pipeline=open_pipeline, threads=threads, progress=progress)
             outcome = _run(lake, commit, engine)
             result.rows, committed = outcome["rows"], outcome["committed"]
             result.destinies = outcome["destinies"]
@@ -246,7 +239,7 @@ def _run(lake: Lake, commit: Commit, engine: Engine) -> dict[str, Any]:
             build(
                 root,
                 plan,
-                replace(engine, spill=spill),
+                partitioned(replace(engine, spill=spill), plan, commit.found.slices),
                 lake,
                 commit.found.slices,
                 replace(commit, result=str(answer)),

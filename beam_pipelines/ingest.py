@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
@@ -21,8 +22,10 @@ from transforms.commit.removed import fold_removed
 from transforms.deduplicate import Deduplicate, Held
 from transforms.land import CommitOnce, WriteFiles
 from transforms.progress import Progress
-from transforms.sources.files import Slice
+from transforms.sources.slices import COLUMNAR, Slice
 from transforms.spill import Spill
+
+_PACKED: Final = 10
 
 
 class Outputs(NamedTuple):
@@ -36,6 +39,9 @@ class Outputs(NamedTuple):
     panes: dict[str, PCollection[pa.RecordBatch]]
 
 
+OpenPipeline = Callable[[], AbstractContextManager[beam.Pipeline]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """How a run is carried out, which never changes what it gives.
@@ -44,13 +50,33 @@ class Engine:
         threads: Threads of our DoFns (1 on clusters, whose runner owns parallelism).
         spill: Where rows wait for the dedupe's answer; None: in the PCollection.
         progress: Counts for a person's screen, or None.
-        open_pipeline: Opens a pipeline on the runner.
+        key_bytes: What the runner can gather of one key in memory; None: as much as there is.
+        partitions: Hash partitions that keep keys below `key_bytes`; None: as few as the plan says.
+        open_pipeline: Opens a pipeline on the runner, which has run when its block ends.
     """
 
-    open_pipeline: Callable[[], beam.Pipeline]
+    open_pipeline: OpenPipeline
     threads: int = 1
     spill: Spill | None = None
     progress: Progress | None = None
+    key_bytes: int | None = None
+    partitions: int | None = None
+
+
+def partitioned(engine: Engine, plan: Plan, slices: Sequence[Slice]) -> Engine:
+    """Choose hash partitions for what is read, so that no key outgrows the runner.
+
+    An id takes 44 bytes in the shuffle, a record in a text file hardly fewer; packed files hold
+    about ten times what they take.
+    """
+    if engine.key_bytes is None:
+        return engine
+    stored = {one.path: (one.identity.size, one.format, one.compression) for one in slices}
+    size = sum(
+        stored_bytes * (_PACKED if form in COLUMNAR or compression != "none" else 1)
+        for stored_bytes, form, compression in stored.values()
+    )
+    return replace(engine, partitions=max(plan.hash_partitions, -(-size // engine.key_bytes)))
 
 
 def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | None) -> Outputs:
@@ -64,7 +90,7 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
             horizon_us=dedupe.parameters["horizon_us"],
             event_time=plan.contract.event_time_column,
             key=(secrets.randbits(63), secrets.randbits(63)),
-            partitions=plan.hash_partitions,
+            partitions=engine.partitions or plan.hash_partitions,
             spill=engine.spill,
             held=held,
             threads=engine.threads,
@@ -75,7 +101,11 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         # Windows of a hundred days are keys of their own; sessions have none but their group's.
         a.name: rows
         | a.name
-        >> AggregateWindows(a, plan.hash_partitions if a.sessions else 1, threads=engine.threads)
+        >> AggregateWindows(
+            a,
+            engine.partitions or (plan.hash_partitions if a.sessions else 1),
+            threads=engine.threads,
+        )
         for a in plan.aggregates
     }
     return Outputs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
@@ -29,8 +28,7 @@ from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from schemas.errors import PenstockError, UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
-from schemas.plan_json import to_json
-from schemas.references import references
+from schemas.plan_json import plan_references
 from schemas.stream_source import KafkaSource, StreamFace
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.ranges import Ranges
@@ -182,7 +180,7 @@ def _launched(
         name,
         bounded=source.bounded,
         savepoint=begin.path,
-        references=references(json.dumps(to_json(plan))),
+        references=plan_references(plan),
     )
     draining = Draining(plan.out, engine.run_id)
     raw = root | "Source" >> _reading(plan, source, known, shares, draining)

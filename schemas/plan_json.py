@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 from schemas.contract import Column
 from schemas.expressions import Expression
 from schemas.plan import Aggregate, FileSource, Plan, Step, Table
-from schemas.references import public
+from schemas.references import public, references
 from schemas.stream_source import StreamFace
 
 
@@ -138,3 +139,8 @@ def _table(table: Table) -> dict[str, Any]:
         "sort_by": list(table.sort_by),
         "key": list(table.key),
     }
+
+
+def plan_references(plan: Plan) -> tuple[str, ...]:
+    """Return the environment variables that a plan names: what its workers need of ours."""
+    return references(json.dumps(to_json(plan)))

@@ -27,7 +27,7 @@ from schemas.user_function import module_file
 RUNNERS: Final = ("direct", "prism", "flink", "spark", "dataflow")
 CLOUDS: Final = ("local", "aws", "gcp")
 MODES: Final = ("batch", "stream")
-_RUNNERS_HERE: Final = {"batch": ("direct",), "stream": ("prism", "flink")}
+_RUNNERS_HERE: Final = {"batch": ("direct", "flink"), "stream": ("prism", "flink")}
 _CLOUDS_HERE: Final = ("local",)
 _SINKS_HERE: Final = ("lake", "warehouse")
 _PACKAGES: Final = ("penstock", "apache-beam", "duckdb", "polars", "pyarrow", "pyiceberg")

@@ -6,6 +6,11 @@ import argparse
 import json
 import sys
 import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +22,7 @@ from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from beam_pipelines.batch import Result
+    from beam_pipelines.ingest import Engine
     from schemas.plan import Plan
 
 SUMMARY = "run a pipeline: source to lake and warehouse"
@@ -121,29 +127,54 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _batch(plan: Plan, args: argparse.Namespace) -> Result:
-    import_libraries()
-    from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
-    from beam_pipelines.batch import Options, ingest  # noqa: PLC0415
-    from runners.direct import Direct  # noqa: PLC0415
-    from transforms.progress import open_progress  # noqa: PLC0415
+    if plan.runner == "direct":  # the others speak gRPC, which is postponed there
+        import_libraries()
+    with no_warnings():
+        from beam_pipelines import progress_screen  # noqa: PLC0415  slow to import
+        from beam_pipelines.batch import Options, ingest  # noqa: PLC0415
+        from transforms.progress import open_progress  # noqa: PLC0415
 
     collect_from_here()
-    runner = Direct()
-    with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+    parent = None
+    if plan.runner != "direct":  # where the workers of a cluster reach, too
+        parent = plan.out
+        parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".penstock-", dir=parent) as folder,
+        _batch_runner(plan) as engine,
+    ):
         progress = open_progress(Path(folder) / "progress")
         with progress_screen.screen(plan.name, progress, quiet=args.json) as watch:
             return ingest(
                 plan,
-                runner.pipeline,
-                threads=runner.threads,
+                replace(engine, progress=progress),
                 options=Options(
                     rebuild=args.rebuild,
                     forget_missing=args.forget_missing,
                     new_key=args.new_key,
                 ),
                 watch=watch,
-                progress=progress,
             )
+
+
+@contextmanager
+def _batch_runner(plan: Plan) -> Iterator[Engine]:
+    from beam_pipelines.ingest import Engine  # noqa: PLC0415  slow to import
+
+    if plan.runner == "direct":
+        from runners.direct import Direct  # noqa: PLC0415
+
+        direct = Direct()
+        yield Engine(open_pipeline=direct.pipeline, threads=direct.threads)
+        return
+    with no_warnings():
+        from runners.flink.launch import KEY_BYTES, open_flink  # noqa: PLC0415
+        from runners.flink.options import FlinkOptions  # noqa: PLC0415
+        from schemas.plan_json import plan_references  # noqa: PLC0415
+    name = f"penstock-{plan.name}-{uuid.uuid4().hex[:12]}"
+    with open_flink(FlinkOptions(**plan.options)) as flink:
+        open_pipeline = partial(flink.batch, name, plan_references(plan))
+        yield Engine(open_pipeline=open_pipeline, key_bytes=KEY_BYTES)
 
 
 def _stream(plan: Plan, args: argparse.Namespace) -> Result:

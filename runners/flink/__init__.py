@@ -1,5 +1,5 @@
-"""Flink: streams on a cluster, submitted through Beam's job server."""
+"""Flink: batches and streams on a cluster, submitted through Beam's job server."""
 
 from typing import Final
 
-CAN: Final = frozenset({"stream", "detach", "savepoint", "drain"})
+CAN: Final = frozenset({"batch", "stream", "detach", "savepoint", "drain"})

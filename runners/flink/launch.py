@@ -1,4 +1,4 @@
-"""Submit a pipeline to a Flink cluster through Beam's job server, and follow its job."""
+"""Submit pipelines to a Flink cluster through Beam's job server, and follow their jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apache_beam.runners.runner import PipelineState
 
 from runners.flink.health import stuck
 from runners.flink.job import ENDED, Job, failure, find, known, newest_checkpoint
-from runners.flink.options import FlinkOptions, beam_flags
+from runners.flink.options import FlinkOptions, batch_flags, beam_flags
 from runners.flink.rest import FlinkError, Rest
 from runners.quiet import quiet
 from schemas.errors import UsageError
@@ -23,6 +23,9 @@ from schemas.errors import UsageError
 _LOOK_S: Final = 0.1
 _STARTS_S: Final = 180.0
 _LISTENS_S: Final = 5.0
+
+KEY_BYTES: Final = 64 << 20
+"""What a batch job can gather of one key: 315 MB ended in a heap that was full."""
 
 
 class Flink:
@@ -79,30 +82,50 @@ class Flink:
             name=name,
             bounded=bounded,
             savepoint=savepoint,
-            environment={r: os.environ[r] for r in references if r in os.environ},
+            environment=_environment(references),
         )
         return beam.Pipeline(options=PipelineOptions(flags))
 
-    def launch(self, root: beam.Pipeline, name: str) -> FlinkJob:
-        """Submit a pipeline and wait until all of it runs, or has ended.
+    @contextmanager
+    def batch(self, name: str, references: Iterable[str] = ()) -> Iterator[beam.Pipeline]:
+        """Open a batch pipeline; when the block ends it has run.
+
+        An interrupt cancels the job.
+
+        Raises:
+            FlinkError: It was refused, failed, or somebody else ended it.
+        """
+        flags = batch_flags(self.options, name=name, environment=_environment(references))
+        root = beam.Pipeline(options=PipelineOptions(flags))
+        yield root
+        job = self.launch(root, name, whole=False)
+        try:
+            while not job.over():
+                time.sleep(_LOOK_S)
+        except BaseException:
+            job.cancel()
+            raise
+
+    def launch(self, root: beam.Pipeline, name: str, *, whole: bool = True) -> FlinkJob:
+        """Submit a pipeline and wait until it runs, all of it if `whole`, or has ended.
 
         Raises:
             FlinkError: It was refused, or does not run in time; it is cancelled then.
         """
         result = root.run()
         try:
-            job = self._running(result, name)
+            job = self._running(result, name, whole=whole)
         except BaseException:
             if (left := find(self.rest, name)) is not None:
                 left.cancel()
             raise
         return FlinkJob(job, result)
 
-    def _running(self, result: Any, name: str) -> Job:
+    def _running(self, result: Any, name: str, *, whole: bool) -> Job:
         until = time.monotonic() + _STARTS_S
         while True:
             job = find(self.rest, name)
-            if job is not None and (job.runs() or job.state() in ENDED):
+            if job is not None and (not whole or job.runs() or job.state() in ENDED):
                 return job
             if job is None and result.state == PipelineState.FAILED:
                 raise _refused(result)
@@ -123,6 +146,10 @@ class Flink:
     def restorable(self, job: str) -> str:
         """Return where the newest checkpoint of an earlier job is, empty if there is none."""
         return newest_checkpoint(Job(self.rest, job), self.options.checkpoints)
+
+
+def _environment(references: Iterable[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in references if name in os.environ}
 
 
 def _refused(result: Any) -> Exception:

@@ -22,6 +22,8 @@ _LEAST: Final = {"parallelism": 1, "worker_processes": 0, "restarts": 0, "bundle
 _LENGTHS: Final = ("checkpoint_every", "restart_delay", "bundle_time")
 _IDLE_WORKER_MS: Final = 60_000
 _IDLE_SOURCE_MS: Final = 500
+_BATCH_RETRIES: Final = 2
+_BATCH_RETRY_MS: Final = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +174,21 @@ def beam_flags(
     if savepoint:
         flags.append(f"--savepoint_path={savepoint}")
     return [*flags, *shlex.split(chosen.flags)]
+
+
+def batch_flags(chosen: FlinkOptions, *, name: str, environment: Mapping[str, str]) -> list[str]:
+    """Return the flags of a batch job; see `beam_flags`."""
+    return [
+        "--runner=PortableRunner",
+        f"--job_endpoint={chosen.job_endpoint}",
+        f"--job_name={name}",
+        f"--parallelism={chosen.parallelism}",
+        # A batch that fails for good must not begin again for ever, as a stream may.
+        f"--number_of_execution_retries={_BATCH_RETRIES}",
+        f"--execution_retry_delay={_BATCH_RETRY_MS}",
+        *_workers(chosen, environment),
+        *shlex.split(chosen.flags),
+    ]
 
 
 def _workers(chosen: FlinkOptions, environment: Mapping[str, str]) -> list[str]:

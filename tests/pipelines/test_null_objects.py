@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from beam_pipelines.batch import ingest
+from beam_pipelines.ingest import Engine
 from runners.direct import Direct
 from schemas.planning import load_plan
 from transforms.commit.lake import open_lake
@@ -49,7 +50,7 @@ def test_an_object_with_required_keys_may_be_null_or_absent(tmp_path: Path) -> N
     ):
         (tmp_path / name).write_text(text)
     plan = load_plan(tmp_path)
-    result = ingest(plan, Direct().pipeline, threads=1)
+    result = ingest(plan, Engine(open_pipeline=Direct().pipeline))
     assert (result.rows["kept"], result.rows["refused"]) == (3, 1)
     kept = open_lake(plan).read(plan.processed).to_pylist()
     assert [(r["id"], r["o"], r["several"] or None) for r in kept] == [

@@ -24,6 +24,7 @@ from transforms.decode.preflight import check_files
 from transforms.decode.refusals import refuse_long
 from transforms.sources.blocks import Block, LongRecord
 from transforms.sources.files import Slice, discover, read_blocks
+from transforms.sources.slices import COLUMNAR
 
 
 class Decoder(Protocol):
@@ -77,7 +78,7 @@ def make_decoder(contract: Contract, source: FileSource) -> FileDecoder:
 def _decoder(contract: Contract, source: FileSource) -> Decoder:
     if source.format == "csv":
         return CsvDecoder(contract, source)
-    if source.format in ("parquet", "avro"):
+    if source.format in COLUMNAR:
         return ColumnarDecoder(contract)
     return JsonDecoder(contract, longest=source.max_record_bytes)
 

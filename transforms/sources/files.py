@@ -16,7 +16,7 @@ from transforms.sources.csv_records import delimiter_byte
 from transforms.sources.identity import CHUNK, Remembered
 from transforms.sources.memory import Memory, next_generation
 from transforms.sources.places import StoredFile, expand
-from transforms.sources.slices import Slice, read_blocks, scan
+from transforms.sources.slices import COLUMNAR, Slice, read_blocks, scan
 from transforms.sources.stored import Stored, hash_stored
 
 __all__ = ["Discovery", "Slice", "discover", "read_blocks", "scan"]
@@ -127,7 +127,7 @@ def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
         compression = compression_of(stored.name, magic, source.compression)
         if compression == "none":
             _check_magic(magic, source.format, stored.name)
-        columnar = source.format in ("parquet", "avro")
+        columnar = source.format in COLUMNAR
         if columnar and compression != "none":
             msg = (
                 f"{source.format} files compress inside; got {compression} in {stored.name}; unpack"

@@ -15,6 +15,9 @@ from transforms.sources.identity import ChunkHasher, Footprint, Identity
 from transforms.sources.lines import Framer, Lines, Run, TooLong
 from transforms.sources.stored import Stored, hash_stored
 
+COLUMNAR = frozenset({"parquet", "avro"})
+"""Formats that hold no lines."""
+
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
@@ -75,7 +78,7 @@ def read_blocks(piece: Slice) -> Iterator[Block | LongRecord]:
 def scan(piece: Slice) -> Generator[Block | LongRecord, None, Footprint]:
     """Do as `read_blocks`, and return what was seen of the file (see `identity.remember`)."""
     end, terminated, hasher = piece.start, True, None
-    if piece.format in ("parquet", "avro"):
+    if piece.format in COLUMNAR:
         with Stored(piece.path, piece.identity) as file:
             for block in columnar_blocks(file, piece.format, piece.start, piece.stop):
                 end = block.end
