@@ -150,7 +150,7 @@ class _Maker:
             )
             raise UsageError(msg)
         if self.unique:
-            steps = low + (np.arange(first, first + count) % size)
+            steps: np.ndarray = low + (np.arange(first, first + count) % size)
         else:
             steps = self.rng.integers(low, high + 1, count)
         if pa.types.is_integer(kind):
