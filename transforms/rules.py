@@ -61,7 +61,7 @@ def check(column: Column, rule: Rule, path: str) -> Check:
 
 def _enum(kind: pa.DataType, rule: Rule) -> tuple[str, Test]:
     values = cast("tuple[object, ...]", rule.value)
-    allowed = pa.array([_literal(kind, value) for value in values], kind)
+    allowed = pa.array([literal(kind, value) for value in values], kind)
     shown = ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")
 
     def test(column: pa.Array) -> pa.BooleanArray:
@@ -89,7 +89,7 @@ def _bound(kind: pa.DataType, rule: Rule) -> tuple[str, Test]:
             return expected, lambda column: None if keeps else pc.is_null(column)
         limit = pa.scalar(whole, pa.int64())
     elif pa.types.is_temporal(kind):
-        limit = pa.scalar(_literal(kind, rule.value), kind)
+        limit = pa.scalar(literal(kind, rule.value), kind)
     elif pa.types.is_decimal(kind):
         limit = pa.scalar(Decimal(str(_number(rule.value))))
     elif pa.types.is_floating(kind):
@@ -111,7 +111,7 @@ def _number(value: object) -> int | float | Decimal:
     return value
 
 
-def _literal(kind: pa.DataType, value: object) -> object:
+def literal(kind: pa.DataType, value: object) -> object:
     """A JSON or YAML value of the contract as Python value of the column's type."""
     if pa.types.is_timestamp(kind):
         at = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))

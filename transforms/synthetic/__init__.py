@@ -1,0 +1,1 @@
+"""Rows made up to satisfy a contract, and what may be wrong with rows, on purpose."""
