@@ -170,9 +170,7 @@ class Committer:
         self._booked = self._booked or committed is not None
         return committed
 
-    def change(
-        self, op: str, parts_of: Callable[[State], Mapping[str, Files]]
-    ) -> Committed | None:
+    def change(self, op: str, parts_of: Callable[[State], Mapping[str, Files]]) -> Committed | None:
         """Put files in place of others without landing rows: a commit like any other.
 
         Args:
@@ -193,6 +191,10 @@ class Committer:
             return Draft(uuid.uuid4().hex, state.seq + 1, op, {}, tables, parts) if parts else None
 
         return self._land(draft)
+
+    def fold(self, at: int) -> str:
+        """Put the commits since the last base row together if there are `at`; see `fold`."""
+        return fold(self._hand, self.ask(), at, self._drafter.plan.processed)
 
     def _land(self, draft_of: Callable[[State], Draft | None]) -> Committed | None:
         tried: list[tuple[Draft, State]] = []

@@ -87,14 +87,20 @@ def _fold(hand: Hand, state: State, at: int, processed: str) -> None:
     )
     add = [f for t in (archive, entries_table([entry])) for f in write_files(info, t)]
     summary = {ID: "", STATE: "base", OP: "base", BASE: str(state.seq)}
-    gone = Files(add, [*small, *_too_old(commits, head.snapshot_id, info)])
+    gone = Files(add, [*small, *too_old(commits)])
     send(hand.lake.catalog, commits, gone, summary, keep=hand.keep)
 
 
-def _too_old(commits: Table, snapshot: int, info: TableInfo) -> list[DataFile]:
-    """Archives that no follower may still ask for."""
+def too_old(commits: Table) -> list[DataFile]:
+    """Return the archives that no follower may still ask for; the next fold takes them out."""
+    head, info = commits.current_snapshot(), TableInfo.of(commits)
     cutoff = now() - timedelta(days=KEPT_DAYS)
-    old = files_at(commits, snapshot, LessThan("at", cutoff.isoformat()))
+    old = files_at(commits, head and head.snapshot_id, LessThan("at", cutoff.isoformat()))
     limit = int(cutoff.timestamp() * 1_000_000)
+    kinds = [bounds(f, info.schema, "state") for f in old]
     ends = [bounds(f, info.schema, "at") for f in old]
-    return [f for f, end in zip(old, ends, strict=True) if end is not None and end[1] < limit]
+    return [
+        f
+        for f, kind, end in zip(old, kinds, ends, strict=True)
+        if end is not None and end[1] < limit and kind != ("base", "base")
+    ]

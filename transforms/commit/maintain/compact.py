@@ -122,7 +122,9 @@ class Compaction:
         # out of date when it is committed.
         aggregates = {f"analytics.{a.name}" for a in self.plan.aggregates}
         for name in sorted(held, key=lambda n: (n in aggregates, n)):
-            yield from groups(name, tables[name], held[name], self._along(tables[name]), self.target)
+            yield from groups(
+                name, tables[name], held[name], self._along(tables[name]), self.target
+            )
 
     def _along(self, table: Table) -> str:
         """Return the column along which neighbours are put together: bounds stay narrow."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.faults.world import World, at
+from tests.faults.world import World
 from transforms.commit.maintain.compact import Compaction
 
 STRETCHES = [("a", 30 * k, 30 * k + 30) for k in range(6)]
