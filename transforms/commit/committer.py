@@ -28,6 +28,10 @@ from transforms.commit.state import State
 
 KEEP: Final = 100
 FOLD_AT: Final = 32
+_GONE: Final = (
+    "files that a run wrote must stay until it ends; some are gone; nothing of it was landed; "
+    "run again (a stream: without its checkpoint or savepoint)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +208,10 @@ class Committer:
                 if state.ended.get(draft.commit_id) == "done":  # Thought lost, it landed late.
                     return self._committed(draft, before, state)
             self._point("asked")
-            drafted = draft_of(state)
+            try:
+                drafted = draft_of(state)
+            except FileNotFoundError as error:
+                raise CommitError(_GONE) from error
             if drafted is None:
                 return None
             intent = self._drafter.intent(state, drafted)
@@ -216,11 +223,7 @@ class Committer:
             ended = finish(self._hand, intent)
             after = self._ask([] if ended is None else [intent, ended])
             if after.ended.get(drafted.commit_id) == VOID:
-                msg = (
-                    "files that a run wrote must stay until it ends; some are gone; nothing of it "
-                    "was landed; run again (a stream: without its checkpoint or savepoint)"
-                )
-                raise CommitError(msg)
+                raise CommitError(_GONE)
             note = fold(self._hand, after, self._fold_at, self._drafter.plan.processed)
             committed = self._committed(drafted, state, after)
             return replace(committed, notes=(note,)) if note else committed

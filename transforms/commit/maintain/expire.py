@@ -35,8 +35,8 @@ def forget(
 ) -> Forgotten:
     """Forget snapshots and commits; no file is deleted.
 
-    A snapshot stays while it is one of the newest `keep` and younger than seven days, or if the
-    last done commit names it, or a branch or tag does, or it is newer than that.
+    A snapshot stays while it is one of the newest `keep` and was the newest within the last seven
+    days, or if the last done commit names it, or a branch or tag does, or it is newer than that.
 
     Args:
         committer: Of a run of its own.
@@ -62,7 +62,7 @@ def outdated(table: Table, done: int | None, keep: int, before_ms: int) -> list[
         table: As loaded.
         done: Snapshot of the last done commit; what is newer stays.
         keep: The newest that stay.
-        before_ms: Older ones go, however few there are.
+        before_ms: Those that were replaced before go, however few there are.
     """
     snapshots = table.metadata.snapshots
     named = {ref.snapshot_id for ref in table.metadata.refs.values()}
@@ -71,20 +71,22 @@ def outdated(table: Table, done: int | None, keep: int, before_ms: int) -> list[
     return [
         s.snapshot_id
         for i, s in enumerate(snapshots[:newer])
-        if s.snapshot_id not in named and (i < len(snapshots) - keep or s.timestamp_ms < before_ms)
+        if s.snapshot_id not in named
+        and (i < len(snapshots) - keep or snapshots[i + 1].timestamp_ms < before_ms)
     ]
 
 
 def _forget_history(committer: Committer, *, dry_run: bool) -> int:
-    old = sum(file.record_count for file in too_old(committer.lake.commits()))
+    lake = committer.lake
+    old = sum(file.record_count for file in too_old(lake.commits(), look(lake).seq))
     if dry_run:
         return old
     # Commits since the last base row become an archive of their own, which can age.
-    notes = [committer.fold(1)]
-    if too_old(committer.lake.commits()):
-        notes.append(committer.fold(0))
-    if any(notes):
-        raise CommitError(next(filter(None, notes)))
+    note = committer.fold(1)
+    if not note and too_old(lake.commits(), look(lake).seq):
+        note = committer.fold(0)
+    if note:
+        raise CommitError(note)
     return old
 
 
