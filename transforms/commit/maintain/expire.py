@@ -68,12 +68,12 @@ def outdated(table: Table, done: int | None, keep: int, before_ms: int) -> list[
     named = {ref.snapshot_id for ref in table.metadata.refs.values()}
     ids = [s.snapshot_id for s in snapshots]
     newer = ids.index(done) if done in ids else len(ids) - 1
-    return [
-        s.snapshot_id
-        for i, s in enumerate(snapshots[:newer])
-        if s.snapshot_id not in named
-        and (i < len(snapshots) - keep or snapshots[i + 1].timestamp_ms < before_ms)
-    ]
+    out = []
+    for i, one in enumerate(ids[:newer]):
+        replaced_ms = snapshots[i + 1].timestamp_ms
+        if one not in named and (i < len(ids) - keep or replaced_ms < before_ms):
+            out.append(one)
+    return out
 
 
 def _forget_history(committer: Committer, *, dry_run: bool) -> int:
