@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from schemas.errors import CommitError
 from tests.faults.drive import Case, drive
 
