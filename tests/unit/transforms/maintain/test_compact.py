@@ -234,6 +234,13 @@ def test_windows_are_computed_anew_from_compacted_files(world: World) -> None:
     assert world.wrongs(*STRETCHES, ("b", 0, 100)) == []
 
 
+def test_a_rebuild_that_began_before_a_compaction_replaces_all_of_it(world: World) -> None:
+    asked = world.asked()
+    _compact(world)
+    world.commit(("a", 0, 50), rebuild=True, asked=asked)
+    assert world.wrongs(("a", 0, 50)) == []
+
+
 def test_a_compaction_has_no_positions_and_no_windows(world: World) -> None:
     done = look(world.lake).done
     _compact(world)
