@@ -25,7 +25,9 @@ from beam_pipelines.cli.ends import (
 )
 from schemas.errors import PenstockError, UsageError
 
-VERBS: Final = ("validate", "plan", "run", "load", "stop", "status", "dlq", "produce", "generate")
+VERBS: Final = (
+    "validate", "plan", "run", "load", "stop", "status", "maintain", "dlq", "produce", "generate",
+)  # fmt: skip
 
 _EXAMPLES: Final = """\
 examples:
