@@ -30,7 +30,7 @@ from transforms.commit.lake import Done, Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
 from transforms.continuous.positions import DonePositions
-from transforms.decode.messages import MessageDecoder
+from transforms.decode.message_format import MessageFormat
 from transforms.middle import RowSteps
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
@@ -102,13 +102,15 @@ def stream(
             one = committer(lake, plan, result.run_id, started, keys)
             one.commit([], {}, sources=None, recompute=recompute)
         source = KafkaStream(kafka=plan.stream.kafka, folder=plan.folder)
+        form = MessageFormat(kafka=plan.stream.kafka, folder=plan.folder)
+        form.check()
         known = starts(source, state)
         left = source.begin(known, 0, 1)  # What is wrong with the source is said before it starts.
         if not (source.bounded and left.finished):
             engine = StreamEngine(
                 run_id=result.run_id,
                 started=started,
-                messages=MessageDecoder(plan.contract, max_future_us=plan.stream.max_future_us),
+                messages=form(plan.contract, max_future_us=plan.stream.max_future_us),
                 key=(secrets.randbits(63), secrets.randbits(63)),
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
@@ -150,6 +152,7 @@ def _reading(
     return ReadStream(
         source=source,
         contract=plan.contract,
+        decoder=MessageFormat(kafka=face.kafka, folder=plan.folder),
         pace=Pace(
             disorder_us=face.disorder_us, idle_us=face.idle_us, max_future_us=face.max_future_us
         ),

@@ -162,6 +162,7 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
         file.name, contract, flow.schema, aggregates=aggregates, lake=lake, problems=noted
     )
     _check_timeseries(file, noted)
+    _check_attached(file, contract, noted)
     plan = Plan(
         name=file.name,
         contract=contract,
@@ -191,6 +192,24 @@ def _check_timeseries(file: PipelineFile, noted: Noted) -> None:
             at = ("sinks", "timeseries", "tables", i)
             must = f"`{dotted(at)}` must name an aggregate; got {name!r}"
             noted.add(at, f"{must}; {did_you_mean(name, known) or 'add one'}")
+
+
+def _check_attached(file: PipelineFile, contract: Contract, noted: Noted) -> None:
+    """Check the columns that are read from keys and headers of messages."""
+    if file.stream is None:
+        return
+    at, kafka = ("source", "stream", "kafka"), file.stream.kafka
+    named = {(*at, "headers", name): name for name in kafka.headers}
+    if kafka.key is not None:
+        named[*at, "key"] = kafka.key
+    known = [c.name for c in contract.columns if c.read and c.logical not in ("object", "array")]
+    for where, name in named.items():
+        if name not in known:
+            must = f"`{dotted(where)}` must name a column of the contract that holds one value"
+            noted.add(where, f"{must}; got {name!r}; {did_you_mean(name, known) or 'declare it'}")
+    if kafka.key in kafka.headers:
+        must = "a column must be read from one place"
+        noted.add((*at, "key"), f"{must}; got {kafka.key!r} for key and header; leave one")
 
 
 def _moved(noted: Noted, source: FileSource, path: str) -> FileSource:

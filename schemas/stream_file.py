@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from schemas.located import NodePath, dotted, quoted
 from schemas.noted import Noted
-from schemas.stream_source import EARLIEST, LATEST, KafkaSource, Sasl, StreamFace, Tls
+from schemas.stream_source import EARLIEST, LATEST, KafkaSource, Registry, Sasl, StreamFace, Tls
 
 _AT: Final[NodePath] = ("source", "stream")
 _KAFKA: Final[NodePath] = (*_AT, "kafka")
@@ -40,7 +40,9 @@ def _kafka(problems: Noted, body: dict[str, Any]) -> KafkaSource:
     if "pattern" in body:
         _check_pattern(problems, body["pattern"])
     given: dict[str, Any] = {
-        key: body[key] for key in ("pattern", "format", "on_gap", "group") if key in body
+        key: body[key]
+        for key in ("pattern", "format", "on_gap", "group", "key", "headers")
+        if key in body
     }
     if "start" in body:
         given["start"] = _moment(problems, "start", body["start"], (EARLIEST, LATEST))
@@ -48,16 +50,46 @@ def _kafka(problems: Noted, body: dict[str, Any]) -> KafkaSource:
         given["end"] = _moment(problems, "end", body["end"], (LATEST,))
     if "refresh" in body:
         given["refresh_us"] = problems.duration((*_KAFKA, "refresh")) or 0
-    if "tls" in body:
-        given["tls"] = Tls(**body["tls"])
-    if "sasl" in body:
-        given["sasl"] = Sasl(**body["sasl"])
+    given |= connection(problems, _KAFKA)
     return KafkaSource(
         brokers=body["brokers"],
         topics=(body["topic"],) if "topic" in body else topics,
         committed=body.get("isolation") != "read_uncommitted",
         **given,
     )
+
+
+def connection(problems: Noted, at: NodePath) -> dict[str, Any]:
+    """Return how brokers and registry are reached, of a node that says its format, too.
+
+    Args:
+        problems: Takes what is wrong.
+        at: The node.
+
+    Returns:
+        Of `tls`, `sasl` and `registry` those that are given.
+    """
+    body = problems.node(at)
+    given: dict[str, Any] = {}
+    if "tls" in body:
+        given["tls"] = Tls(**body["tls"])
+    if "sasl" in body:
+        given["sasl"] = Sasl(**body["sasl"])
+    form = body.get("format", "json")
+    if (form != "json") != ("registry" in body):
+        where = (*at, "registry" if form == "json" else "format")
+        must = f"`{dotted(at)}` must have a registry with a format whose schemas are in one, only"
+        mend = "remove it, or write format: avro" if form == "json" else "add registry: {url: ...}"
+        problems.add(where, f"{must}; got {form} with{'out' * (form != 'json')} one; {mend}")
+    elif "registry" in body:
+        registry = body["registry"]
+        if ("username" in registry) != ("password" in registry):
+            where = (*at, "registry")
+            must = f"`{dotted(where)}` must have username and password, or neither"
+            problems.add(where, f"{must}; got one of them; add the other")
+        tls = {"tls": Tls(**registry["tls"])} if "tls" in registry else {}
+        given["registry"] = Registry(**{**registry, **tls})
+    return given
 
 
 def _check_pattern(problems: Noted, pattern: str) -> None:
