@@ -199,7 +199,7 @@ def _check_attached(file: PipelineFile, contract: Contract, noted: Noted) -> Non
     if file.stream is None:
         return
     at, kafka = ("source", "stream", "kafka"), file.stream.kafka
-    named = {(*at, "headers", name): name for name in kafka.headers}
+    named: dict[NodePath, str] = {(*at, "headers", name): name for name in kafka.headers}
     if kafka.key is not None:
         named[*at, "key"] = kafka.key
     known = [c.name for c in contract.columns if c.read and c.logical not in ("object", "array")]

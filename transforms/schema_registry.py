@@ -85,7 +85,11 @@ class SchemaRegistry:
             UnknownSchemaError: There is none.
             RegistryError: The registry does not answer, however often it is asked.
         """
-        found = self._ask(f"/schemas/ids/{number}")
+        where = f"/schemas/ids/{number}"
+        found = self._ask(where)
+        if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
+            msg = f"a registry must say what a schema is; got something else at {where}; check url"
+            raise RegistryError(msg)
         references: dict[str, str] = {}
         self._refer(found.get("references") or (), references)
         return Written(found.get("schemaType") or "AVRO", found["schema"], (*references.items(),))

@@ -78,7 +78,7 @@ def avro_reader(schema: Any, known: dict[str, Any], wanted: Collection[str]) -> 
     """
     try:
         whole = parse_schema(schema, known, expand=True, _force=True)
-    except (SchemaParseException, KeyError, TypeError, AttributeError) as error:
+    except (SchemaParseException, ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"a writer's schema must be one of Avro; got {type(error).__name__}"
         raise ValueError(msg) from error
     if not isinstance(whole, dict) or whole.get("type") not in ("record", "error"):
