@@ -125,6 +125,8 @@ def stream(
         _count(lake, state.totals, result)
         if "warehouse" in plan.sinks:
             batch.follow(lake, plan, result)
+        if "kafka" in plan.sinks:
+            batch.publish(lake, plan, result)
     result.seconds = time.monotonic() - began
     return result
 

@@ -50,7 +50,8 @@ def _kafka(problems: Noted, body: dict[str, Any]) -> KafkaSource:
         given["end"] = _moment(problems, "end", body["end"], (LATEST,))
     if "refresh" in body:
         given["refresh_us"] = problems.duration((*_KAFKA, "refresh")) or 0
-    given |= connection(problems, _KAFKA)
+    check_registry(problems, _KAFKA)
+    given |= connection(body)
     return KafkaSource(
         brokers=body["brokers"],
         topics=(body["topic"],) if "topic" in body else topics,
@@ -59,37 +60,35 @@ def _kafka(problems: Noted, body: dict[str, Any]) -> KafkaSource:
     )
 
 
-def connection(problems: Noted, at: NodePath) -> dict[str, Any]:
-    """Return how brokers and registry are reached, of a node that says its format, too.
-
-    Args:
-        problems: Takes what is wrong.
-        at: The node.
-
-    Returns:
-        Of `tls`, `sasl` and `registry` those that are given.
-    """
-    body = problems.node(at)
+def connection(body: dict[str, Any]) -> dict[str, Any]:
+    """Return of `tls`, `sasl` and `registry` those that a node of brokers gives."""
     given: dict[str, Any] = {}
     if "tls" in body:
         given["tls"] = Tls(**body["tls"])
     if "sasl" in body:
         given["sasl"] = Sasl(**body["sasl"])
-    form = body.get("format", "json")
-    if (form != "json") != ("registry" in body):
-        where = (*at, "registry" if form == "json" else "format")
-        must = f"`{dotted(at)}` must have a registry with a format whose schemas are in one, only"
-        mend = "remove it, or write format: avro" if form == "json" else "add registry: {url: ...}"
-        problems.add(where, f"{must}; got {form} with{'out' * (form != 'json')} one; {mend}")
-    elif "registry" in body:
+    if "registry" in body:
         registry = body["registry"]
-        if ("username" in registry) != ("password" in registry):
-            where = (*at, "registry")
-            must = f"`{dotted(where)}` must have username and password, or neither"
-            problems.add(where, f"{must}; got one of them; add the other")
         tls = {"tls": Tls(**registry["tls"])} if "tls" in registry else {}
         given["registry"] = Registry(**{**registry, **tls})
     return given
+
+
+def check_registry(problems: Noted, at: NodePath) -> None:
+    """Note what is wrong with format and registry of a node."""
+    body = problems.node(at)
+    form, registry = body.get("format", "json"), body.get("registry")
+    if form == "json" and registry is not None:
+        where = (*at, "registry")
+        must = f"`{dotted(where)}` must stand with a format whose schemas are in one; got json"
+        problems.add(where, f"{must}; remove it, or write format: avro")
+    elif form != "json" and registry is None:
+        must = f"`{dotted(at)}` must say where the schemas of its messages are; got {form} alone"
+        problems.add(at, f"{must}; add registry: {{url: ...}}")
+    elif registry is not None and ("username" in registry) != ("password" in registry):
+        where = (*at, "registry")
+        must = f"`{dotted(where)}` must have username and password, or neither; got one of them"
+        problems.add(where, f"{must}; add the other")
 
 
 def _check_pattern(problems: Noted, pattern: str) -> None:

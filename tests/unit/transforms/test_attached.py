@@ -26,7 +26,10 @@ AT = ("time", b"2026-03-01T00:00:00Z")
 def batch(*messages: tuple[bytes | None, list[tuple[str, bytes | None]], bytes | None]) -> Any:
     plain = raw(*(("t", i, payload) for i, (_, _, payload) in enumerate(messages)))
     headers = [[{"name": n, "value": v} for n, v in found] for _, found, _ in messages]
-    columns = [pa.array([k for k, _, _ in messages], pa.binary()), pa.array(headers, HEADERS_FIELD.type)]
+    columns = [
+        pa.array([k for k, _, _ in messages], pa.binary()),
+        pa.array(headers, HEADERS_FIELD.type),
+    ]
     out = plain.add_column(1, KEY_FIELD, columns[0]).add_column(2, HEADERS_FIELD, columns[1])
     assert {KEY, HEADERS} < set(out.schema.names)
     return out
@@ -44,7 +47,9 @@ def test_columns_come_from_keys_and_headers_in_the_contracts_order() -> None:
 
 
 def test_of_headers_of_one_name_the_last_counts() -> None:
-    found = DECODER.decode(batch((b"", [("time", b"x"), AT], b"{}"), (b"", [AT, ("time", b"x")], b"{}")))
+    found = DECODER.decode(
+        batch((b"", [("time", b"x"), AT], b"{}"), (b"", [AT, ("time", b"x")], b"{}"))
+    )
     assert found.rows[POSITION].to_pylist() == [0]
 
 

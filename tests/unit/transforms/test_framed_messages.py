@@ -93,7 +93,7 @@ def test_what_is_wrong_with_a_message_refuses_it_alone_and_keeps_its_bytes(
     registry: FakeRegistry,
 ) -> None:
     registry.schemas[3] = {"schema": '{"type": "array", "items": "int"}'}
-    registry.schemas[4] = {"schema": "syntax = \"proto3\";", "schemaType": "PROTOBUF"}
+    registry.schemas[4] = {"schema": 'syntax = "proto3";', "schemaType": "PROTOBUF"}
     other = {"type": "record", "name": "O", "fields": [{"name": "n", "type": "boolean"}]}
     registry.schemas[5] = {"schema": json.dumps(other)}
     wrong = {
@@ -142,7 +142,9 @@ def test_a_registry_that_is_away_is_asked_again_and_then_said(registry: FakeRegi
     asked = SchemaRegistry(registry.about, Path.cwd(), patience_s=5)
     assert asked.schema(1).text == json.dumps(FIRST)
     registry.failing = 99
-    with pytest.raises(RegistryError, match="the schema registry must answer; got 503 busy at http"):
+    with pytest.raises(
+        RegistryError, match="the schema registry must answer; got 503 busy at http"
+    ):
         SchemaRegistry(registry.about, Path.cwd(), patience_s=0.3).schema(1)
     gone = Registry(url="http://127.0.0.1:1")
     with pytest.raises(RegistryError, match="Connection refused"):
@@ -173,7 +175,11 @@ def test_a_page_that_is_not_there_is_no_schema_that_is_not_there(registry: FakeR
 
 def test_schemas_that_a_schema_refers_to_are_asked_for(registry: FakeRegistry) -> None:
     part = {"type": "record", "name": "x.Part", "fields": [{"name": "n", "type": "int"}]}
-    whole = {"type": "record", "name": "W", "fields": [{"name": "extra", "type": "x.Part"}, {"name": "at", "type": AT}]}
+    whole = {
+        "type": "record",
+        "name": "W",
+        "fields": [{"name": "extra", "type": "x.Part"}, {"name": "at", "type": AT}],
+    }
     reference = {"name": "x.Part", "subject": "a/b", "version": 3}
     registry.schemas[7] = {"schema": json.dumps(whole), "references": [reference]}
     registry.versions["/subjects/a%2Fb/versions/3"] = {"schema": json.dumps(part)}

@@ -12,7 +12,7 @@ import pyarrow as pa
 from schemas.errors import SourceError
 from schemas.stream_source import KafkaSource
 from transforms.batches import one_batch
-from transforms.sources.kafka.client import UnreachableError, consumption, failed, kafka_client
+from transforms.kafka_client import UnreachableError, consumption, failed, kafka_client
 from transforms.sources.kafka.columns import Partition, raw_batch
 from transforms.sources.kafka.gaps import LOG, judge
 from transforms.sources.kafka.topics import Cluster, Found
