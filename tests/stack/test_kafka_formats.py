@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,77 @@ def test_avro_of_two_schemas_lands_as_a_batch_of_its_rows_would(tmp_path: Path) 
     assert sorted(d["rule"] for d in dead) == sorted(2 * ["frame", "frame", "avro", "schema"])
     assert {d["format"] for d in dead} == {"avro"}
     assert all(b"of no schema" not in (d["record"] or b"") for d in dead), "sealed"
+
+
+PROTO = """\
+syntax = "proto3";
+package shop;
+import "google/protobuf/timestamp.proto";
+message Till { int64 number = 1; }
+message Sale {
+  message Properties { string email = 1; double amount = 2; optional string note = 3; }
+  string sale_id = 1;
+  google.protobuf.Timestamp sold_at = 2;
+  string country = 3;
+  optional int32 pieces = 4;
+  Properties properties = 5;
+}
+"""
+
+
+def varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def sized(number: int, body: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(body)) + body
+
+
+def as_protobuf(lines: list[bytes]) -> list[bytes]:
+    """Write sales by hand, the fields of every other one in another order."""
+    number = registry().register(servers.unique("sale"), "PROTOBUF", PROTO)
+    junk = [b"", b"no frame", framed(number, b"\x02\x02\x0a\x7f"), framed(number, b"\x02\x40")]
+    out = []
+    for i, line in enumerate(lines):
+        if line in BROKEN:
+            out.append(junk[BROKEN.index(line)])
+            continue
+        row = sale(line)
+        note, pieces = row["properties"]["note"], row["pieces"]
+        parts = [
+            sized(1, row["sale_id"].encode()),
+            sized(2, b"\x08" + varint(int(row["sold_at"].timestamp()))),
+            sized(3, row["country"].encode()),
+            b"" if pieces is None else b"\x20" + varint(pieces),
+            sized(
+                5,
+                sized(1, row["properties"]["email"].encode())
+                + b"\x11"
+                + struct.pack("<d", row["properties"]["amount"])
+                + (b"" if note is None else sized(3, note.encode())),
+            ),
+        ]
+        out.append(framed(number, b"\x02\x02" + b"".join(parts[:: 1 if i % 2 else -1])))
+    return out
+
+
+def test_protobuf_lands_as_a_batch_of_its_rows_would(tmp_path: Path) -> None:
+    topic = make_topic(servers.kafka(), 3)
+    folder = folder_of(tmp_path, topic, "protobuf")
+    lines = sales(0, 900, broken=8, copies=60).splitlines()
+    produce(servers.kafka(), topic, [(i % 3, m) for i, m in enumerate(as_protobuf(lines))])
+    said = ended(start(folder))
+    want = expected({"a": b"\n".join(lines)})
+    out = Out(folder / "out")
+    assert_tables(out, want)
+    assert destinies(out) == counted(want)
+    assert said["rows"] == want["counts"]
+    rules = sorted(d["rule"] for d in out.rows(REFUSED))
+    assert rules == sorted(2 * ["frame", "frame", "protobuf", "protobuf"])
 
 
 def test_a_registry_that_is_away_ends_the_run_and_no_row_is_refused(tmp_path: Path) -> None:

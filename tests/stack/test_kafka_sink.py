@@ -76,7 +76,9 @@ def test_each_commit_is_sent_once_after_its_run(tmp_path: Path) -> None:
     assert run(folder) == 0
     want = expected({"a": first})
     rows = values(topic)
-    assert {r["sale_id"]: r["land"] for r in rows} == {k: r["land"] for k, r in want["rows"].items()}
+    assert {r["sale_id"]: r["land"] for r in rows} == {
+        k: r["land"] for k, r in want["rows"].items()
+    }
     assert len(rows) == len(want["rows"])
     assert isinstance(rows[0]["properties"], dict), "JSON in JSON is not text"
     assert all("@" not in json.dumps(r) for r in rows), "personal data is protected"
@@ -143,7 +145,9 @@ def test_avro_with_a_registered_schema_keys_and_headers(tmp_path: Path) -> None:
         assert row["sold_at"] == expect["sold_at"]
         assert (row["pieces"], row["land"]) == (expect["pieces"], expect["land"])
         assert json.loads(row["properties"])["amount"] == expect["amount"]
-        assert dict(message.headers())["land"] == (None if expect["land"] is None else expect["land"].encode())
+        assert dict(message.headers())["land"] == (
+            None if expect["land"] is None else expect["land"].encode()
+        )
 
 
 KILLED = """\
@@ -189,7 +193,7 @@ def test_a_sink_that_is_killed_anywhere_sends_nothing_twice_and_misses_nothing(
         if not i:
             assert run(folder) == 0  # the commits after it are sent one by one
     died = 0
-    for when in (1, 2, 3, 4, 5, 6, 1, 2, 2, 3, 99):
+    for when in (1, 2, 3, 1, 2, 3, 1, 2, 4, 2, 99):
         code = subprocess.run(
             [sys.executable, "-c", KILLED, str(folder), str(when)],
             env=os.environ | {"PYTHONPATH": str(Path.cwd())},
@@ -233,7 +237,7 @@ def test_what_a_sink_needs_is_said_and_all_can_be_sent_again(
     topic = servers.unique("sink")
     folder = folder_of(tmp_path, topic)
     (folder / "data" / "a.jsonl").write_bytes(sales(0, 50))
-    assert run(folder) == 1
+    assert run(folder) == 2
     assert "the topics of a sink must be there; got none named" in capsys.readouterr().err
     make_named(topic)
     count = len(expected({"a": sales(0, 50)})["rows"])

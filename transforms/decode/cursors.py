@@ -46,6 +46,22 @@ class Cursors:
         self.at, self.end = start.copy(), end
         self.bad = np.zeros(len(start), np.bool_)
 
+    def over(self, start: Ints, end: Ints) -> Cursors:
+        """Return places in other stretches of the same bytes."""
+        made = Cursors.__new__(Cursors)
+        made._data, made.at, made.end = self._data, start.copy(), end  # noqa: SLF001 - its own
+        made.bad = np.zeros(len(start), np.bool_)
+        return made
+
+    def gathered(self, cut: Cut, owner: Ints, count: int) -> Cursors:
+        """Return places in what `count` owners have of a cut, put together in its order."""
+        order = np.argsort(owner, kind="stable")
+        own = Cut(cut.start[order], cut.length[order])
+        data = np.frombuffer(self.binaries(own).buffers()[2] or b"", np.uint8)
+        sizes = np.bincount(owner, weights=cut.length, minlength=count).astype(np.int64)
+        ends = np.cumsum(sizes)
+        return Cursors(data, ends - sizes, ends)
+
     def fail(self, rows: Ints) -> None:
         """Make messages bad."""
         self.bad[rows] = True

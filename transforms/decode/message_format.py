@@ -13,9 +13,11 @@ from schemas.stream_source import KafkaSource
 from transforms.decode.avro_messages import avro_bodies
 from transforms.decode.framed import Compile, FramedDecoder
 from transforms.decode.messages import JsonPayloads, MessageDecoder, Payloads
+from transforms.decode.protobuf_values import ProtobufBodies
 from transforms.schema_registry import SchemaRegistry
 
-_BODIES: Final[dict[str, Compile]] = {"avro": avro_bodies}
+_AT_START_S: Final = 5.0
+_BODIES: Final[dict[str, Compile]] = {"avro": avro_bodies, "protobuf": ProtobufBodies}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ class MessageFormat:
             RegistryError: The registry does not answer.
         """
         if self.kafka.registry is not None:
-            SchemaRegistry(self.kafka.registry, self.folder).check()
+            # Somebody waits for the run to begin.
+            SchemaRegistry(self.kafka.registry, self.folder, patience_s=_AT_START_S).check()
 
     def _payloads(self) -> Callable[[Contract], Payloads]:
         kafka = self.kafka
