@@ -22,6 +22,7 @@ from beam_pipelines.commit_once import committer
 from beam_pipelines.failures import fate, told
 from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
+from beam_pipelines.stream_start import begin
 from schemas.errors import UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
@@ -106,6 +107,9 @@ def stream(
         form.check()
         known = starts(source, state)
         left = source.begin(known, 0, 1)  # What is wrong with the source is said before it starts.
+        own = committer(lake, plan, result.run_id, started, keys)
+        begun = begin(own, plan, state, known, left)
+        result.warnings += begun.warnings
         if not (source.bounded and left.finished):
             engine = StreamEngine(
                 run_id=result.run_id,
@@ -114,9 +118,10 @@ def stream(
                 key=(secrets.randbits(63), secrets.randbits(63)),
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
+                begun=begun.memory,
             )
             root = open_pipeline()
-            raw = root | "Source" >> _reading(plan, plan.stream, source, known)
+            raw = root | "Source" >> _reading(plan, plan.stream, source, begun.known)
             _ = build_stream(raw, plan, engine, lake)
             if _stopped(root.run(), lake, watch, began):
                 result.warnings.append(
@@ -192,7 +197,7 @@ def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:
     taken: Counter[tuple[str, str, str]] = Counter()
     for row in rows.select(columns).to_pylist():
         counts[row["destiny"]] += row["rows"]
-        if row["destiny"] != Destiny.KEPT:
+        if row["destiny"] != Destiny.KEPT and row["rows"]:
             taken[row["destiny"], row["step"] or "", row["rule"] or ""] += row["rows"]
     result.rows = {"read": counts.total()} | {d.value: counts[d.value] for d in Destiny}
     result.destinies = [
@@ -203,9 +208,9 @@ def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:
         name: {"rows": count, "added": count - before.get(name, 0)}
         for name, count in lake.row_counts().items()
     }
-    if not rows.num_rows:
+    if not counts.total():
         result.warnings.append("nothing new: no message landed")
-    elif counts.total() and not counts[Destiny.KEPT.value]:
+    elif not counts[Destiny.KEPT.value]:
         result.warnings.append(none_kept(result.rows, result.destinies))
 
 

@@ -136,6 +136,7 @@ class Committer:
         asked: Asked = Asked(),  # noqa: B008 - frozen
         rollup: FromLake | None = None,
         closing: bool = False,
+        book: bool = True,
     ) -> Committed | None:
         """Land what is not done yet, once.
 
@@ -149,6 +150,7 @@ class Committer:
                 empty lake if not given. Rows whose copy landed since become `duplicate`.
             rollup: Makes aggregate rows; by default from `panes` and the lake.
             closing: Commit even if no row is new: `rollup` may have windows to finish.
+            book: Write the run into `_runs`, unless this committer did.
 
         Returns:
             What changed, or None if nothing would.
@@ -167,7 +169,7 @@ class Committer:
                 if state.ended.get(draft.commit_id) == "done":  # Thought lost, it landed late.
                     return self._committed(draft, before, state)
             self._point("asked")
-            drafted = self._drafter.draft(state, request, book_run=not self._booked)
+            drafted = self._drafter.draft(state, request, book_run=book and not self._booked)
             if drafted is None:
                 return None
             intent = self._drafter.intent(state, drafted)

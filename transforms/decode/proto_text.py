@@ -16,10 +16,9 @@ _TOKEN: Final = re.compile(
     r"""|[+-]?[\d.][\w.+-]*|[{}\[\]()<>;,=:/-])""",
     re.DOTALL,
 )
-_SCALARS: Final = frozenset(
-    ("double", "float", "int32", "int64", "uint32", "uint64", "sint32", "sint64")
-    + ("fixed32", "fixed64", "sfixed32", "sfixed64", "bool", "string", "bytes")
-)
+_INTEGERS: Final = ("int32", "int64", "uint32", "uint64", "sint32", "sint64")
+_FIXED: Final = ("fixed32", "fixed64", "sfixed32", "sfixed64", "float", "double")
+_SCALARS: Final = frozenset((*_INTEGERS, *_FIXED, "bool", "string", "bytes"))
 _WRAPPED: Final = {
     "Double": "double",
     "Float": "float",
