@@ -15,6 +15,7 @@ from beam_pipelines.failures import fate, told
 from beam_pipelines.ingest import Engine, build, partitioned
 from beam_pipelines.noticed import landed_before, none_kept, shortened
 from schemas.errors import SourceError
+from schemas.kafka_sink import kafka_sink
 from schemas.names import Destiny
 from schemas.plan import Plan
 from transforms.commit.follow import FollowerTooFarError
@@ -62,6 +63,7 @@ class Result:
     rows: dict[str, int] = field(default_factory=dict)
     tables: dict[str, dict[str, int]] = field(default_factory=dict)
     warehouse: dict[str, dict[str, int]] = field(default_factory=dict)
+    sent: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     destinies: list[dict[str, Any]] = field(default_factory=list)
     job: dict[str, Any] | None = None
@@ -80,6 +82,7 @@ class Result:
             "warehouse": self.warehouse,
             "warnings": self.warnings,
             "destinies": self.destinies,
+            "sent": self.sent,
         }
         return told if self.job is None else told | {"job": self.job}
 
@@ -153,6 +156,8 @@ def ingest(
         }
         if "warehouse" in plan.sinks:
             follow(lake, plan, result)
+        if "kafka" in plan.sinks:
+            publish(lake, plan, result)
     result.seconds = time.monotonic() - began
     return result
 
@@ -289,3 +294,24 @@ def follow(lake: Lake, plan: Plan, result: Result) -> None:
     if loaded.note:
         result.warnings.append(loaded.note)
     result.warehouse = loaded.tables()
+
+
+def publish(lake: Lake, plan: Plan, result: Result) -> None:
+    """Send to Kafka what the lake has and was not sent; a lake it does not know is a warning.
+
+    Raises:
+        KafkaSinkError: Something could not be sent; `penstock load` sends it later.
+        SourceError: Brokers or registry do not answer.
+    """
+    from transforms.sinks.kafka import KafkaOutbox  # noqa: PLC0415  few pipelines need it
+
+    sink = kafka_sink(plan)
+    if sink is None:
+        return
+    try:
+        sent = KafkaOutbox(plan, sink).load(lake)
+    except FollowerTooFarError as error:
+        result.warnings.append(f"kafka: {error}")
+        return
+    for table, rows in sent.rows.items():
+        result.sent[table] = result.sent.get(table, 0) + rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -15,7 +15,7 @@ from schemas.plan import Plan
 from transforms.commit.lake import Lake, open_lake
 from transforms.continuous.admit import AdmitMessages, Asking
 from transforms.continuous.commit import CommitContinuously
-from transforms.continuous.committer import StreamCommitter
+from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.deduplicate import AnswerIds
 from transforms.continuous.gather import Gather
 from transforms.continuous.id_key import IdKey
@@ -47,6 +47,7 @@ class StreamEngine:
             its end.
         soon_us: Commits are at most so far apart, whatever the plan says: the end of a bounded
             input waits for the last tick. None: as the plan says.
+        begun: What the dedupe knows of the lake when there is no checkpoint.
     """
 
     run_id: str
@@ -57,6 +58,7 @@ class StreamEngine:
     keys: str | None = ""
     ticks: bool = True
     soon_us: int | None = None
+    begun: Memory = field(default_factory=Memory)
 
 
 @dataclass(frozen=True)
@@ -133,5 +135,5 @@ def build_stream(
     outputs = steps_stream(raw, plan, engine, lake)
     make = MakeCommitter(plan, engine.run_id, engine.started, engine.keys)
     return outputs.shipments | "Lake" >> CommitContinuously(
-        make=make, every_us=_every_us(plan, engine)
+        make=make, every_us=_every_us(plan, engine), start=engine.begun
     )

@@ -25,6 +25,7 @@ from beam_pipelines.stream_lag import first_missing
 from beam_pipelines.stream_record import Draining, Record, keep, last_stream, noted, state_of
 from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
+from beam_pipelines.stream_start import record_start
 from schemas.errors import PenstockError, UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
@@ -35,7 +36,7 @@ from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
 from transforms.continuous.id_key import IdKey, own_id_key
 from transforms.continuous.positions import DonePositions
-from transforms.decode.messages import MessageDecoder
+from transforms.decode.message_format import MessageFormat
 from transforms.middle import RowSteps
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
@@ -117,19 +118,25 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
             one = committer(lake, plan, result.run_id, started, keys)
             one.commit([], {}, sources=None, recompute=recompute)
         source = KafkaStream(kafka=plan.stream.kafka, folder=plan.folder)
+        form = MessageFormat(kafka=plan.stream.kafka, folder=plan.folder)
+        form.check()
         known = starts(source, state)
         left = source.begin(known, 0, 1)  # What is wrong with the source is said before it starts.
+        own = committer(lake, plan, result.run_id, started, keys)
+        begun = record_start(own, plan, state, known, left)
+        result.warnings += begun.warnings
         if not (source.bounded and left.finished):
             begin = where(runner, plan, last, asked.begin)
             engine = StreamEngine(
                 run_id=result.run_id,
                 started=started,
-                messages=MessageDecoder(plan.contract, max_future_us=plan.stream.max_future_us),
+                messages=form(plan.contract, max_future_us=plan.stream.max_future_us),
                 key=(0, 0) if plan.deduplicate is None else own_id_key(plan, begin.key_id),
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
+                begun=begun.memory,
             )
-            job, record = _launched(plan, runner, source, known, engine, begin, lake)
+            job, record = _launched(plan, runner, source, begun.known, engine, begin, lake)
             if begin.note:
                 result.warnings.append(begin.note)
             result.job = {
@@ -149,6 +156,8 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         _count(lake, state.totals, result)
         if "warehouse" in plan.sinks:
             batch.follow(lake, plan, result)
+        if "kafka" in plan.sinks:
+            batch.publish(lake, plan, result)
     result.seconds = time.monotonic() - began
     return result
 
@@ -216,6 +225,7 @@ def _reading(
     return ReadStream(
         source=source,
         contract=plan.contract,
+        decoder=MessageFormat(kafka=face.kafka, folder=plan.folder),
         pace=Pace(
             disorder_us=face.disorder_us, idle_us=face.idle_us, max_future_us=face.max_future_us
         ),
@@ -265,7 +275,7 @@ def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:
     taken: Counter[tuple[str, str, str]] = Counter()
     for row in rows.select(columns).to_pylist():
         counts[row["destiny"]] += row["rows"]
-        if row["destiny"] != Destiny.KEPT:
+        if row["destiny"] != Destiny.KEPT and row["rows"]:
             taken[row["destiny"], row["step"] or "", row["rule"] or ""] += row["rows"]
     result.rows = {"read": counts.total()} | {d.value: counts[d.value] for d in Destiny}
     result.destinies = [
@@ -276,9 +286,9 @@ def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:
         name: {"rows": count, "added": count - before.get(name, 0)}
         for name, count in lake.row_counts().items()
     }
-    if not rows.num_rows:
+    if not counts.total():
         result.warnings.append("nothing new: no message landed")
-    elif counts.total() and not counts[Destiny.KEPT.value]:
+    elif not counts[Destiny.KEPT.value]:
         result.warnings.append(none_kept(result.rows, result.destinies))
 
 

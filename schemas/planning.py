@@ -14,6 +14,7 @@ from schemas import references
 from schemas.contract import Contract
 from schemas.contract_file import load_contract
 from schemas.errors import Problem, SpecError, UsageError
+from schemas.kafka_sink import check_kafka_sink
 from schemas.located import NodePath, did_you_mean, dotted
 from schemas.noted import Noted
 from schemas.pipeline_file import FILE, PipelineFile, file_source, read_pipeline
@@ -29,7 +30,7 @@ CLOUDS: Final = ("local", "aws", "gcp")
 MODES: Final = ("batch", "stream")
 _RUNNERS_HERE: Final = {"batch": ("direct", "flink"), "stream": ("prism", "flink")}
 _CLOUDS_HERE: Final = ("local",)
-_SINKS_HERE: Final = ("lake", "warehouse")
+_SINKS_HERE: Final = ("lake", "warehouse", "kafka")
 _PACKAGES: Final = ("penstock", "apache-beam", "duckdb", "polars", "pyarrow", "pyiceberg")
 _HASH_PARTITIONS: Final = 8
 _KEY: Final = "file:.penstock-key"
@@ -166,6 +167,9 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
         file.name, contract, flow.schema, aggregates=aggregates, lake=lake, problems=noted
     )
     _check_timeseries(file, noted)
+    _check_attached(file, contract, noted)
+    if "kafka" in file.sinks and not noted.broken("sinks") and not noted.broken("aggregates"):
+        check_kafka_sink(file.sinks["kafka"], file.name, tables, noted)
     plan = Plan(
         name=file.name,
         contract=contract,
@@ -195,6 +199,24 @@ def _check_timeseries(file: PipelineFile, noted: Noted) -> None:
             at = ("sinks", "timeseries", "tables", i)
             must = f"`{dotted(at)}` must name an aggregate; got {name!r}"
             noted.add(at, f"{must}; {did_you_mean(name, known) or 'add one'}")
+
+
+def _check_attached(file: PipelineFile, contract: Contract, noted: Noted) -> None:
+    """Check the columns that are read from keys and headers of messages."""
+    if file.stream is None:
+        return
+    at, kafka = ("source", "stream", "kafka"), file.stream.kafka
+    named: dict[NodePath, str] = {(*at, "headers", name): name for name in kafka.headers}
+    if kafka.key is not None:
+        named[*at, "key"] = kafka.key
+    known = [c.name for c in contract.columns if c.read and c.logical not in ("object", "array")]
+    for where, name in named.items():
+        if name not in known:
+            must = f"`{dotted(where)}` must name a column of the contract that holds one value"
+            noted.add(where, f"{must}; got {name!r}; {did_you_mean(name, known) or 'declare it'}")
+    if kafka.key in kafka.headers:
+        must = "a column must be read from one place"
+        noted.add((*at, "key"), f"{must}; got {kafka.key!r} for key and header; leave one")
 
 
 def _moved(noted: Noted, source: FileSource, path: str) -> FileSource:
@@ -249,10 +271,14 @@ def _needs(plan: Plan, file: PipelineFile, mode: str) -> Iterator[Need]:
         yield Need(("source",), f"{must}; {said}")
     if mode == "stream" and file.stream is None:
         yield Need(("source",), f"{must}; got `batch` only; add `stream`, or leave out --stream")
+    usable = [name for name in plan.sinks if name in _SINKS_HERE]
     for name in plan.sinks:
         if name not in _SINKS_HERE:
-            must = f"`sinks.{name}` must be a sink that this version writes (lake, warehouse)"
-            yield Need(("sinks", name), f"{must}; got {name}; run with --sinks lake,warehouse")
+            must = (
+                f"`sinks.{name}` must be a sink that this version writes ({', '.join(_SINKS_HERE)})"
+            )
+            said = f"got {name}; run with --sinks {','.join(usable)}"
+            yield Need(("sinks", name), f"{must}; {said}")
     for spec in file.steps:
         if spec.clear:
             at = (*spec.at[:2], "clear")

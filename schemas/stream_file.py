@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from schemas.located import NodePath, dotted, quoted
 from schemas.noted import Noted
-from schemas.stream_source import EARLIEST, LATEST, KafkaSource, Sasl, StreamFace, Tls
+from schemas.stream_source import EARLIEST, LATEST, KafkaSource, Registry, Sasl, StreamFace, Tls
 
 _AT: Final[NodePath] = ("source", "stream")
 _KAFKA: Final[NodePath] = (*_AT, "kafka")
@@ -40,7 +40,9 @@ def _kafka(problems: Noted, body: dict[str, Any]) -> KafkaSource:
     if "pattern" in body:
         _check_pattern(problems, body["pattern"])
     given: dict[str, Any] = {
-        key: body[key] for key in ("pattern", "format", "on_gap", "group") if key in body
+        key: body[key]
+        for key in ("pattern", "format", "on_gap", "group", "key", "headers")
+        if key in body
     }
     if "start" in body:
         given["start"] = _moment(problems, "start", body["start"], (EARLIEST, LATEST))
@@ -48,16 +50,45 @@ def _kafka(problems: Noted, body: dict[str, Any]) -> KafkaSource:
         given["end"] = _moment(problems, "end", body["end"], (LATEST,))
     if "refresh" in body:
         given["refresh_us"] = problems.duration((*_KAFKA, "refresh")) or 0
-    if "tls" in body:
-        given["tls"] = Tls(**body["tls"])
-    if "sasl" in body:
-        given["sasl"] = Sasl(**body["sasl"])
+    check_registry(problems, _KAFKA)
+    given |= connection(body)
     return KafkaSource(
         brokers=body["brokers"],
         topics=(body["topic"],) if "topic" in body else topics,
         committed=body.get("isolation") != "read_uncommitted",
         **given,
     )
+
+
+def connection(body: dict[str, Any]) -> dict[str, Any]:
+    """Return of `tls`, `sasl` and `registry` those that a node of brokers gives."""
+    given: dict[str, Any] = {}
+    if "tls" in body:
+        given["tls"] = Tls(**body["tls"])
+    if "sasl" in body:
+        given["sasl"] = Sasl(**body["sasl"])
+    if "registry" in body:
+        registry = body["registry"]
+        tls = {"tls": Tls(**registry["tls"])} if "tls" in registry else {}
+        given["registry"] = Registry(**{**registry, **tls})
+    return given
+
+
+def check_registry(problems: Noted, at: NodePath) -> None:
+    """Note what is wrong with format and registry of a node."""
+    body = problems.node(at)
+    form, registry = body.get("format", "json"), body.get("registry")
+    if form == "json" and registry is not None:
+        where = (*at, "registry")
+        must = f"`{dotted(where)}` must stand with a format whose schemas are in one; got json"
+        problems.add(where, f"{must}; remove it, or write format: avro")
+    elif form != "json" and registry is None:
+        must = f"`{dotted(at)}` must say where the schemas of its messages are; got {form} alone"
+        problems.add(at, f"{must}; add registry: {{url: ...}}")
+    elif registry is not None and ("username" in registry) != ("password" in registry):
+        where = (*at, "registry")
+        must = f"`{dotted(where)}` must have username and password, or neither; got one of them"
+        problems.add(where, f"{must}; add the other")
 
 
 def _check_pattern(problems: Noted, pattern: str) -> None:

@@ -37,6 +37,25 @@ class Sasl:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Registry:
+    """A schema registry that speaks Confluent's protocol.
+
+    Attributes:
+        url: Where it is; may hold references `${NAME}`.
+        username: May hold references `${NAME}`; None: nobody logs in, or by token.
+        password: A secret's reference: `env:NAME` or `file:path`.
+        token: A secret's reference: of a bearer token.
+        tls: None: as the machine trusts.
+    """
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+    token: str | None = None
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class KafkaSource:
     """Topics of a Kafka cluster.
 
@@ -48,10 +67,11 @@ class KafkaSource:
             (microseconds UTC), the first message of which or later is the first that is read.
         end: Bounded replay: `latest` (as it is when reading begins) or a time; None: never.
         ends: Bounded replay: offsets that are not read any more, by (topic, partition).
-        format: json.
+        format: json, avro or protobuf.
+        registry: Where the schemas of messages are; None for json.
         committed: Whether messages of transactions that are open or were aborted are left out.
-        key: Whether batches carry `_key`.
-        headers: Whether batches carry `_headers`.
+        key: Column of the contract that is read from the messages' keys.
+        headers: Columns of the contract that are read from headers: column -> name of the header.
         on_gap: `fail` or `skip`: what happens when positions to be read are gone (retention), or
             the topic was made anew.
         group: Consumer group in which progress is shown; None: nowhere.
@@ -67,9 +87,10 @@ class KafkaSource:
     end: str | int | None = None
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
     format: str = "json"
+    registry: Registry | None = None
     committed: bool = True
-    key: bool = False
-    headers: bool = False
+    key: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     on_gap: str = "fail"
     group: str | None = None
     refresh_us: int = 30_000_000

@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
     from schemas.durations import parse_duration  # noqa: PLC0415  so is all below: slow to import
     from schemas.errors import UsageError  # noqa: PLC0415
     from schemas.planning import load_plan  # noqa: PLC0415
+    from transforms.kafka_client import connection, kafka_client  # noqa: PLC0415
     from transforms.sinks.kafka_replay import send, sending_order  # noqa: PLC0415
-    from transforms.sources.kafka.client import connection, kafka_client  # noqa: PLC0415
 
     client: Any = kafka_client()
     plan = load_plan(args.folder, input=args.input)
@@ -130,7 +130,7 @@ def _make_topic(settings: dict[str, Any], topic: str, partitions: int) -> None:
         admin,
     )
 
-    from transforms.sources.kafka.client import failed  # noqa: PLC0415
+    from transforms.kafka_client import failed  # noqa: PLC0415
 
     untyped: Any = admin
     asked = untyped.NewTopic(topic, num_partitions=partitions)

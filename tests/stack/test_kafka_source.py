@@ -121,7 +121,7 @@ def test_aborted_and_open_transactions_are_left_out_and_their_marks_passed() -> 
 def test_tombstones_keys_and_headers_are_carried() -> None:
     topic = make_topic(servers.kafka())
     produce(servers.kafka(), topic, [(0, None)], key=b"k", headers=[("h", b"v")])
-    source = stream(topic, key=True, headers=True)
+    source = stream(topic, key="k", headers={"h": "h"})
     reader = source.open(source.begin({}, 0, 1), 0, 1)
     found: list[Any] = []
     assert wait_for(lambda: bool(found.append(reader.poll(200, 1 << 20)) or found[-1]), 20)

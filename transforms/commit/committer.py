@@ -142,6 +142,7 @@ class Committer:
         asked: Asked = Asked(),  # noqa: B008 - frozen
         rollup: FromLake | None = None,
         closing: bool = False,
+        book: bool = True,
     ) -> Committed | None:
         """Land what is not done yet, once.
 
@@ -155,6 +156,7 @@ class Committer:
                 empty lake if not given. Rows whose copy landed since become `duplicate`.
             rollup: Makes aggregate rows; by default from `panes` and the lake.
             closing: Commit even if no row is new: `rollup` may have windows to finish.
+            book: Write the run into `_runs`, unless this committer did.
 
         Returns:
             What changed, or None if nothing would.
@@ -168,7 +170,7 @@ class Committer:
         )
 
         def draft(state: State) -> Draft | None:
-            return self._drafter.draft(state, request, book_run=not self._booked)
+            return self._drafter.draft(state, request, book_run=book and not self._booked)
 
         committed = self._land(draft)
         self._booked = self._booked or committed is not None

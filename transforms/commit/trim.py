@@ -61,7 +61,7 @@ def trim(landed: Sequence[Landed], done: Ranges, infos: dict[str, TableInfo]) ->
             _trim_files(fresh, infos[name], files, new, old)
         for rows in one.removed:
             count = rows.among(new.get(rows.source, ())) if old else rows.rows
-            if count:
+            if count or not rows.rows:  # which says why positions have none
                 fresh.removed[rows.key] += count
     return fresh
 

@@ -18,7 +18,7 @@ A timestamp without a zone is local time in the column's time zone. Years are 1 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -81,18 +81,7 @@ class ColumnarDecoder:
         self.check(data.schema, block.source)
         places = find_columns(self.contract, data.schema.names, block.source)
         failures = Failures(data.num_rows)
-        columns: dict[str, pa.Array] = {}
-        texts: dict[str, pa.Array] = {}
-        for column in self.contract.columns:
-            if column.name not in places:
-                continue
-            values = data.column(places[column.name])
-            if nested(column):
-                texts[column.name] = to_json(values)
-                continue
-            columns[column.name], bad = cast_values(values, column)
-            failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
-        columns |= self._nested.read(texts, failures)
+        columns = self.columns(data, failures, places)
         rows = rows_of(
             self.contract, columns, failures, position_columns(block, positions, sequences)
         )
@@ -104,6 +93,29 @@ class ColumnarDecoder:
             _records(data, bad_rows),
         )
         return Decoded(rows, refused, _originals(data, positions))
+
+    def columns(
+        self, data: pa.RecordBatch, failures: Failures, places: Mapping[str, int]
+    ) -> dict[str, pa.Array]:
+        """Return the contract's columns and path columns of all rows, null where one does not fit.
+
+        Args:
+            data: Of types that fit the contract (`fits`).
+            failures: Takes rule and reason of each row that does not fit.
+            places: Where in `data` each column is; those that are absent are left out.
+        """
+        columns: dict[str, pa.Array] = {}
+        texts: dict[str, pa.Array] = {}
+        for column in self.contract.columns:
+            if column.name not in places:
+                continue
+            values = data.column(places[column.name])
+            if nested(column):
+                texts[column.name] = to_json(values)
+                continue
+            columns[column.name], bad = cast_values(values, column)
+            failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
+        return columns | self._nested.read(texts, failures)
 
 
 def _placed(block: Block) -> tuple[pa.RecordBatch, NDArray[np.int64], NDArray[np.int32]]:

@@ -1,20 +1,22 @@
 """Messages of a stream to typed rows: a raw batch in, rows and the refused messages out.
 
-A message is a text of its own and holds exactly one JSON object, line ends and all: messages are
+A JSON message is a text of its own and holds exactly one object, line ends and all: messages are
 never joined to lines, so that one with two objects, or with none, cannot move those after it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 
 from schemas.contract import Contract
 from schemas.durations import format_duration
 from schemas.names import ARRIVED, POSITION_NAMES
+from transforms.decode.attached import Attached
 from transforms.decode.decoded import Decoded
 from transforms.decode.event_time import EVENT_TIME_RULE, Completion
 from transforms.decode.json_lines import LONGEST_RECORD, JsonDecoder, Texts
@@ -22,17 +24,38 @@ from transforms.decode.json_scan import Ints
 from transforms.decode.json_shape import rows_of
 from transforms.decode.refusals import joined, of_rows, refusals
 from transforms.decode.typed import Failures
-from transforms.sources.streams.raw import RECORD, find_rows
+from transforms.sources.streams.raw import RECORD, find_rows, payloads
 
 TOMBSTONE_RULE: Final = "tombstone"
 _TOMBSTONE: Final = "a message must have a payload; got a tombstone (none)"
 
 
+Payloads = Callable[[pa.RecordBatch], Decoded]
+"""Decodes messages that have a payload, by the contract of payloads; pickles."""
+
+
+class JsonPayloads:
+    """Decodes JSON messages."""
+
+    def __init__(self, contract: Contract, longest: int = LONGEST_RECORD) -> None:
+        """Prepare to decode.
+
+        Args:
+            contract: What rows must be.
+            longest: Bytes that a message may have.
+        """
+        self._json = JsonDecoder(contract, longest=longest)
+
+    def __call__(self, raw: pa.RecordBatch) -> Decoded:
+        """Decode raw messages."""
+        return self._json.decode_texts(_texts(raw))
+
+
 class MessageDecoder:
-    """Decodes raw batches (`raw_schema`) of JSON messages by a contract; pickles.
+    """Decodes raw batches (`raw_schema`) of messages by a contract; pickles.
 
     Threads may share one. Rows keep the position columns of their messages, `_watermark` included.
-    What is refused: as `JsonDecoder` and `Completion` say, and
+    What is refused: as the decoder of payloads and `Completion` say, and
 
     - `tombstone`: a message without payload; its record is null;
     - `event_time`: a row whose event time is more than `max_future_us` after its `_arrived`.
@@ -42,18 +65,23 @@ class MessageDecoder:
         self,
         contract: Contract,
         *,
-        longest: int = LONGEST_RECORD,
+        payloads: Callable[[Contract], Payloads] = JsonPayloads,
+        key: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
         max_future_us: int | None = None,
     ) -> None:
         """Prepare to decode.
 
         Args:
             contract: What rows must be.
-            longest: Bytes that a message may have.
+            payloads: Makes what decodes payloads.
+            key: See `Attached`.
+            headers: See `Attached`.
             max_future_us: See above; None lets any event time pass.
         """
         self.contract, self.max_future_us = contract, max_future_us
-        self._json = JsonDecoder(contract, longest=longest)
+        self._attached = Attached(contract, key, headers)
+        self._payloads = payloads(self._attached.payload)
         self._complete = Completion(contract)
 
     @property
@@ -68,12 +96,12 @@ class MessageDecoder:
         if records.null_count:
             tombs = raw.filter(records.is_null())
             raw = raw.filter(records.is_valid())
-        decoded = self._complete(self._json.decode_texts(_texts(raw)))
+        decoded = self._complete(self._attached.add(raw, self._payloads(raw)))
         if self.max_future_us is not None and self.contract.event_time is not None:
             decoded = self._without_future(decoded, self.max_future_us)
         if tombs is None:
             return decoded
-        refused = joined(decoded.refused, _tombstones(tombs))
+        refused = joined(decoded.refused, _tombstones(tombs, decoded.format))
         return decoded._replace(refused=refused)
 
     def _without_future(self, decoded: Decoded, most: int) -> Decoded:
@@ -93,15 +121,9 @@ class MessageDecoder:
 
 
 def _texts(raw: pa.RecordBatch) -> Texts:
-    records = raw[RECORD]
-    offsets = np.frombuffer(records.buffers()[1] or b"", np.int32)
-    edges = offsets[records.offset :][: len(records) + 1].astype(np.int64)
-    if not len(edges):
-        edges = np.zeros(1, np.int64)
-    data = np.frombuffer(records.buffers()[2] or b"", np.uint8)[edges[0] : edges[-1]]
-    edges -= edges[0]
+    data, start, end = payloads(raw)
     places = partial(_places, raw.select(POSITION_NAMES))
-    return Texts(data, edges[:-1], edges[1:], None, places, partial(find_rows, raw))
+    return Texts(data, start, end, None, places, partial(find_rows, raw))
 
 
 def _places(places: pa.RecordBatch, rows: Ints) -> list[pa.Array]:
@@ -110,7 +132,7 @@ def _places(places: pa.RecordBatch, rows: Ints) -> list[pa.Array]:
     return list(places.take(pa.array(rows)).columns)
 
 
-def _tombstones(tombs: pa.RecordBatch) -> pa.RecordBatch | None:
+def _tombstones(tombs: pa.RecordBatch, form: str) -> pa.RecordBatch | None:
     why = [(TOMBSTONE_RULE, _TOMBSTONE)] * tombs.num_rows
     places = tombs.select(POSITION_NAMES).columns
-    return refusals(places, why, "json", pa.nulls(tombs.num_rows, pa.binary()))
+    return refusals(places, why, form, pa.nulls(tombs.num_rows, pa.binary()))

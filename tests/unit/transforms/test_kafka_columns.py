@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.errors import UsageError
 from schemas.stream_source import KafkaSource, Sasl, Tls
-from transforms.sources.kafka.client import connection, consumption, kafka_client
+from transforms.kafka_client import connection, consumption, kafka_client
 from transforms.sources.kafka.columns import raw_batch
 from transforms.sources.streams.raw import HEADERS, KEY, RECORD, Span, spans_of
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from schemas.errors import SourceError
 from schemas.stream_source import KafkaSource
 from transforms.batches import one_batch
-from transforms.sources.kafka.client import UnreachableError, consumption, failed, kafka_client
+from transforms.kafka_client import UnreachableError, consumption, failed, kafka_client
 from transforms.sources.kafka.columns import Partition, raw_batch
 from transforms.sources.kafka.gaps import LOG, judge
 from transforms.sources.kafka.topics import Cluster, Found
@@ -191,8 +191,8 @@ class KafkaReader:
                 self._at,
                 self._positions,
                 now_us=time.time_ns() // 1000,
-                key=self._source.key,
-                headers=self._source.headers,
+                key=self._source.key is not None,
+                headers=bool(self._source.headers),
             )
             self._mean = max(1.0, batch.nbytes / batch.num_rows)
             self._wish = _MOST
@@ -237,7 +237,7 @@ class KafkaReader:
             if before is not None:
                 span = Span(span.source, before.start, span.end, before.rows + span.rows)  # noqa: PLW2901
             spans[span.source] = span
-        schema = raw_schema(key=self._source.key, headers=self._source.headers)
+        schema = raw_schema(key=self._source.key is not None, headers=bool(self._source.headers))
         bare = [part.replace_schema_metadata(None) for part in parts]
         table = pa.Table.from_batches(bare, schema=schema).unify_dictionaries()
         return with_spans(one_batch(table), [*spans.values(), *lost])

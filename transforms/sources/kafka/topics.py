@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from schemas.errors import SourceError
 from schemas.references import resolve
 from schemas.stream_source import KafkaSource
-from transforms.sources.kafka.client import (
+from transforms.kafka_client import (
     TIMEOUT_S,
     UnreachableError,
     connection,

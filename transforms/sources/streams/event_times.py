@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -44,11 +44,16 @@ class EventTimes:
     may take a message's arrival from its producer, whose clock may be wrong.)
     """
 
-    def __init__(self, contract: Contract, max_future_us: int) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        max_future_us: int,
+        decoder: Callable[[Contract], MessageDecoder] = MessageDecoder,
+    ) -> None:
         """Prepare to read; a contract without event time takes that of arrival."""
         self.max_future_us = max_future_us
         self._contract = narrowed(contract)
-        self._decoder = MessageDecoder(self._contract)
+        self._decoder = decoder(self._contract)
 
     def __call__(self, raw: pa.RecordBatch, now_us: int) -> Seen:
         """Return the event times of a raw batch that count.

@@ -87,6 +87,18 @@ def with_watermark(batch: pa.RecordBatch, watermark_us: int | None) -> pa.Record
     return stamped.replace_schema_metadata(metadata)
 
 
+def payloads(raw: pa.RecordBatch) -> tuple[NDArray[np.uint8], Ints, Ints]:
+    """Return the bytes of all messages, and where each begins and ends in them."""
+    records = raw[RECORD]
+    offsets = np.frombuffer(records.buffers()[1] or b"", np.int32)
+    edges = offsets[records.offset :][: len(records) + 1].astype(np.int64)
+    if not len(edges):
+        edges = np.zeros(1, np.int64)
+    data = np.frombuffer(records.buffers()[2] or b"", np.uint8)[edges[0] : edges[-1]]
+    edges -= edges[0]
+    return data, edges[:-1], edges[1:]
+
+
 def source_codes(batch: pa.RecordBatch, sources: Sequence[str]) -> Ints:
     """Return for each row the index of its `_source` in `sources`, -1 for one that is not there."""
     column = batch[SOURCE]

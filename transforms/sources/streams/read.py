@@ -18,6 +18,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP, Duration, Timestamp
 from typing_extensions import override
 
 from schemas.contract import Contract
+from transforms.decode.messages import MessageDecoder
 from transforms.sources.streams.clock import Clock, SystemClock
 from transforms.sources.streams.estimator import ReaderWatermark, WatermarkProvider
 from transforms.sources.streams.event_times import EventTimes
@@ -64,6 +65,7 @@ class ReadStream(beam.PTransform[PBegin, PCollection[pa.RecordBatch]]):
     Attributes:
         source: What to read.
         contract: Says what event time is.
+        decoder: Makes what decodes the messages by a contract.
         pace: Disorder, idleness and future.
         known: Positions by `_source`, from the lake.
         done: Says what has landed, for backpressure and acknowledgement; None: neither.
@@ -75,6 +77,7 @@ class ReadStream(beam.PTransform[PBegin, PCollection[pa.RecordBatch]]):
 
     source: StreamSource
     contract: Contract
+    decoder: Callable[[Contract], MessageDecoder] = MessageDecoder
     pace: Pace = field(default_factory=Pace)
     known: Mapping[str, int] = field(default_factory=dict)
     done: DonePositions | None = None
@@ -97,7 +100,7 @@ class _Read(beam.DoFn, RestrictionProvider):
         self.source, self.known, self.shares = stream.source, dict(stream.known), stream.shares
         self.pace, self.rhythm, self.done = stream.pace, stream.rhythm, stream.done
         self.draining = stream.draining
-        self.times = EventTimes(stream.contract, stream.pace.max_future_us)
+        self.times = EventTimes(stream.contract, stream.pace.max_future_us, stream.decoder)
         self._shared, self._tag = Shared(), uuid.uuid4().hex
 
     @override

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from schemas.errors import SourceError, UsageError
 from schemas.references import resolve
-from schemas.stream_source import KafkaSource
+from schemas.stream_source import KafkaSource, Sasl, Tls
 from transforms.secrets import read_secret
 
 TIMEOUT_S: Final = 30.0
@@ -45,7 +45,26 @@ def kafka_client() -> ModuleType:
     return confluent_kafka
 
 
-def connection(source: KafkaSource, folder: Path) -> dict[str, Any]:
+class Reached(Protocol):
+    """Says how brokers are reached: a `KafkaSource` or a `KafkaSink`."""
+
+    @property
+    def brokers(self) -> str:
+        """`host:port,...`; may hold references."""
+        ...
+
+    @property
+    def tls(self) -> Tls | None:
+        """None: in plain text."""
+        ...
+
+    @property
+    def sasl(self) -> Sasl | None:
+        """None: nobody logs in."""
+        ...
+
+
+def connection(source: Reached, folder: Path) -> dict[str, Any]:
     """Return how to connect, secrets read: never to be logged or kept.
 
     Raises:

@@ -1,0 +1,77 @@
+"""Columns that stand in keys and headers of messages."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pyarrow as pa
+
+from schemas.names import POSITION, TIMESTAMP
+from tests import contracts
+from tests.unit.transforms.raws import raw
+from transforms.decode.messages import MessageDecoder
+from transforms.sources.streams.raw import HEADERS, HEADERS_FIELD, KEY, KEY_FIELD
+
+CONTRACT = contracts.contract(
+    contracts.column("who", "string", pa.string()),
+    contracts.column("n", "integer", pa.int64()),
+    contracts.column("at", "timestamp", TIMESTAMP),
+    event_time="at",
+)
+DECODER = MessageDecoder(CONTRACT, key="who", headers={"at": "time"})
+AT = ("time", b"2026-03-01T00:00:00Z")
+
+
+def batch(*messages: tuple[bytes | None, list[tuple[str, bytes | None]], bytes | None]) -> Any:
+    plain = raw(*(("t", i, payload) for i, (_, _, payload) in enumerate(messages)))
+    headers = [[{"name": n, "value": v} for n, v in found] for _, found, _ in messages]
+    columns = [
+        pa.array([k for k, _, _ in messages], pa.binary()),
+        pa.array(headers, HEADERS_FIELD.type),
+    ]
+    out = plain.add_column(1, KEY_FIELD, columns[0]).add_column(2, HEADERS_FIELD, columns[1])
+    assert {KEY, HEADERS} < set(out.schema.names)
+    return out
+
+
+def test_columns_come_from_keys_and_headers_in_the_contracts_order() -> None:
+    found = pickle.loads(pickle.dumps(DECODER)).decode(
+        batch((b"me", [("x", b"1"), AT], b'{"n":1,"who":"not me"}'), (None, [AT], b'{"n":2}'))
+    )
+    assert found.refused is None
+    assert found.rows.schema.names[:3] == ["who", "n", "at"]
+    assert found.rows.schema == MessageDecoder(CONTRACT).schema
+    assert found.rows["who"].to_pylist() == ["me", None]
+    assert found.rows["n"].to_pylist() == [1, 2]
+
+
+def test_of_headers_of_one_name_the_last_counts() -> None:
+    found = DECODER.decode(
+        batch((b"", [("time", b"x"), AT], b"{}"), (b"", [AT, ("time", b"x")], b"{}"))
+    )
+    assert found.rows[POSITION].to_pylist() == [0]
+
+
+def test_what_does_not_fit_is_refused_with_its_payload() -> None:
+    found = DECODER.decode(
+        batch(
+            (b"\xff", [AT], b'{"n":1}'),
+            (b"b", [("time", b"soon")], b'{"n":2}'),
+            (b"c", [AT], b"broken"),
+            (b"d", [("time", None)], b'{"n":4}'),
+            (b"e", [], b'{"n":5}'),
+            (b"f", [AT], b'{"n":6}'),
+            (b"g", [AT], None),
+        )
+    )
+    assert found.rows["who"].to_pylist() == ["f"]
+    dead = [(d[POSITION], d["rule"], d["record"]) for d in found.refused.to_pylist()]
+    assert dead == [
+        (0, "type", b'{"n":1}'),
+        (1, "event_time", b'{"n":2}'),
+        (2, "json", b"broken"),
+        (3, "event_time", b'{"n":4}'),
+        (4, "event_time", b'{"n":5}'),
+        (6, "tombstone", None),
+    ]
