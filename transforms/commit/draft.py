@@ -44,7 +44,6 @@ class Request:
     rebuild: bool = False
     asked: Asked = field(default_factory=Asked)
     rollup: FromLake = field(default_factory=FromLake)
-    closing: bool = False
 
 
 class _Loaded(dict[str, Table]):
@@ -65,6 +64,7 @@ class Draft:
     Attributes:
         parts: Table -> files to put in and take out, in the order of carrying out.
         windows: Aggregate -> touched window starts.
+        owed: Aggregate -> starts of windows whose rows a later commit writes.
         tables: As loaded for planning.
         counts: What is new, by destiny, step and rule.
         copies: Rows of those that a dedupe kept, but whose copy had landed meanwhile.
@@ -77,6 +77,7 @@ class Draft:
     tables: dict[str, Table]
     parts: dict[str, Files] = field(default_factory=dict)
     windows: dict[str, np.ndarray] = field(default_factory=dict)
+    owed: dict[str, np.ndarray] = field(default_factory=dict)
     counts: ledger.Counts = field(default_factory=dict)
     copies: int = 0
 
@@ -142,14 +143,16 @@ class Drafter:
             fresh, copies = without_copies(fresh, processed, state, request.asked, unique)
         sources = _sources(state.sources, request.sources, rebuild=rebuild)
         anew = rebuild and bool(fresh.done or state.done)
-        if not (fresh.done or sources is not None or request.recompute or anew or request.closing):
+        owed = {a.name: state.owed[a.name] for a in self.plan.aggregates if a.name in state.owed}
+        due = request.rollup.due(owed)
+        if not (fresh.done or sources is not None or request.recompute or anew or due):
             return None
         op = "rebuild" if rebuild else "append" if fresh.done else "refresh"
         draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables, copies=copies)
         for name in infos:
             at = state.snapshots.get(name) if rebuild else None
             draft.put(name, Files(fresh.files.get(name, []), files_at(tables[name], at)))
-        self._aggregates(draft, state, fresh, request, infos[self.plan.processed])
+        self._aggregates(draft, state, fresh, request, {} if rebuild else owed)
         self._ledger(draft, state, fresh, infos, request)
         if sources is not None:
             self._operations(draft, state, "sources", sources, replace=True)
@@ -173,18 +176,27 @@ class Drafter:
             snapshots=state.snapshots,
             totals=state.totals,
             windows=draft.windows,
+            owed=draft.owed,
         )
 
     def _aggregates(
-        self, draft: Draft, state: State, fresh: Fresh, request: Request, info: TableInfo
+        self,
+        draft: Draft,
+        state: State,
+        fresh: Fresh,
+        request: Request,
+        owed: Mapping[str, np.ndarray],
     ) -> None:
+        processed = draft.tables[self.plan.processed]
+        info = TableInfo.of(processed)
         kept = Kept(
-            table=draft.tables[info.name],
+            table=processed,
             info=info,
             at=None if request.rebuild else state.snapshots.get(info.name),
             times=state.times,
             new=fresh.files.get(info.name, []),
             trimmed=fresh.trimmed.get(info.name, []),
+            owed=owed,
         )
         for aggregate in self.plan.aggregates:
             name = f"analytics.{aggregate.name}"
@@ -197,6 +209,10 @@ class Drafter:
                 everything=aggregate.name in request.recompute and not request.rebuild,
             )
             if made is None and not whole:
+                continue
+            if made is not None and len(made.owed):
+                draft.owed[aggregate.name] = made.owed
+            if made is not None and not len(made.starts) and not whole:
                 continue
             table, at = draft.tables[name], state.snapshots.get(name)
             files, windows = request.rollup.replaced(table, at, made, whole=whole)

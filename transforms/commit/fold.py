@@ -83,6 +83,7 @@ def _fold(hand: Hand, state: State, at: int, processed: str) -> None:
         parts={},
         snapshots=state.snapshots,
         totals=state.totals,
+        owed=state.owed,
         hints=state.times.hints(hand.lake.load(processed), state.snapshots.get(processed)),
     )
     add = [f for t in (archive, entries_table([entry])) for f in write_files(info, t)]

@@ -109,7 +109,7 @@ class _Commit(beam.DoFn):
         rows = int.from_bytes(before or b"", "big") + pickle.loads(element[1]).rows  # noqa: S301
         count.write(rows.to_bytes(8, "big"))
         if rows > self.rows:
-            yield from self._commit(waiting, count, memory, close)
+            yield from self._commit(waiting, count, memory, tick, close)
 
     @on_timer(TICK)
     def ticked(
@@ -117,9 +117,10 @@ class _Commit(beam.DoFn):
         waiting: Any = beam.DoFn.StateParam(WAITING),
         count: Any = beam.DoFn.StateParam(COUNT),
         memory: Any = beam.DoFn.StateParam(MEMORY),
+        tick: Any = beam.DoFn.TimerParam(TICK),
         close: Any = beam.DoFn.TimerParam(CLOSE),
     ) -> Iterator[str]:
-        yield from self._commit(waiting, count, memory, close)
+        yield from self._commit(waiting, count, memory, tick, close)
 
     @on_timer(CLOSE)
     def closed(
@@ -144,12 +145,19 @@ class _Commit(beam.DoFn):
         waiting: Any = beam.DoFn.StateParam(WAITING),
         count: Any = beam.DoFn.StateParam(COUNT),
         memory: Any = beam.DoFn.StateParam(MEMORY),
+        tick: Any = beam.DoFn.TimerParam(TICK),
         close: Any = beam.DoFn.TimerParam(CLOSE),
     ) -> Iterator[str]:
-        yield from self._commit(waiting, count, memory, close, ALWAYS)
+        yield from self._commit(waiting, count, memory, tick, close, ALWAYS)
 
     def _commit(
-        self, waiting: Any, count: Any, memory: Any, close: Any, closed_us: int = NEVER
+        self,
+        waiting: Any,
+        count: Any,
+        memory: Any,
+        tick: Any,
+        close: Any,
+        closed_us: int = NEVER,
     ) -> Iterator[str]:
         known = self._known(memory)
         known = replace(known, closed_us=max(known.closed_us, closed_us))
@@ -159,6 +167,11 @@ class _Commit(beam.DoFn):
         committed, known = self._committer.commit(shipments, known)
         memory.write(pickle.dumps(known))
         self._next_close(close, known)
+        fire_us = self._committer.next_fire_us() if self.every_us else None
+        if fire_us is not None:  # The delay of a trigger ends, whether rows come or not.
+            tick.set(moment(max(fire_us, time.time_ns() // 1000 + self.every_us)))
+        elif self.every_us:
+            tick.clear()
         if committed is not None:
             self._last_us = time.time_ns() // 1000
             yield committed.commit_id
