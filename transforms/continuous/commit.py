@@ -149,6 +149,8 @@ class _Commit(beam.DoFn):
         close: Any = beam.DoFn.TimerParam(CLOSE),
     ) -> Iterator[str]:
         yield from self._commit(waiting, count, memory, tick, close, ALWAYS)
+        if self.every_us:  # The delay of a trigger may still run, and prism ends no job before.
+            tick.set(moment(time.time_ns() // 1000))
 
     def _commit(
         self,
@@ -170,8 +172,6 @@ class _Commit(beam.DoFn):
         fire_us = self._committer.next_fire_us() if self.every_us else None
         if fire_us is not None:  # The delay of a trigger ends, whether rows come or not.
             tick.set(moment(max(fire_us, time.time_ns() // 1000 + self.every_us)))
-        elif self.every_us:
-            tick.clear()
         if committed is not None:
             self._last_us = time.time_ns() // 1000
             yield committed.commit_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -90,8 +89,8 @@ class Stream:
 
 
 @pytest.fixture
-def on_time(tmp_path: Path) -> Iterator[Stream]:
-    yield Stream(tmp_path, ON_TIME)
+def on_time(tmp_path: Path) -> Stream:
+    return Stream(tmp_path, ON_TIME)
 
 
 def test_without_an_early_part_a_window_has_rows_from_its_end_on(on_time: Stream) -> None:
