@@ -77,11 +77,11 @@ def stream_plan(folder: Path, commit_every: str = "1s") -> Plan:
 class Middle:
     """What stands between source and lake, in one process, one batch after the other."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, max_future_us: int | None = None) -> None:
         self.plan = plan
         self.lake = open_lake(plan)
         dedupe = plan.deduplicate
-        self.admission = Admission(plan, MessageDecoder(plan.contract))
+        self.admission = Admission(plan, MessageDecoder(plan.contract, max_future_us=max_future_us))
         self.admission.setup()
         self.asking, self.horizon_us = None, 0
         if dedupe is not None:
