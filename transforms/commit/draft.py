@@ -16,7 +16,7 @@ from pyiceberg.table import Table
 from schemas.errors import CommitError
 from schemas.plan import Plan
 from transforms.commit import ledger
-from transforms.commit.copies import Unique, without_copies
+from transforms.commit.copies import Known, Unique, without_copies
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files, store
 from transforms.commit.journal import Entry, after, now
@@ -96,6 +96,7 @@ class Drafter:
         plan_text: The plan's JSON form.
         keys: Ids of the keys that rows may be protected with, by spaces.
         file_counts: What is known of the rows in data files.
+        known_ids: What is known of their ids.
     """
 
     lake: Lake
@@ -105,6 +106,7 @@ class Drafter:
     plan_text: str
     keys: str | None = ""
     file_counts: ledger.FileCounts = field(default_factory=ledger.FileCounts)
+    known_ids: Known = field(default_factory=Known)
 
     def draft(self, state: State, request: Request, *, book_run: bool) -> Draft | None:
         """Trim what is done, compute touched windows, write the files that workers did not.
@@ -140,7 +142,9 @@ class Drafter:
         unique = Unique.of(self.plan)
         if unique is not None and not rebuild and state.seq > request.asked.seq:
             processed = tables[self.plan.processed]
-            fresh, copies = without_copies(fresh, processed, state, request.asked, unique)
+            fresh, copies = without_copies(
+                fresh, processed, state, request.asked, unique, self.known_ids
+            )
         sources = _sources(state.sources, request.sources, rebuild=rebuild)
         anew = rebuild and bool(fresh.done or state.done)
         owed = {a.name: state.owed[a.name] for a in self.plan.aggregates if a.name in state.owed}
