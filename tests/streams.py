@@ -15,6 +15,7 @@ from schemas.plan import Plan
 from schemas.planning import load_plan
 from transforms.commit.committer import Committer
 from transforms.commit.lake import open_lake
+from transforms.commit.near import Asked
 from transforms.continuous.admit import Admission, Asking, stretches
 from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.land import Landing, Shipment
@@ -100,6 +101,10 @@ class Middle:
     def committer(self) -> StreamCommitter:
         """A committer of a new process."""
         return StreamCommitter(Committer(self.lake, self.plan, run_id="run"), self.plan)
+
+    def begins(self) -> Memory:
+        """What a stream knows that begins now, without a checkpoint."""
+        return Memory(Asked(began=self.lake.last_done().seq))
 
     def ship(self, *batches: pa.RecordBatch) -> Shipment:
         """Make one shipment of raw batches that come in this order."""

@@ -131,8 +131,9 @@ class Drafter:
                 "nothing was changed: run --rebuild again, with no other run beside it"
             )
             raise CommitError(msg)
-        if request.landed and not rebuild and state.seq > request.asked.seq:
-            _refuse_rebuilt(state, request.asked.seq)
+        began = max(request.asked.seq, request.asked.began)
+        if request.landed and not rebuild and state.seq > began:
+            _refuse_rebuilt(state, began)
         done = state.removed if rebuild else merged(state.done, state.removed)
         always = (self.plan.processed, self.plan.operations("refused"))
         others = {n for one in request.landed for n in one.files}.difference(always)

@@ -17,6 +17,7 @@ from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake
 from transforms.commit.near import Asked
 from transforms.commit.ranges import Ranges, merged, missing
+from transforms.commit.state import State
 from transforms.continuous.land import Shipment
 from transforms.continuous.rollup import NEVER, Rollup
 
@@ -82,7 +83,7 @@ class StreamCommitter:
         handed = merged(memory.handed, *(one.landed.done for one in shipments))
         asked = memory.asked
         alone = before.seq == asked.seq and now.seq == before.seq + (committed is not None)
-        if alone or not missing(self._since(asked), handed):
+        if alone or not missing(self._since(asked, now), handed):
             asked, handed = Asked(now.seq, snapshot), {}
         return committed, Memory(asked, handed, memory.closed_us)
 
@@ -110,8 +111,10 @@ class StreamCommitter:
         """Return at what time of the clock a trigger's delay is over, None if none runs."""
         return self._rollup.next_fire_us()
 
-    def _since(self, asked: Asked) -> Ranges:
+    def _since(self, asked: Asked, now: State) -> Ranges:
         """Return positions that have landed since: a restored dedupe may not know their ids."""
+        if not asked.seq:
+            return now.done
         entries = journal.after(self._committer.lake.commits(), asked.seq)
         return merged(*(entry.done for entry in entries if entry.state == "done"))
 

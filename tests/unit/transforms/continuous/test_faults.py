@@ -6,13 +6,14 @@ Each protection has a control: the same fault with the protection off does harm.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from schemas.errors import CommitError
 from tests.pipelines.shop import (
     BROKEN,
     HOURLY,
@@ -29,8 +30,10 @@ from tests.pipelines.shop import (
 )
 from tests.streams import Middle, commit, raw, stream_plan
 from transforms.commit import intent
+from transforms.commit.committer import Committer
+from transforms.commit.near import Asked
 from transforms.commit.trim import trim
-from transforms.continuous.committer import Memory
+from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.rollup import ALWAYS, Rollup
 from transforms.continuous.seen import Found, Seen
 
@@ -164,18 +167,48 @@ def test_without_the_question_what_is_done_a_zombie_doubles_rows(
     assert any("doubled" in wrong for wrong in wrongs(middle, LINES))
 
 
-def _other_writer(middle: Middle, lines: list[bytes]) -> None:
-    one = middle.committer()
-    memory = commit(one, Memory(), middle.ship(raw(lines[:80])))
-    other = Middle(middle.plan)
-    commit(other.committer(), Memory(), other.ship(raw(lines[80:160], "files/late")))
-    memory = commit(one, memory, middle.ship(raw(lines[160:], first=80)))
-    assert wrongs(middle, lines) == []
+def _other_stream(other: Middle, lines: list[bytes]) -> None:
+    commit(other.committer(), Memory(), other.ship(raw(lines, f"files/{len(lines)}")))
+
+
+def _batch(other: Middle, lines: list[bytes]) -> None:
+    batch = Committer(other.lake, other.plan, run_id="batch")
+    assert batch.commit([other.ship(raw(lines, f"files/{len(lines)}")).landed], {}) is not None
+
+
+def _refresh(other: Middle, lines: list[bytes]) -> None:
+    _batch(other, lines)
+    batch = Committer(other.lake, other.plan, run_id="batch")
+    assert batch.commit([], {}, recompute=["sales_hourly"]) is not None
+
+
+Writer = Callable[[Middle, list[bytes]], None]
+
+
+def _beside(middle: Middle, write: Writer) -> None:
+    """Another run lands rows in windows that a stream holds open: between its commits, within."""
+    acts = [lambda: write(Middle(middle.plan), LINES[160:200])]
+    own = Committer(
+        middle.lake,
+        middle.plan,
+        run_id="run",
+        point=lambda at: acts.pop()() if acts and at == "before intent" and landed else None,
+    )
+    one, landed = StreamCommitter(own, middle.plan), []
+    memory = commit(one, Memory(), middle.ship(raw(LINES[:80])))
+    write(Middle(middle.plan), LINES[80:160])
+    landed.append(memory)
+    memory = commit(one, memory, middle.ship(raw(LINES[200:], first=80)))
+    assert not acts
+    assert wrongs(middle, LINES) == []
     commit(one, Memory(memory.asked, memory.handed, ALWAYS))
 
 
-def test_rows_that_another_run_lands_in_open_windows_are_counted(middle: Middle) -> None:
-    _other_writer(middle, LINES)
+@pytest.mark.parametrize("write", [_other_stream, _batch, _refresh])
+def test_rows_that_another_run_lands_in_open_windows_are_counted(
+    middle: Middle, write: Writer
+) -> None:
+    _beside(middle, write)
     assert wrongs(middle, LINES) == []
     assert all(row["_final"] for row in Out(middle.plan.out).rows(HOURLY))
 
@@ -191,7 +224,7 @@ def test_a_committer_that_trusts_its_memory_would_not_count_them(
 
     monkeypatch.setattr(Rollup, "refreshed", trusting)
     with pytest.raises(AssertionError, match="an aggregate is not what the rows give"):
-        _other_writer(middle, LINES)
+        _beside(middle, _batch)
 
 
 @pytest.mark.parametrize("sources", [THREE, THREE[:1] * 3], ids=["three partitions", "one"])
@@ -248,3 +281,34 @@ def test_poison_messages_are_refused_alone_and_the_stream_goes_on(middle: Middle
     refused = Out(middle.plan.out).rows(REFUSED)
     assert len(refused) == len(LINES) // 5 + len(POISON)
     assert all(row["rule"] and row["reason"] for row in refused)
+
+
+def _rebuilt(middle: Middle) -> None:
+    """A batch run puts the first half of the sales in place of everything."""
+    done = middle.lake.last_done()
+    asked = Asked(done.seq, done.snapshots[PROCESSED])
+    landed = Middle(middle.plan).ship(raw(LINES[:120], "files/a")).landed
+    batch = Committer(middle.lake, middle.plan, run_id="batch")
+    assert batch.commit([landed], {}, rebuild=True, asked=asked) is not None
+
+
+def test_a_stream_whose_lake_is_rebuilt_under_it_lands_nothing_and_says_so(
+    middle: Middle,
+) -> None:
+    one = middle.committer()
+    memory = commit(one, Memory(), middle.ship(raw(LINES[:60])))
+    _rebuilt(middle)
+    before = len(Out(middle.plan.out).done())
+    with pytest.raises(CommitError, match="run again"):
+        commit(one, memory, middle.ship(raw(LINES[120:], first=60)))
+    assert len(Out(middle.plan.out).done()) == before
+
+
+def test_a_stream_that_begins_after_a_rebuild_goes_on(middle: Middle) -> None:
+    commit(middle.committer(), Memory(), middle.ship(raw(LINES[:60])))
+    _rebuilt(middle)
+    again = Middle(middle.plan)
+    memory = commit(again.committer(), again.begins(), again.ship(raw(LINES[100:])))
+    assert wrongs(middle, LINES) == []
+    commit(again.committer(), memory, again.ship(raw(LINES[:60], first=140)))
+    assert wrongs(middle, LINES) == []
