@@ -135,4 +135,5 @@ def build_stream(
         make=make,
         every_us=_every_us(plan, engine),
         start=Memory(Asked(began=lake.last_done().seq)),
+        delays=engine.soon_us is None,
     )

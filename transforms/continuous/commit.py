@@ -50,12 +50,15 @@ class CommitContinuously(beam.PTransform[PCollection[Shipment], PCollection[str]
         every_us: Microseconds between commits, about; 0: at the end of the input, or by `rows`.
         start: What the stream knows of the lake when it starts without a checkpoint.
         rows: Commit early when so many messages wait.
+        delays: Whether a trigger's delay ends without a shipment, too. Of a bounded input the end
+            writes everything, and prism would wait for the timer first.
     """
 
     make: MakeCommitter
     every_us: int
     start: Memory = field(default_factory=Memory)
     rows: int = COMMIT_ROWS
+    delays: bool = True
 
     @override
     @no_annotations
@@ -79,7 +82,7 @@ class _Commit(beam.DoFn):
 
     def __init__(self, options: CommitContinuously) -> None:
         self.make, self.every_us, self.rows = options.make, options.every_us, options.rows
-        self.start = options.start
+        self.start, self.delays = options.start, options.delays and bool(options.every_us)
         self._shared = Shared()
 
     @override
@@ -149,8 +152,7 @@ class _Commit(beam.DoFn):
         close: Any = beam.DoFn.TimerParam(CLOSE),
     ) -> Iterator[str]:
         yield from self._commit(waiting, count, memory, tick, close, ALWAYS)
-        if self.every_us:  # The delay of a trigger may still run, and prism ends no job before.
-            tick.set(moment(time.time_ns() // 1000))
+        tick.clear()
 
     def _commit(
         self,
@@ -169,8 +171,8 @@ class _Commit(beam.DoFn):
         committed, known = self._committer.commit(shipments, known)
         memory.write(pickle.dumps(known))
         self._next_close(close, known)
-        fire_us = self._committer.next_fire_us() if self.every_us else None
-        if fire_us is not None:  # The delay of a trigger ends, whether rows come or not.
+        fire_us = self._committer.next_fire_us() if self.delays else None
+        if fire_us is not None:
             tick.set(moment(max(fire_us, time.time_ns() // 1000 + self.every_us)))
         if committed is not None:
             self._last_us = time.time_ns() // 1000
