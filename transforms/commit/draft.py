@@ -25,6 +25,7 @@ from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
 from transforms.commit.ranges import Ranges, merged
 from transforms.commit.refresh import FromLake, Kept
+from transforms.commit.sessions import Stored
 from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
 from transforms.commit.tables import RUNS
@@ -206,9 +207,11 @@ class Drafter:
         for aggregate in self.plan.aggregates:
             name = f"analytics.{aggregate.name}"
             whole = request.rebuild or aggregate.name in request.recompute
+            stored = Stored(draft.tables, name, state.snapshots.get(name))
             made = request.rollup.refreshed(
                 aggregate,
                 kept,
+                stored,
                 request.panes.get(aggregate.name),
                 epoch=draft.seq,
                 everything=aggregate.name in request.recompute and not request.rebuild,
@@ -219,8 +222,7 @@ class Drafter:
                 draft.owed[aggregate.name] = made.owed
             if made is not None and not len(made.starts) and not whole:
                 continue
-            table, at = draft.tables[name], state.snapshots.get(name)
-            files, windows = request.rollup.replaced(table, at, made, whole=whole)
+            files, windows = request.rollup.replaced(stored, aggregate, made, whole=whole)
             draft.put(name, files)
             draft.windows[aggregate.name] = windows
 

@@ -4,6 +4,9 @@ A window is touched if the commit lands a row in it. It takes the run's pane if 
 file's event-time bounds meet it and none of its rows was trimmed; otherwise it is computed from
 the lake's earlier files and the new ones. All its rows in the aggregate's table are replaced.
 Windows that a stream still owes rows of are touched, too.
+
+A session is touched if a new row is in it. Of sessions those rows are replaced that overlap a new
+one, of one group: see `sessions`.
 """
 
 from __future__ import annotations
@@ -23,10 +26,18 @@ from schemas.plan import Aggregate
 from transforms.commit.bounds import bounds
 from transforms.commit.files import read_batches, read_file, write_files
 from transforms.commit.iceberg import Files
-from transforms.commit.lake import files_at
+from transforms.commit.session_keys import SessionKeys
+from transforms.commit.sessions import Earlier, Stored, finished, together
 from transforms.commit.table_info import TableInfo
 from transforms.commit.times import FOREVER, FileTimes, Timed, timed
-from transforms.commit.windows import WINDOW_START, compute, spans, stored_columns, touched
+from transforms.commit.windows import (
+    WINDOW_START,
+    accumulate,
+    compute,
+    spans,
+    stored_columns,
+    touched,
+)
 
 _NONE: Final = np.array([], np.int64)
 
@@ -69,12 +80,22 @@ class Refreshed:
     Attributes:
         starts: Window starts, microseconds, sorted.
         rows: Every row in them; a window without rows has none.
+        gone: Of sessions: the stored ones that `rows` replace. Other stored sessions stay, those
+            that begin with one of `rows` too.
         owed: Starts of windows with new rows, whose aggregate rows come later.
     """
 
     starts: np.ndarray
     rows: pa.Table
+    gone: SessionKeys | None = None
     owed: np.ndarray = field(default_factory=lambda: np.array([], np.int64))
+
+    def rest(self, stored: pa.Table, aggregate: Aggregate) -> pa.Table:
+        """Return those of an aggregate's stored rows that stay."""
+        if self.gone is None:
+            return _in_windows(stored, self.starts, inside=False)
+        gone = SessionKeys.of_rows(stored, aggregate).same(self.gone)
+        return stored.filter(pa.array(~gone))
 
 
 def refreshed(
@@ -125,22 +146,59 @@ def refreshed(
     return Refreshed(starts, pa.concat_tables(parts, promote_options="permissive"))
 
 
+def refreshed_sessions(
+    aggregate: Aggregate, kept: Kept, stored: Stored, pane: pa.Table | None, *, epoch: int
+) -> Refreshed | None:
+    """Return the touched sessions and those that they replace, None if no session is touched.
+
+    Args:
+        aggregate: What to compute.
+        kept: From which rows.
+        stored: The sessions of all earlier rows; not looked at where there are no such rows.
+        pane: The run's sessions over all rows it read, or None.
+        epoch: `_epoch` of recomputed rows.
+    """
+    landed = kept.landed(kept.new, aggregate.event_time)
+    fresh = None
+    if pane is None or kept.trimmed:
+        pane = None
+        fresh = accumulate(aggregate, _rows(aggregate, kept.info, landed))
+        new = None if fresh is None else SessionKeys.of_parts(fresh, aggregate)
+    else:
+        new = SessionKeys.of_rows(pane, aggregate) if kept.new and pane.num_rows else None
+    if new is None:
+        return None
+    files = [] if kept.at is None else stored.near(new.stretches())
+    old = stored.keys(files, aggregate)
+    met, bridged = old.meeting(new)
+    gone, earlier = old.where(met), None
+    if len(gone):
+        both = gone + new.where(bridged)
+        near = kept.earlier(aggregate.event_time, int(both.starts.min()), int(both.ends.max()))
+        near += [] if pane is None else landed
+        earlier = Earlier(aggregate, kept.info, near).parts(both)
+    rows = finished(together([fresh, earlier], aggregate), aggregate, epoch)
+    if pane is not None:
+        parts = [rows, pane.filter(pa.array(~bridged))]
+        rows = pa.concat_tables(parts, promote_options="permissive")
+    return Refreshed(np.union1d(_starts(rows), gone.starts), rows, gone)
+
+
 def replaced(
-    table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+    stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
 ) -> tuple[Files, np.ndarray]:
     """Write the rows of touched windows in place of what the table holds of them.
 
     Args:
-        table: The aggregate's table.
-        at: Its snapshot of the last done commit.
+        stored: The aggregate's table as of the last done commit.
+        aggregate: Whose it is.
         made: Touched windows and their rows.
         whole: Whether nothing that the table holds stays.
 
     Returns:
         Files to put in and take out, and the starts of all windows that change.
     """
-    info = TableInfo.of(table)
-    old = files_at(table, at)
+    info, old = stored.info, stored.files
     rows = [] if made is None else [made.rows]
     starts = np.array([], np.int64) if made is None else made.starts
     if whole:
@@ -148,7 +206,8 @@ def replaced(
         starts = np.unique(np.concatenate([starts, *held]))
     else:
         old = [f for f in old if _holds(bounds(f, info.schema, WINDOW_START), starts)]
-        rows += [_in_windows(read_file(info, f), starts, inside=False) for f in old]
+        if made is not None and old:
+            rows.append(made.rest(stored.rows(old, aggregate), aggregate))
     if not rows:
         return Files([], old), starts
     together = pa.concat_tables(rows, promote_options="permissive").sort_by(WINDOW_START)
@@ -225,19 +284,22 @@ class FromLake:
         self,
         aggregate: Aggregate,
         kept: Kept,
+        stored: Stored,
         pane: pa.Table | None,
         *,
         epoch: int,
         everything: bool = False,
     ) -> Refreshed | None:
-        """Return the touched windows and their rows; see the function."""
+        """Return the touched windows and their rows; see the functions."""
+        if aggregate.sessions and not everything:
+            return refreshed_sessions(aggregate, kept, stored, pane, epoch=epoch)
         return refreshed(aggregate, kept, pane, epoch=epoch, everything=everything)
 
     def replaced(
-        self, table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+        self, stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
     ) -> tuple[Files, np.ndarray]:
         """Write them in place of what the table holds; see the function."""
-        return replaced(table, at, made, whole=whole)
+        return replaced(stored, aggregate, made, whole=whole)
 
     def counted(self, info: TableInfo, files: Sequence[DataFile], kept: pa.Table) -> pa.Table:
         """Return the ledger's counts of kept rows, some of which may be late."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyiceberg.expressions import EqualTo
 
 from schemas.plan import Aggregate, Plan
-from transforms.aggregate.windows import Windows, micros
+from transforms.aggregate.windows import micros
 from transforms.commit import journal
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake
@@ -96,16 +96,7 @@ class StreamCommitter:
         Returns:
             None if there is no such window.
         """
-        ends = []
-        for aggregate in self._plan.aggregates:
-            windows, rollup = Windows.of(aggregate), self._rollup
-            for starts, lateness in (
-                (rollup.owed(aggregate), 0),
-                (rollup.open(aggregate), windows.lateness),
-            ):
-                times = windows.ends(starts) + lateness
-                ends += times[times > after_us][:1].tolist()
-        return min(ends, default=None)
+        return self._rollup.next_close_us(after_us)
 
     def next_fire_us(self) -> int | None:
         """Return at what time of the clock a trigger's delay is over, None if none runs."""
@@ -125,8 +116,9 @@ class _OpenWindows:
 
     def __call__(self, aggregate: Aggregate) -> np.ndarray:
         name = f"analytics.{aggregate.name}"
-        rows = self._lake.read(name, ["window_start"], EqualTo("_final", value=False))
-        return np.unique(micros(rows["window_start"]))
+        column = "window_end" if aggregate.sessions else "window_start"
+        rows = self._lake.read(name, [column], EqualTo("_final", value=False))
+        return np.unique(micros(rows[column]))
 
 
 def _panes(shipments: Sequence[Shipment]) -> dict[str, pa.Table]:

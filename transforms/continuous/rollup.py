@@ -16,30 +16,33 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
 from typing_extensions import override
 
 from schemas.names import SOURCE, WATERMARK, Destiny
 from schemas.plan import Aggregate
-from transforms.aggregate.partials import FIRST, ROWS, SLICE, finish, merge
+from transforms.aggregate.accumulators import ROWS
+from transforms.aggregate.partials import FIRST, SLICE, finish, merge
 from transforms.aggregate.windows import Windows, micros, timestamps
 from transforms.commit.bounds import bounds
 from transforms.commit.files import read_batches, read_file, write_files
 from transforms.commit.iceberg import Files
-from transforms.commit.lake import files_at
 from transforms.commit.refresh import FromLake, Kept, Refreshed
+from transforms.commit.sessions import Stored
 from transforms.commit.table_info import TableInfo
 from transforms.commit.windows import accumulate, stored_columns
 from transforms.continuous.land import late_rows
 from transforms.continuous.panes import MANY, Owed, Trigger
+from transforms.continuous.sessions import OpenSessions
 
 NEVER: Final = int(np.iinfo(np.int64).min)
 ALWAYS: Final = int(np.iinfo(np.int64).max)
 _KEPT_ROWS: Final = 4 << 20
+_FILE_ROWS: Final = 1 << 17
 _NONE: Final = np.array([], np.int64)
 
 OpenWindows = Callable[[Aggregate], np.ndarray]
-"""Aggregate -> starts (us, sorted) of the windows whose rows in the lake are not `_final`."""
+"""Aggregate -> starts (us, sorted) of the windows whose rows in the lake are not `_final`; ends of
+sessions."""
 
 
 @dataclass(frozen=True)
@@ -72,42 +75,57 @@ class Rollup(FromLake):
         self.aggregates = aggregates
         self.closed_us, self.now_us = NEVER, NEVER
         self.any_late = False
+        self._windowed = [a for a in aggregates if not a.sessions]
         self._open_windows = open_windows
         self._at: int | None = None
         self._held: dict[str, Held] = {}
         self._made: dict[str, Held] = {}
+        self._sessions: dict[str, OpenSessions] = {}
 
     @override
     def due(self, owed: Mapping[str, np.ndarray]) -> bool:
         """Whether a window must get its rows, or be made final, though no row of it is new."""
         self.tell(owed)
-        for aggregate in self.aggregates:
-            held = self._of(aggregate)
-            if len(self._due(aggregate, held.open)) or self._fires(aggregate, held.owed).any():
-                return True
-        return False
+        return any(
+            self._sessions_of(a).closing(self.closed_us)
+            if a.sessions
+            else len(self._due(a, self._of(a).open)) or self._fires(a, self._of(a).owed).any()
+            for a in self.aggregates
+        )
 
     def tell(self, owed: Mapping[str, np.ndarray]) -> None:
         """Take from the lake which windows owe rows (aggregate -> starts)."""
-        for aggregate in self.aggregates:
+        for aggregate in self._windowed:
             self._told(aggregate, owed.get(aggregate.name, _NONE))
 
     def next_fire_us(self) -> int | None:
         """Return at what time of the clock the next window fires, by what is known."""
         due = [MANY]
-        for aggregate in self.aggregates:
-            held = self._of(aggregate)
-            ended = self._ended(aggregate, held.owed.starts)
-            due += held.owed.due_us(Trigger.of(aggregate.window), ended).tolist()
+        for aggregate in self._windowed:
+            owed = self._of(aggregate).owed
+            ended = self._ended(aggregate, owed.starts)
+            due += owed.due_us(Trigger.of(aggregate.window), ended).tolist()
         return None if min(due) == MANY else min(due)
 
-    def open(self, aggregate: Aggregate) -> np.ndarray:
-        """Return the starts of windows that are not final, by what is known."""
-        return self._of(aggregate).open
+    def next_close_us(self, after_us: int) -> int | None:
+        """Return when (event time) a window ends that owes rows, or the next one is complete.
 
-    def owed(self, aggregate: Aggregate) -> np.ndarray:
-        """Return the starts of windows whose rows are to be written, by what is known."""
-        return self._of(aggregate).owed.starts
+        Args:
+            after_us: What comes until then is left out: the next commit does it.
+
+        Returns:
+            None if there is no such window.
+        """
+        ends: list[int | None] = []
+        for aggregate in self.aggregates:
+            if aggregate.sessions:
+                ends.append(self._sessions_of(aggregate).next_close_us(after_us))
+                continue
+            windows, held = Windows.of(aggregate), self._of(aggregate)
+            for starts, lateness in ((held.owed.starts, 0), (held.open, windows.lateness)):
+                times = windows.ends(starts) + lateness
+                ends += times[times > after_us][:1].tolist()
+        return min((end for end in ends if end is not None), default=None)
 
     def accept(self, snapshot: int | None) -> None:
         """Take what the last draft made: it landed, as this snapshot of `processed_data`."""
@@ -115,7 +133,9 @@ class Rollup(FromLake):
         self._made = {}
         self._at = snapshot
         for aggregate in self.aggregates:
-            if aggregate.name in self._held:
+            if aggregate.sessions:
+                self._sessions_of(aggregate).accept(self.closed_us)
+            elif aggregate.name in self._held:
                 self._held[aggregate.name] = self._pruned(aggregate, self._held[aggregate.name])
 
     @override
@@ -123,6 +143,7 @@ class Rollup(FromLake):
         self,
         aggregate: Aggregate,
         kept: Kept,
+        stored: Stored,
         pane: pa.Table | None,
         *,
         epoch: int,
@@ -130,11 +151,22 @@ class Rollup(FromLake):
     ) -> Refreshed | None:
         if kept.at != self._at:
             self._held = {n: Held(open=h.open, owed=h.owed) for n, h in self._held.items()}
+            self._sessions = {}
             self._at = kept.at
+        if aggregate.sessions:
+            held_sessions = self._sessions_of(aggregate)
+            if not everything and not kept.trimmed:
+                return held_sessions.refreshed(kept, stored, pane, self.closed_us, epoch=epoch)
+            made = super().refreshed(
+                aggregate, kept, stored, None, epoch=epoch, everything=everything
+            )
+            return None if made is None else held_sessions.recomputed(made, self.closed_us)
         self._made.pop(aggregate.name, None)
         held = self._told(aggregate, kept.owed.get(aggregate.name, _NONE))
         if everything or kept.trimmed:
-            made = super().refreshed(aggregate, kept, None, epoch=epoch, everything=everything)
+            made = super().refreshed(
+                aggregate, kept, stored, None, epoch=epoch, everything=everything
+            )
             if made is None:
                 return None
             starts, owed = made.starts, Owed()
@@ -145,7 +177,7 @@ class Rollup(FromLake):
             opened = self._still_open(aggregate, held, made.starts)
             self._made[aggregate.name] = Held(open=opened, owed=owed)
             rows = self._with_final(_in_windows(made.rows, starts), aggregate)
-            return Refreshed(starts, rows, owed.starts)
+            return Refreshed(starts, rows, owed=owed.starts)
         windows = Windows.of(aggregate)
         landed, counts = _counted(pane, windows)
         owed = self._landed(aggregate, held, landed, counts)
@@ -162,24 +194,28 @@ class Rollup(FromLake):
         opened = self._still_open(aggregate, held, near)
         self._made[aggregate.name] = Held(sums, slices, opened, owed)
         if sums is None or not len(starts):
-            return Refreshed(starts, aggregate.schema.empty_table(), owed.starts)
+            return Refreshed(starts, aggregate.schema.empty_table(), owed=owed.starts)
         within = _within(sums, _slices(starts, windows))
         rows = finish(within, aggregate, epoch=epoch, final=True, window_starts=timestamps(starts))
-        return Refreshed(starts, self._with_final(rows, aggregate), owed.starts)
+        return Refreshed(starts, self._with_final(rows, aggregate), owed=owed.starts)
 
     @override
     def replaced(
-        self, table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+        self, stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
     ) -> tuple[Files, np.ndarray]:
-        """Write touched windows apart from others, so that those are written again once."""
+        """Write touched windows apart from others, so that those are written again once.
+
+        The others go by time into files of at most `_FILE_ROWS`: sessions that are touched may lie
+        far apart, and only what lies around them is written again.
+        """
         if whole or made is None:
-            return super().replaced(table, at, made, whole=whole)
-        info, starts = TableInfo.of(table), made.starts
-        old = [f for f in files_at(table, at) if _meets(info, f, starts)]
-        rest = [_other_windows(read_file(info, f), starts) for f in old]
+            return super().replaced(stored, aggregate, made, whole=whole)
+        info, starts = stored.info, made.starts
+        old = [f for f in stored.files if _meets(info, f, starts)]
         add = write_files(info, made.rows)
-        if rest and (others := pa.concat_tables(rest, promote_options="permissive")).num_rows:
-            add += write_files(info, others.sort_by("window_start"))
+        rest = made.rest(stored.rows(old, aggregate), aggregate).sort_by("window_start")
+        for at in range(0, rest.num_rows, _FILE_ROWS):
+            add += write_files(info, rest.slice(at, _FILE_ROWS))
         return Files(add, old), starts
 
     @override
@@ -217,6 +253,12 @@ class Rollup(FromLake):
         """Say which windows get their rows; a closed one must, as nothing comes after that."""
         ended, closed = (f(aggregate, owed.starts) for f in (self._ended, self._closed))
         return closed | owed.fires(Trigger.of(aggregate.window), ended, self.now_us)
+
+    def _sessions_of(self, aggregate: Aggregate) -> OpenSessions:
+        if aggregate.name not in self._sessions:
+            ends = self._open_windows(aggregate)
+            self._sessions[aggregate.name] = OpenSessions(aggregate, ends, most_rows=_KEPT_ROWS)
+        return self._sessions[aggregate.name]
 
     def _known(
         self, aggregate: Aggregate, kept: Kept, held: Held, wanted: np.ndarray
@@ -314,10 +356,6 @@ def _some(slices: np.ndarray, low: int, high: int) -> bool:
 def _meets(info: TableInfo, file: DataFile, starts: np.ndarray) -> bool:
     found = bounds(file, info.schema, "window_start")
     return found is None or _some(starts, found[0], found[1])
-
-
-def _other_windows(rows: pa.Table, starts: np.ndarray) -> pa.Table:
-    return rows.filter(pa.array(~np.isin(micros(rows["window_start"]), starts)))
 
 
 def _in_windows(rows: pa.Table, starts: np.ndarray) -> pa.Table:
