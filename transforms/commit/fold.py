@@ -70,7 +70,8 @@ def _fold(hand: Hand, state: State, at: int, processed: str) -> None:
     small = files_at(
         commits, head.snapshot_id, Or(EqualTo("state", "base"), GreaterThan("seq", base))
     )
-    rows = pa.concat_tables([read_file(info, f) for f in small])
+    # Files that are older than a column lack it.
+    rows = pa.concat_tables([read_file(info, f) for f in small], promote_options="default")
     archive = rows.filter(pc.not_equal(rows["state"], "base")).sort_by("seq")
     entry = Entry(
         seq=state.seq,
