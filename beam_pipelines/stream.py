@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -135,5 +135,8 @@ def build_stream(
     outputs = steps_stream(raw, plan, engine, lake)
     make = MakeCommitter(plan, engine.run_id, engine.started, engine.keys)
     return outputs.shipments | "Lake" >> CommitContinuously(
-        make=make, every_us=_every_us(plan, engine), start=engine.begun
+        make=make,
+        every_us=_every_us(plan, engine),
+        start=replace(engine.begun, asked=replace(engine.begun.asked, began=lake.last_done().seq)),
+        delays=engine.soon_us is None,
     )

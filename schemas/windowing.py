@@ -44,6 +44,15 @@ def read_window(problems: Noted, at: NodePath) -> Window:
         problems.add((*at, "accumulation_mode"), f"{must}; {why}")
     if "trigger" in body:
         _trigger(problems, (*at, "trigger"))
+        if kind == "sessions":
+            must = (
+                f"`{dotted(at)}` of type sessions must not have `trigger`; got it; remove it: the"
+            )
+            problems.add((*at, "trigger"), f"{must} rows of sessions come with every commit")
+        if kind == "global" and "early" not in body["trigger"]:
+            must = f"`{dotted(at)}.trigger` of type global must have `early`; got none"
+            why = "a stream's one window never ends, so that it would never have a row; add it"
+            problems.add((*at, "trigger"), f"{must}; {why}")
     if not problems.broken(*at):
         _fits(problems, at, kind, given)
     return Window(

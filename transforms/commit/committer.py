@@ -141,7 +141,6 @@ class Committer:
         rebuild: bool = False,
         asked: Asked = Asked(),  # noqa: B008 - frozen
         rollup: FromLake | None = None,
-        closing: bool = False,
         book: bool = True,
     ) -> Committed | None:
         """Land what is not done yet, once.
@@ -154,8 +153,8 @@ class Committer:
             rebuild: Put the landed rows in place of everything this pipeline has landed so far.
             asked: The state of the lake that the run's dedupe read, or its rebuild began from; an
                 empty lake if not given. Rows whose copy landed since become `duplicate`.
-            rollup: Makes aggregate rows; by default from `panes` and the lake.
-            closing: Commit even if no row is new: `rollup` may have windows to finish.
+            rollup: Makes aggregate rows, also of windows that a stream owes; by default from
+                `panes` and the lake.
             book: Write the run into `_runs`, unless this committer did.
 
         Returns:
@@ -165,9 +164,7 @@ class Committer:
             CommitError: The lake could not be changed, or others landed since a rebuild began;
                 nothing of this commit is visible.
         """
-        request = Request(
-            landed, panes, sources, recompute, rebuild, asked, rollup or FromLake(), closing
-        )
+        request = Request(landed, panes, sources, recompute, rebuild, asked, rollup or FromLake())
 
         def draft(state: State) -> Draft | None:
             return self._drafter.draft(state, request, book_run=book and not self._booked)

@@ -42,6 +42,8 @@ class Entry:
         totals: Table -> rows there.
         windows: Aggregate -> touched window starts, microseconds, sorted.
         hints: Spans of manifests (base only).
+        owed: Aggregate -> starts of windows that got rows here, but whose own rows a later commit
+            writes (base: all that are owed).
     """
 
     seq: int
@@ -56,17 +58,18 @@ class Entry:
     totals: dict[str, int]
     windows: dict[str, np.ndarray] = field(default_factory=dict)
     hints: Hints = field(default_factory=dict)
+    owed: dict[str, np.ndarray] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Return the row as it is stored."""
-        windows = {name: _runs(starts) for name, starts in self.windows.items()}
         texts = {
             "done": self.done,
             "parts": self.parts,
             "snapshots": self.snapshots,
             "totals": self.totals,
-            "windows": windows,
+            "windows": {name: _runs(starts) for name, starts in self.windows.items()},
             "hints": self.hints,
+            "owed": {name: _runs(starts) for name, starts in self.owed.items()},
         }
         plain = {n: getattr(self, n) for n in COMMITS.names if n not in texts}
         return plain | {n: json.dumps(v, separators=(",", ":")) for n, v in texts.items()}
@@ -74,7 +77,7 @@ class Entry:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Entry:
         """Read a stored row."""
-        windows = json.loads(row["windows"])
+        windows, owed = json.loads(row["windows"]), json.loads(row.get("owed") or "{}")
         return cls(
             **{n: row[n] for n in ("seq", "commit_id", "run_id", "state", "op", "at")},
             done={s: [(a, b) for a, b in rs] for s, rs in json.loads(row["done"]).items()},
@@ -83,6 +86,7 @@ class Entry:
             totals=json.loads(row["totals"]),
             windows={name: _starts(runs) for name, runs in windows.items()},
             hints=json.loads(row["hints"]),
+            owed={name: _starts(runs) for name, runs in owed.items()},
         )
 
 

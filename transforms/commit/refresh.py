@@ -3,6 +3,7 @@
 A window is touched if the commit lands a row in it. It takes the run's pane if no earlier data
 file's event-time bounds meet it and none of its rows was trimmed; otherwise it is computed from
 the lake's earlier files and the new ones. All its rows in the aggregate's table are replaced.
+Windows that a stream still owes rows of are touched, too.
 
 A session is touched if a new row is in it. Of sessions those rows are replaced that overlap a new
 one, of one group: see `sessions`.
@@ -10,8 +11,9 @@ one, of one group: see `sessions`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +39,8 @@ from transforms.commit.windows import (
     touched,
 )
 
+_NONE: Final = np.array([], np.int64)
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -49,6 +53,7 @@ class Kept:
         new: Files that this commit adds.
         times: What is known of the event times of its files.
         trimmed: Landed files of which rows were dropped: panes count those rows too.
+        owed: Aggregate -> starts of windows whose rows lag behind the lake.
     """
 
     table: Table
@@ -57,6 +62,7 @@ class Kept:
     times: FileTimes
     new: Sequence[DataFile]
     trimmed: Sequence[DataFile] = ()
+    owed: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def earlier(self, column: str, first: int, last: int) -> list[Timed]:
         """Return earlier files whose event times may lie in [first, last], microseconds."""
@@ -76,11 +82,13 @@ class Refreshed:
         rows: Every row in them; a window without rows has none.
         gone: Of sessions: the stored ones that `rows` replace. Other stored sessions stay, those
             that begin with one of `rows` too.
+        owed: Starts of windows with new rows, whose aggregate rows come later.
     """
 
     starts: np.ndarray
     rows: pa.Table
     gone: SessionKeys | None = None
+    owed: np.ndarray = field(default_factory=lambda: np.array([], np.int64))
 
     def rest(self, stored: pa.Table, aggregate: Aggregate) -> pa.Table:
         """Return those of an aggregate's stored rows that stay."""
@@ -111,11 +119,14 @@ def refreshed(
     if everything:
         files = [*kept.earlier(column, *FOREVER), *kept.landed(kept.new, column)]
         rows = _computed(aggregate, kept.info, files, None, epoch)
-        return Refreshed(_starts(rows), rows)
+        return Refreshed(np.union1d(_starts(rows), kept.owed.get(aggregate.name, _NONE)), rows)
+    owed = kept.owed.get(aggregate.name, _NONE)
     if not kept.new:
-        return None
+        if not len(owed):
+            return None
+        pane = None
     whole = pane is not None and not kept.trimmed
-    starts = _starts(pane) if whole else _touched(aggregate, kept)
+    starts = np.union1d(_starts(pane) if whole else _touched(aggregate, kept), owed)
     firsts, lasts = spans(aggregate, starts)
     earlier = kept.earlier(column, int(firsts.min()), int(lasts.max()))
     stale = _met([*earlier, *kept.landed(kept.trimmed, column)], firsts, lasts)
@@ -264,6 +275,10 @@ class FromLake:
 
     The functions of this module as one value.
     """
+
+    def due(self, owed: Mapping[str, np.ndarray]) -> bool:
+        """Whether there are windows to write even if no row is new."""
+        return bool(owed)
 
     def refreshed(
         self,
