@@ -176,7 +176,9 @@ def test_a_job_goes_on_when_its_driver_dies_and_the_next_one_from_its_checkpoint
     assert penstock("stop", folder)["state"] == penstock.state(job) == "CANCELED"
     send(topic, lines[600:])
     resumed = penstock.stream(folder, "--resume")
-    assert wait_for(lambda: landed(out) == len(lines), PATIENCE)
+    wait_for(lambda: landed(out) == len(lines) or resumed.poll() is not None, PATIENCE)
+    assert resumed.poll() is None, resumed.communicate()
+    assert landed(out) == len(lines)
     resumed.send_signal(signal.SIGINT)
     told = said(resumed)
     assert f"/{job}/chk-" in told["job"]["from"]
