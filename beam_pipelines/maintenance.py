@@ -96,6 +96,8 @@ def maintain(
         expired = sweep.run(before.paths)
     if "orphans" in tasks:
         orphans = sweep.run()
+        if dry_run and expired is not None:
+            orphans = orphans.without(expired)
     return Maintained(
         compacted=compaction.told,
         forgotten=forgotten,

@@ -55,6 +55,16 @@ class Swept:
     waiting_bytes: int = 0
     tables: Counter[str] = field(default_factory=Counter)
 
+    def without(self, earlier: Swept) -> Swept:
+        """Return what is left when those of an earlier sweep, all of them among these, are gone."""
+        return Swept(
+            self.files - earlier.files,
+            self.bytes - earlier.bytes,
+            self.waiting - earlier.waiting,
+            self.waiting_bytes - earlier.waiting_bytes,
+            self.tables - earlier.tables,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
