@@ -12,12 +12,12 @@ from tests.faults.drive import Case, drive
 
 QUICK = Case(tending=1, kills=4, die=0.02, positions=100)
 LONG = {
-    "killed": Case(processes=2, tending=1, kills=25, die=0.03, every=2.5),
-    "racing": Case(processes=2, tending=2),
+    "killed": Case(processes=2, tending=1, kills=25, die=0.03, every=2.5, age=20.0),
+    "racing": Case(processes=2, tending=2, age=20.0),
     "racing, killed and asleep": Case(
-        processes=2, tending=2, kills=25, die=0.01, every=3.0, stop=0.02, keep=6, fold=3
+        processes=2, tending=2, kills=25, die=0.01, every=3.0, stop=0.02, keep=6, fold=3, age=20.0
     ),
-    "lied to": Case(processes=2, tending=1, kills=10, die=0.01, lie=0.3),
+    "lied to": Case(processes=2, tending=1, kills=10, die=0.01, lie=0.3, age=20.0),
 }
 BROKEN = {
     "no look at inputs": Case(processes=2, tending=2, positions=120, seconds=60),
@@ -37,7 +37,7 @@ def test_upkeep_beside_a_committer_loses_and_doubles_nothing(tmp_path: Path) -> 
 def test_upkeep_beside_committers_loses_and_doubles_nothing_for_long(
     tmp_path: Path, name: str, seed: int
 ) -> None:
-    outcome = drive(tmp_path, seed, LONG[name])
+    outcome = drive(tmp_path, seed, replace(LONG[name], seconds=400.0))
     assert outcome.right, outcome
     assert outcome.stat["compactions"] > 0, outcome
 
