@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.names import WATERMARK, Destiny
+from schemas.names import POSITION, SEQUENCE, SOURCE, WATERMARK, Destiny
 from schemas.plan import Aggregate, Plan
 from transforms.aggregate.partials import merge_all, partial
 from transforms.aggregate.windows import late
@@ -22,6 +23,8 @@ from transforms.continuous.parcels import Answer, Parcel
 from transforms.land import UnbalancedError, with_constants
 from transforms.outcome import Outcome, chained, keep, removed
 from transforms.sinks.lake import FileWriter
+
+_PLACE: Final = {SOURCE: pa.string(), POSITION: pa.int64(), SEQUENCE: pa.int32()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +151,9 @@ def _removed(gone: list[pa.RecordBatch]) -> tuple[Removed, ...]:
 
 
 def _check(parcel: Parcel, outcome: Outcome) -> None:
-    """Hold that every message has one destiny.
-
-    Messages of several rows (`_sequence`) count as rows: decode gives each its own.
-    """
-    sides = (outcome.rows, outcome.removed, outcome.refused)
-    found = sum(side.num_rows for side in sides if side is not None)
+    """Hold that every message has one destiny, and of several rows of a message each has one."""
+    sides = [s for s in (outcome.rows, outcome.removed, outcome.refused) if s is not None]
+    found = sum(side.num_rows for side in sides) - _further(sides)
     read = sum(parcel.records.values())
     if found != read:
         msg = (
@@ -161,3 +161,17 @@ def _check(parcel: Parcel, outcome: Outcome) -> None:
             f"{found}; a step loses or makes rows: nothing of this batch is landed"
         )
         raise UnbalancedError(msg)
+
+
+def _further(sides: Sequence[pa.RecordBatch]) -> int:
+    """Count the rows behind the first of their message, by the number of the last (`_sequence`).
+
+    So one that is missing before it, or is there twice, does not go unseen.
+    """
+    if not any(pc.any(pc.greater(side[SEQUENCE], 0)).as_py() for side in sides):
+        return 0
+    places = [
+        pa.table({name: side[name].cast(kind) for name, kind in _PLACE.items()}) for side in sides
+    ]
+    messages = pa.concat_tables(places).group_by([SOURCE, POSITION])
+    return int(pc.sum(messages.aggregate([(SEQUENCE, "max")])[f"{SEQUENCE}_max"]).as_py())

@@ -13,7 +13,7 @@ from beam_pipelines.cli.plan import describe
 from schemas.errors import SpecError
 from schemas.plan_json import to_json
 from schemas.planning import load_plan
-from schemas.stream_source import KafkaSource, Sasl, StreamFace, Tls
+from schemas.stream_source import KafkaSource, Registry, Sasl, StreamFace, Tls
 from schemas.structure import published
 
 Folder = Callable[..., Path]
@@ -107,3 +107,46 @@ def test_a_stream_runs_with_no_other_face_and_a_batch_face_alone_does_not_stream
     with pytest.raises(SpecError) as caught:
         load_plan(folder(), mode="stream", runner="prism")
     assert "got `batch` only; add `stream`, or leave out --stream" in str(caught.value)
+
+
+def test_formats_keys_and_headers_are_read(folder: Folder) -> None:
+    text = """kafka:
+      brokers: b:9092
+      topic: t
+      format: avro
+      registry: {url: "${REGISTRY}", username: me, password: "env:PW", tls: {ca: ca.pem}}
+      key: NAME
+      headers: {TIME: x-time}"""
+    names = [c.name for c in load_plan(folder()).contract.columns if c.logical == "string"]
+    text = text.replace("NAME", names[0]).replace("TIME", names[1])
+    plan = load_plan(with_stream(folder, text))
+    assert plan.stream is not None
+    assert plan.stream.kafka == KafkaSource(
+        brokers="b:9092",
+        topics=("t",),
+        format="avro",
+        registry=Registry(
+            url="${REGISTRY}", username="me", password="env:PW", tls=Tls(ca="ca.pem")
+        ),
+        key=names[0],
+        headers={names[1]: "x-time"},
+    )
+    Draft201909Validator(published("plan")).validate(json.loads(json.dumps(to_json(plan))))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("format: avro", "must say where the schemas of its messages are; got avro alone"),
+        ("registry: {url: u}", "must stand with a format whose schemas are in one; got json"),
+        ("format: avro, registry: {url: u, username: x}", "must have username and password, or"),
+        ("format: avro, registry: {url: u, token: abc}", "must be the reference of a secret"),
+        ("key: nothing", "must name a column of the contract that holds one value; got 'nothing'"),
+        ("headers: {nothing: h}", "must name a column of the contract that holds one value"),
+    ],
+)
+def test_what_is_wrong_with_formats_is_told(folder: Folder, more: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_plan(with_stream(folder, f"kafka: {{brokers: b, topic: t, {more}}}"))
+    (problem,) = caught.value.problems
+    assert said in problem.message
