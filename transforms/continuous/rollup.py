@@ -34,7 +34,6 @@ from transforms.continuous.sessions import OpenSessions
 NEVER: Final = int(np.iinfo(np.int64).min)
 ALWAYS: Final = int(np.iinfo(np.int64).max)
 _KEPT_ROWS: Final = 4 << 20
-_FILE_ROWS: Final = 1 << 17
 _NONE: Final = np.array([], np.int64)
 
 OpenWindows = Callable[[Aggregate], np.ndarray]
@@ -165,19 +164,14 @@ class Rollup(FromLake):
     def replaced(
         self, stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
     ) -> tuple[Files, np.ndarray]:
-        """Write touched windows apart from others, so that those are written again once.
-
-        The others go by time into files of at most `_FILE_ROWS`: sessions that are touched may lie
-        far apart, and only what lies around them is written again.
-        """
-        if whole or made is None:
+        """Write touched windows apart from others, so that those are written again once."""
+        if whole or made is None or aggregate.sessions:
             return super().replaced(stored, aggregate, made, whole=whole)
         info, starts = stored.info, made.starts
         old = [f for f in stored.files if _meets(info, f, starts)]
         add = write_files(info, made.rows)
-        rest = made.rest(stored.rows(old, aggregate), aggregate).sort_by("window_start")
-        for at in range(0, rest.num_rows, _FILE_ROWS):
-            add += write_files(info, rest.slice(at, _FILE_ROWS))
+        rest = made.rest(stored.rows(old, aggregate), aggregate)
+        add += write_files(info, rest.sort_by("window_start"))
         return Files(add, old), starts
 
     @override

@@ -14,6 +14,7 @@ import pytest
 from tests.pipelines.shop import LEDGER, PROCESSED, START, Out, make_folder, plain_row, sales
 from tests.pipelines.visits import GAP, VISITS, WITH_SESSIONS, assert_visits
 from tests.streams import Middle, commit, raw, spread, stream_plan
+from transforms.commit import refresh, session_keys
 from transforms.continuous import rollup, sessions
 from transforms.continuous.committer import Memory
 from transforms.continuous.rollup import ALWAYS
@@ -87,7 +88,8 @@ def test_sessions_that_are_forgotten_are_found_again(
     middle: Middle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollup, "_KEPT_ROWS", 7)
-    monkeypatch.setattr(rollup, "_FILE_ROWS", 5)
+    monkeypatch.setattr(refresh, "_FILE_ROWS", 5)
+    monkeypatch.setattr(session_keys, "_MOST", 3)
     one, memory = middle.committer(), Memory()
     for at in range(0, len(LINES), 150):
         memory = commit(one, memory, middle.ship(raw(LINES[at : at + 150], first=at)))
