@@ -9,7 +9,7 @@ restart, rows that were trimmed, another writer) the lake decides: its rows are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -105,8 +105,8 @@ class Rollup(FromLake):
         self._made = {}
         self._at = snapshot
         for aggregate in self.aggregates:
-            if aggregate.sessions:
-                self._sessions_of(aggregate).accept(self.closed_us)
+            if aggregate.name in self._sessions:
+                self._sessions[aggregate.name].accept(self.closed_us)
             elif aggregate.name in self._held:
                 self._held[aggregate.name] = self._pruned(aggregate, self._held[aggregate.name])
 
@@ -126,13 +126,16 @@ class Rollup(FromLake):
             self._sessions = {}
             self._at = kept.at
         if aggregate.sessions:
-            held_sessions = self._sessions_of(aggregate)
+            own = self._sessions_of(aggregate)
             if not everything and not kept.trimmed:
-                return held_sessions.refreshed(kept, stored, pane, self.closed_us, epoch=epoch)
+                return own.refreshed(kept, stored, pane, self.closed_us, epoch=epoch)
+            del self._sessions[aggregate.name]  # what is open is read from the lake again
             made = super().refreshed(
                 aggregate, kept, stored, None, epoch=epoch, everything=everything
             )
-            return None if made is None else held_sessions.recomputed(made, self.closed_us)
+            if made is None:
+                return None
+            return replace(made, rows=own.with_final(made.rows, self.closed_us))
         self._made.pop(aggregate.name, None)
         held = self._of(aggregate)
         if everything or kept.trimmed:

@@ -178,6 +178,20 @@ def test_a_new_process_makes_sessions_final_that_another_left_open(middle: Middl
     assert all(row["_final"] for row in _holds(middle))
 
 
+def test_a_shipment_of_which_half_has_landed_leaves_no_session_open_for_ever(
+    middle: Middle,
+) -> None:
+    memory = commit(middle.committer(), Memory(), middle.ship(raw(LINES[:200])))
+    one, closed = middle.committer(), _us(START + 60 * GAP)
+    again = Middle(middle.plan).ship(raw(LINES[100:300], first=100))
+    memory = commit(one, replace(memory, closed_us=closed), again)
+    _holds(middle)
+    commit(one, memory)
+    stored = _holds(middle)
+    assert {row["_final"] for row in stored} == {True, False}
+    assert all(row["_final"] == (row["window_end"] <= START + 60 * GAP) for row in stored)
+
+
 def test_rows_that_another_process_landed_are_joined(middle: Middle) -> None:
     one, other = middle.committer(), middle.committer()
     half = len(LINES) // 2
