@@ -207,8 +207,10 @@ def replaced(
             rows.append(made.rest(stored.rows(old, aggregate), aggregate))
     if not rows:
         return Files([], old), starts
-    together = pa.concat_tables(rows, promote_options="permissive").sort_by(WINDOW_START)
-    return Files(write_files(info, together), old), starts
+    together = pa.concat_tables(rows, promote_options="permissive")
+    if aggregate.sessions:
+        return Files(_by_time(info, together), old), starts
+    return Files(write_files(info, together.sort_by(WINDOW_START)), old), starts
 
 
 def replaced_sessions(
@@ -216,8 +218,8 @@ def replaced_sessions(
 ) -> tuple[Files, np.ndarray]:
     """Write touched sessions in place of those that they replace, apart from others.
 
-    The others go by time into files of at most `_FILE_ROWS`: sessions that are touched may lie far
-    apart, and only what lies around them is written again.
+    Files are cut by time: sessions that are touched may begin far apart, and only what lies around
+    them is written again.
 
     Returns:
         Files to put in and take out, and stretches [first, last] of window starts, of which all
@@ -225,11 +227,16 @@ def replaced_sessions(
     """
     stretches = Stretches.around(made.starts)
     old = [f for f in stored.files if stretches.meet(*stored.bounds(f, WINDOW_START))]
-    rest = made.rest(stored.rows(old, aggregate), aggregate).sort_by(WINDOW_START)
-    add = write_files(stored.info, made.rows)
-    for at in range(0, rest.num_rows, _FILE_ROWS):
-        add += write_files(stored.info, rest.slice(at, _FILE_ROWS))
+    rest = made.rest(stored.rows(old, aggregate), aggregate)
+    add = [*_by_time(stored.info, made.rows), *_by_time(stored.info, rest)]
     return Files(add, old), stretches.pairs()
+
+
+def _by_time(info: TableInfo, rows: pa.Table) -> list[DataFile]:
+    """Write rows by window start, to files of at most `_FILE_ROWS`."""
+    rows = rows.sort_by(WINDOW_START)
+    cuts = range(0, rows.num_rows, _FILE_ROWS)
+    return [file for at in cuts for file in write_files(info, rows.slice(at, _FILE_ROWS))]
 
 
 def _computed(

@@ -41,8 +41,8 @@ class OpenSessions:
         """Know nothing but when open sessions end, `ends`; keep about `most_rows` of them."""
         self._aggregate, self._most = aggregate, most_rows
         window = aggregate.window
-        self._gap, self._lateness = window.gap_us, window.allowed_lateness_us
-        self._step = max(self._gap // _STEPS, _SHORTEST_STEP_US)
+        self._lateness = window.allowed_lateness_us
+        self._step = max(window.gap_us // _STEPS, _SHORTEST_STEP_US)
         self.due = self._steps(ends)
         self._parts: pa.Table | None = None
         self._known_us: int | None = None  # all that end later are in `_parts`; None: not looked
