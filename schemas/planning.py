@@ -23,6 +23,7 @@ from schemas.planning_steps import Flow
 from schemas.planning_tables import plan_tables
 from schemas.structure import published
 from schemas.user_function import module_file
+from schemas.windowing import event_times
 
 RUNNERS: Final = ("direct", "prism", "flink", "spark", "dataflow")
 CLOUDS: Final = ("local", "aws", "gcp")
@@ -164,7 +165,7 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
     _check_timeseries(file, noted)
     plan = Plan(
         name=file.name,
-        contract=contract,
+        contract=replace(contract, event_times=event_times(a.window for a in aggregates)),
         folder=folder,
         out=folder / "out",
         source=file.batch or FileSource(path=""),

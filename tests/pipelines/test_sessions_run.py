@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,15 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from runners.direct import Direct
-from tests.pipelines.shop import PROCESSED, Out, assert_tables, expected, make_folder, sales
+from tests.pipelines.shop import (
+    PROCESSED,
+    REFUSED,
+    Out,
+    assert_tables,
+    expected,
+    make_folder,
+    sales,
+)
 from tests.pipelines.test_stream import build
 from tests.pipelines.visits import VISITS, WITH_SESSIONS, assert_visits
 from tests.streams import spread, stream_plan
@@ -93,3 +102,18 @@ def test_a_stream_gives_the_sessions_of_a_batch_on_prism(
         build(root, plan, spread(LINES, partitions=3, size=100), ticks=True)
     _check(Out(plan.out), LINES, warehouse=False)
     assert len(Out(plan.out).rows(PROCESSED))
+
+
+def test_a_row_whose_windows_end_after_the_year_9999_is_refused(
+    folder: Path, out: Out, run: Run
+) -> None:
+    line = next(x for x in LINES if b'"amount": 50' in x)
+    moments = ("0001-01-01T00:00:00Z", "9999-12-31T22:59:59Z", "9999-12-31T23:00:00Z")
+    rows = [json.loads(line) | {"sale_id": f"y{n}", "sold_at": at} for n, at in enumerate(moments)]
+    (folder / "data" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run()
+    assert result["rows"] | {"read": 3, "kept": 2, "refused": 1} == result["rows"]
+    (dead,) = out.rows(REFUSED)
+    assert dead["rule"] == "event_time_range"
+    assert "9999-12-31" not in dead["reason"]
+    assert len(out.rows(VISITS)) == len(out.warehouse(VISITS)) == 2

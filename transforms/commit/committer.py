@@ -39,7 +39,8 @@ class Committed:
         added: Table -> rows more (or fewer) than before; tables that did not change are absent.
         total: Table -> rows of every table of the pipeline that holds any.
         counts: (destiny, step, rule) -> rows that are new in this commit.
-        windows: Aggregate -> number of windows touched.
+        windows: Aggregate -> number of windows touched; of stretches of time that touched sessions
+            begin in.
         copies: Rows that are duplicates of rows landed since the run's dedupe asked.
         notes: What a person should know that went wrong after it.
     """

@@ -40,7 +40,8 @@ class Entry:
         parts: Table -> manifests of the data files to add and to take out.
         snapshots: Table -> snapshot of the last done commit (intent) or after this one.
         totals: Table -> rows there.
-        windows: Aggregate -> touched window starts, microseconds, sorted.
+        windows: Aggregate -> touched window starts, microseconds, sorted; or, of sessions, which
+            begin anywhere, rows [first, last] of stretches in which starts are touched.
         hints: Spans of manifests (base only).
         owed: Aggregate -> starts of windows that got rows here, but whose own rows a later commit
             writes (base: all that are owed).
@@ -150,7 +151,12 @@ def _said(snapshot: Any, key: str) -> str | None:
 
 
 def _runs(starts: np.ndarray) -> list[list[int]]:
-    """Write sorted numbers as [first, step, count]: windows that lie side by side take one run."""
+    """Write sorted numbers as [first, step, count]: windows that lie side by side take one run.
+
+    Stretches stay [first, last].
+    """
+    if starts.ndim == 2:
+        return starts.tolist()
     steps = np.diff(starts)
     cuts = np.flatnonzero(np.diff(steps)) + 1 if len(steps) > 1 else np.array([], int)
     out: list[list[int]] = []
@@ -166,5 +172,7 @@ def _runs(starts: np.ndarray) -> list[list[int]]:
 
 
 def _starts(runs: list[list[int]]) -> np.ndarray:
+    if runs and len(runs[0]) == 2:
+        return np.array(runs, np.int64)
     parts = [first + step * np.arange(count, dtype=np.int64) for first, step, count in runs]
     return np.concatenate(parts) if parts else np.array([], np.int64)

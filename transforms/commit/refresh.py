@@ -26,7 +26,7 @@ from schemas.plan import Aggregate
 from transforms.commit.bounds import bounds
 from transforms.commit.files import read_batches, read_file, write_files
 from transforms.commit.iceberg import Files
-from transforms.commit.session_keys import SessionKeys
+from transforms.commit.session_keys import SessionKeys, Stretches
 from transforms.commit.sessions import Earlier, Stored, finished, together
 from transforms.commit.table_info import TableInfo
 from transforms.commit.times import FOREVER, FileTimes, Timed, timed
@@ -39,6 +39,7 @@ from transforms.commit.windows import (
     touched,
 )
 
+_FILE_ROWS: Final = 1 << 17
 _NONE: Final = np.array([], np.int64)
 
 
@@ -196,14 +197,19 @@ def replaced(
         whole: Whether nothing that the table holds stays.
 
     Returns:
-        Files to put in and take out, and the starts of all windows that change.
+        Files to put in and take out, and the starts of all windows that change; of sessions
+        stretches of them, see `replaced_sessions`.
     """
+    if aggregate.sessions and made is not None and not whole and len(made.starts):
+        return replaced_sessions(stored, aggregate, made)
     info, old = stored.info, stored.files
     rows = [] if made is None else [made.rows]
     starts = np.array([], np.int64) if made is None else made.starts
     if whole:
         held = [_starts(read_file(info, f, [WINDOW_START])) for f in old]
         starts = np.unique(np.concatenate([starts, *held]))
+        if aggregate.sessions and len(starts):
+            starts = Stretches.around(starts).pairs()
     else:
         old = [f for f in old if _holds(bounds(f, info.schema, WINDOW_START), starts)]
         if made is not None and old:
@@ -212,6 +218,27 @@ def replaced(
         return Files([], old), starts
     together = pa.concat_tables(rows, promote_options="permissive").sort_by(WINDOW_START)
     return Files(write_files(info, together), old), starts
+
+
+def replaced_sessions(
+    stored: Stored, aggregate: Aggregate, made: Refreshed
+) -> tuple[Files, np.ndarray]:
+    """Write touched sessions in place of those that they replace, apart from others.
+
+    The others go by time into files of at most `_FILE_ROWS`: sessions that are touched may lie far
+    apart, and only what lies around them is written again.
+
+    Returns:
+        Files to put in and take out, and stretches [first, last] of window starts, of which all
+        rows are in the files put in.
+    """
+    stretches = Stretches.around(made.starts)
+    old = [f for f in stored.files if stretches.meet(*stored.bounds(f, WINDOW_START))]
+    rest = made.rest(stored.rows(old, aggregate), aggregate).sort_by(WINDOW_START)
+    add = write_files(stored.info, made.rows)
+    for at in range(0, rest.num_rows, _FILE_ROWS):
+        add += write_files(stored.info, rest.slice(at, _FILE_ROWS))
+    return Files(add, old), stretches.pairs()
 
 
 def _computed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ from transforms.aggregate.windows import Micros, micros
 from transforms.commit.windows import WINDOW_END, WINDOW_START
 
 Mask = NDArray[np.bool_]
+
+_MOST: Final = 64
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,19 @@ class Stretches:
         reach = np.full(found.count, np.iinfo(np.int64).min)
         np.maximum.at(reach, found.ids, ends)
         return cls(firsts[found.rows], reach)
+
+    @classmethod
+    def around(cls, times: Micros) -> Stretches:
+        """Return at most `_MOST` stretches that hold times, which are not none, sorted, distinct.
+
+        They are cut where most time lies between.
+        """
+        cuts = np.sort(np.argsort(np.diff(times), kind="stable")[-(_MOST - 1) :])
+        return cls(times[np.append(0, cuts + 1)], times[np.append(cuts, len(times) - 1)] + 1)
+
+    def pairs(self) -> Micros:
+        """Return a row [first, last] for each."""
+        return np.column_stack([self.firsts, self.ends - 1])
 
     def meet(self, low: int, high: int) -> bool:
         """Say whether one of them holds a time from `low` to `high`, both included."""

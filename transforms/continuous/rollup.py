@@ -37,7 +37,6 @@ from transforms.continuous.sessions import OpenSessions
 NEVER: Final = int(np.iinfo(np.int64).min)
 ALWAYS: Final = int(np.iinfo(np.int64).max)
 _KEPT_ROWS: Final = 4 << 20
-_FILE_ROWS: Final = 1 << 17
 _NONE: Final = np.array([], np.int64)
 
 OpenWindows = Callable[[Aggregate], np.ndarray]
@@ -133,8 +132,8 @@ class Rollup(FromLake):
         self._made = {}
         self._at = snapshot
         for aggregate in self.aggregates:
-            if aggregate.sessions:
-                self._sessions_of(aggregate).accept(self.closed_us)
+            if aggregate.name in self._sessions:
+                self._sessions[aggregate.name].accept(self.closed_us)
             elif aggregate.name in self._held:
                 self._held[aggregate.name] = self._pruned(aggregate, self._held[aggregate.name])
 
@@ -154,13 +153,16 @@ class Rollup(FromLake):
             self._sessions = {}
             self._at = kept.at
         if aggregate.sessions:
-            held_sessions = self._sessions_of(aggregate)
+            own = self._sessions_of(aggregate)
             if not everything and not kept.trimmed:
-                return held_sessions.refreshed(kept, stored, pane, self.closed_us, epoch=epoch)
+                return own.refreshed(kept, stored, pane, self.closed_us, epoch=epoch)
+            del self._sessions[aggregate.name]  # what is open is read from the lake again
             made = super().refreshed(
                 aggregate, kept, stored, None, epoch=epoch, everything=everything
             )
-            return None if made is None else held_sessions.recomputed(made, self.closed_us)
+            if made is None:
+                return None
+            return replace(made, rows=own.with_final(made.rows, self.closed_us))
         self._made.pop(aggregate.name, None)
         held = self._told(aggregate, kept.owed.get(aggregate.name, _NONE))
         if everything or kept.trimmed:
@@ -203,19 +205,14 @@ class Rollup(FromLake):
     def replaced(
         self, stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
     ) -> tuple[Files, np.ndarray]:
-        """Write touched windows apart from others, so that those are written again once.
-
-        The others go by time into files of at most `_FILE_ROWS`: sessions that are touched may lie
-        far apart, and only what lies around them is written again.
-        """
-        if whole or made is None:
+        """Write touched windows apart from others, so that those are written again once."""
+        if whole or made is None or aggregate.sessions:
             return super().replaced(stored, aggregate, made, whole=whole)
         info, starts = stored.info, made.starts
         old = [f for f in stored.files if _meets(info, f, starts)]
         add = write_files(info, made.rows)
-        rest = made.rest(stored.rows(old, aggregate), aggregate).sort_by("window_start")
-        for at in range(0, rest.num_rows, _FILE_ROWS):
-            add += write_files(info, rest.slice(at, _FILE_ROWS))
+        rest = made.rest(stored.rows(old, aggregate), aggregate)
+        add += write_files(info, rest.sort_by("window_start"))
         return Files(add, old), starts
 
     @override

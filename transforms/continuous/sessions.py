@@ -57,23 +57,12 @@ class OpenSessions:
         later = self.due[self.due > after_us]
         return int(later[0]) if len(later) else None
 
-    def forget(self) -> None:
-        """Keep nothing: the lake has moved on."""
-        self._parts = self._known_us = self._made = None
-
     def accept(self, closed_us: int) -> None:
         """Take what the last draft made: it landed."""
         if self._made is not None:
             self._parts, self._made = self._made, None
         self.due = self.due[self.due > closed_us]
         self._prune(closed_us)
-
-    def recomputed(self, made: Refreshed, closed_us: int) -> Refreshed:
-        """Take what was made from the lake's rows alone: it is not kept."""
-        self.forget()
-        rows = self._with_final(made.rows, closed_us)
-        self._await(rows)
-        return Refreshed(made.starts, rows, made.gone)
 
     def refreshed(
         self, kept: Kept, stored: Stored, pane: pa.Table | None, closed_us: int, *, epoch: int
@@ -105,7 +94,7 @@ class OpenSessions:
                 gone = before.where(met)
                 merged = together([old.filter(pa.array(met)), new], aggregate)
                 parts = _all([old.filter(pa.array(~met)), merged])
-            rows = self._with_final(finished(merged, aggregate, epoch), closed_us)
+            rows = self.with_final(finished(merged, aggregate, epoch), closed_us)
         over = self._over(stored, gone, closed_us, epoch)
         if not rows.num_rows and not over.num_rows:
             self.due = self.due[self.due > closed_us]
@@ -147,9 +136,10 @@ class OpenSessions:
         rows = rows.filter(pc.and_(pa.array(over), pc.invert(rows["_final"])))
         epochs = pa.repeat(pa.scalar(epoch, pa.int64()), rows.num_rows)
         rows = rows.set_column(rows.schema.get_field_index("_epoch"), "_epoch", epochs)
-        return self._with_final(rows, closed_us)
+        return self.with_final(rows, closed_us)
 
-    def _with_final(self, rows: pa.Table, closed_us: int) -> pa.Table:
+    def with_final(self, rows: pa.Table, closed_us: int) -> pa.Table:
+        """Say of rows which are final."""
         ends = SessionKeys.of_rows(rows, self._aggregate).ends
         at = rows.schema.get_field_index("_final")
         final = pa.array(ends + self._lateness <= closed_us)

@@ -14,6 +14,7 @@ import pytest
 from tests.pipelines.shop import LEDGER, PROCESSED, START, Out, make_folder, plain_row, sales
 from tests.pipelines.visits import GAP, VISITS, WITH_SESSIONS, assert_visits
 from tests.streams import Middle, commit, raw, spread, stream_plan
+from transforms.commit import refresh, session_keys
 from transforms.continuous import rollup, sessions
 from transforms.continuous.committer import Memory
 from transforms.continuous.rollup import ALWAYS
@@ -87,7 +88,8 @@ def test_sessions_that_are_forgotten_are_found_again(
     middle: Middle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollup, "_KEPT_ROWS", 7)
-    monkeypatch.setattr(rollup, "_FILE_ROWS", 5)
+    monkeypatch.setattr(refresh, "_FILE_ROWS", 5)
+    monkeypatch.setattr(session_keys, "_MOST", 3)
     one, memory = middle.committer(), Memory()
     for at in range(0, len(LINES), 150):
         memory = commit(one, memory, middle.ship(raw(LINES[at : at + 150], first=at)))
@@ -174,6 +176,20 @@ def test_a_new_process_makes_sessions_final_that_another_left_open(middle: Middl
     assert all(row["_final"] == (row["window_end"] <= START + 40 * GAP) for row in stored)
     commit(middle.committer(), replace(memory, closed_us=ALWAYS))
     assert all(row["_final"] for row in _holds(middle))
+
+
+def test_a_shipment_of_which_half_has_landed_leaves_no_session_open_for_ever(
+    middle: Middle,
+) -> None:
+    memory = commit(middle.committer(), Memory(), middle.ship(raw(LINES[:200])))
+    one, closed = middle.committer(), _us(START + 60 * GAP)
+    again = Middle(middle.plan).ship(raw(LINES[100:300], first=100))
+    memory = commit(one, replace(memory, closed_us=closed), again)
+    _holds(middle)
+    commit(one, memory)
+    stored = _holds(middle)
+    assert {row["_final"] for row in stored} == {True, False}
+    assert all(row["_final"] == (row["window_end"] <= START + 60 * GAP) for row in stored)
 
 
 def test_rows_that_another_process_landed_are_joined(middle: Middle) -> None:
