@@ -49,10 +49,8 @@ def read_window(problems: Noted, at: NodePath) -> Window:
     if "trigger" in body:
         _trigger(problems, (*at, "trigger"))
         if kind == "sessions":
-            must = (
-                f"`{dotted(at)}` of type sessions must not have `trigger`; got it; remove it: the"
-            )
-            problems.add((*at, "trigger"), f"{must} rows of sessions come with every commit")
+            must = f"`{dotted(at)}` of type sessions must not have `trigger`; got it; remove it"
+            problems.add((*at, "trigger"), f"{must}: their rows come with every commit")
         if kind == "global" and "early" not in body["trigger"]:
             must = f"`{dotted(at)}.trigger` of type global must have `early`; got none"
             why = "a stream's one window never ends, so that it would never have a row; add it"

@@ -149,7 +149,8 @@ class Drafter:
             )
         sources = _sources(state.sources, request.sources, rebuild=rebuild)
         anew = rebuild and bool(fresh.done or state.done)
-        owed = {a.name: state.owed[a.name] for a in self.plan.aggregates if a.name in state.owed}
+        windowed = [a.name for a in self.plan.aggregates if not a.sessions]
+        owed = {name: state.owed[name] for name in windowed if name in state.owed}
         due = request.rollup.due(owed)
         if not (fresh.done or sources is not None or request.recompute or anew or due):
             return None
