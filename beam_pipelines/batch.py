@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from beam_pipelines.balance import Balance
 from beam_pipelines.commit_once import Commit, committer
 from beam_pipelines.failures import fate, told
 from beam_pipelines.ingest import Engine, build
@@ -66,6 +67,7 @@ class Result:
     warehouse: dict[str, dict[str, int]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     destinies: list[dict[str, Any]] = field(default_factory=list)
+    balance: Balance | None = None
 
     def json(self) -> dict[str, Any]:
         """Return the object of design: field names and order are an interface."""

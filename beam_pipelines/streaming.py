@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Final
 
 import apache_beam as beam
@@ -17,32 +17,35 @@ from apache_beam.runners.runner import PipelineState
 from pyiceberg.expressions import EqualTo
 
 from beam_pipelines import batch
+from beam_pipelines.balance import balance
 from beam_pipelines.batch import Options, Result
 from beam_pipelines.commit_once import committer
 from beam_pipelines.failures import fate, told
+from beam_pipelines.following import following
 from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
+from beam_pipelines.stream_screen import Standing, say
 from schemas.errors import UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.stream_source import StreamFace
-from transforms.commit.lake import Done, Lake, open_lake
+from transforms.commit.lake import Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
 from transforms.continuous.positions import DonePositions
 from transforms.decode.messages import MessageDecoder
 from transforms.middle import RowSteps
+from transforms.sources.kafka.ends import Ends
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
 from transforms.sources.streams.read import ReadStream
 from transforms.sources.streams.watermark import Pace
 
 _LOOK_S: Final = 0.25
-_COMMITS_S: Final = 2.0
 _REPLAY_US: Final = 5_000_000
 
-Told = Callable[[Done, float], None]
-"""Is told what readers of the lake may see, and how many seconds the run has lasted."""
+Watch = Callable[[Standing], AbstractContextManager[None]]
+"""Watches a stream while a block runs, from where it stands when it begins."""
 
 
 class LakePositions:
@@ -69,9 +72,9 @@ def stream(
     open_pipeline: Callable[[], beam.Pipeline],
     *,
     new_key: bool = False,
-    watch: Told | None = None,
+    watch: Watch | None = None,
 ) -> Result:
-    """Run a plan over its streaming source, into the lake; the warehouse follows at the end.
+    """Run a plan over its streaming source, into the lake; the warehouse follows beside it.
 
     It begins where the lake's positions end, and ends by itself if the source has an end. An
     interrupt or SIGTERM cancels it: what has landed stays, the rest is read again by the next run.
@@ -80,10 +83,11 @@ def stream(
         plan: What to run; its mode is stream.
         open_pipeline: Opens a pipeline on a runner of streams.
         new_key: Go on without the keys that landed rows were protected with.
-        watch: Told of new commits.
+        watch: Watches while rows land.
 
     Returns:
-        What the run did; `rows` and `destinies` count what it landed.
+        What the run did; `rows` and `destinies` count what it landed, `balance` says whether the
+        ledger accounts for all of it.
 
     Raises:
         PenstockError: As `batch.ingest`; or messages that were to be read are gone.
@@ -94,7 +98,7 @@ def stream(
         msg = "a stream must have a streaming source; got none; add `source.stream`"
         raise UsageError(msg)
     lake = open_lake(plan)
-    with told(lambda: fate(lake, result.run_id)), _stopped_by_sigterm():
+    with told(lambda: fate(lake, result.run_id)), _stopped_by_sigterm(), ExitStack() as beside:
         options = Options(new_key=new_key)
         state, keys, recompute = batch.ready(lake, result, options, started)
         RowSteps(plan).setup()
@@ -104,6 +108,7 @@ def stream(
         source = KafkaStream(kafka=plan.stream.kafka, folder=plan.folder)
         known = starts(source, state)
         left = source.begin(known, 0, 1)  # What is wrong with the source is said before it starts.
+        follower = beside.enter_context(following(plan, say))
         if not (source.bounded and left.finished):
             engine = StreamEngine(
                 run_id=result.run_id,
@@ -116,13 +121,25 @@ def stream(
             root = open_pipeline()
             raw = root | "Source" >> _reading(plan, plan.stream, source, known)
             _ = build_stream(raw, plan, engine, lake)
-            if _stopped(root.run(), lake, watch, began):
+            standing = Standing(
+                plan=plan,
+                began=started,
+                seq=state.seq,
+                done=state.done,
+                starts=left.positions,
+                ends=Ends(source),
+                followed=None if follower is None else lambda: follower.state,
+            )
+            with nullcontext() if watch is None else watch(standing):
+                stopped = _stopped(root.run())
+            if stopped:
                 result.warnings.append(
                     "stopped: what has landed stays, and the next run goes on behind it"
                 )
         _count(lake, state.totals, result)
-        if "warehouse" in plan.sinks:
-            batch.follow(lake, plan, result)
+        result.balance = balance(lake, plan, result.run_id)
+        if follower is not None:
+            follower.finish(lake, result)
     result.seconds = time.monotonic() - began
     return result
 
@@ -158,17 +175,11 @@ def _reading(
     )
 
 
-def _stopped(job: Any, lake: Lake, watch: Told | None, began: float) -> bool:
+def _stopped(job: Any) -> bool:
     """Wait for a job; return whether it was stopped rather than that it came to its end."""
-    looked, seq = time.monotonic(), lake.last_done().seq
     try:
         while not PipelineState.is_terminal(job.state):
             time.sleep(_LOOK_S)
-            if watch is not None and time.monotonic() - looked > _COMMITS_S:
-                looked, done = time.monotonic(), lake.last_done()
-                if done.seq != seq:
-                    seq = done.seq
-                    watch(done, time.monotonic() - began)
     except KeyboardInterrupt:
         job.cancel()
         return True

@@ -70,6 +70,10 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(result.json()) + "\n")
     else:
         print(*progress_screen.summary(result), sep="\n")
+    if result.balance is not None:
+        balanced = result.balance.line()
+        if not args.json:
+            print(balanced)
     return 0
 
 
@@ -102,11 +106,11 @@ def _batch(plan: Plan, args: argparse.Namespace) -> Result:
 def _stream(plan: Plan, args: argparse.Namespace) -> Result:
     # Not `import_libraries`: this runner speaks gRPC, which is postponed there.
     with no_warnings():
-        from beam_pipelines.progress_screen import stream_lines  # noqa: PLC0415
+        from beam_pipelines.stream_screen import watched  # noqa: PLC0415
         from beam_pipelines.streaming import stream  # noqa: PLC0415
         from runners.prism import open_prism  # noqa: PLC0415
 
     collect_from_here()
-    watch = None if args.json else stream_lines(plan)
+    watch = None if args.json else watched
     with open_prism() as runner:
         return stream(plan, runner.pipeline, new_key=args.new_key, watch=watch)

@@ -1,0 +1,166 @@
+"""`make stream-demo`: a year of real flights through Kafka and prism in a minute, watched live."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import admin
+
+from beam_pipelines.flights import fetch
+from infra.local.servers import installing, manager, prism
+from infra.local.servers.server import ROOT
+from schemas.errors import PenstockError, UsageError
+from schemas.plan import Plan
+from schemas.planning import load_plan
+from transforms.commit.lake import open_lake
+from transforms.commit.ranges import size
+from transforms.continuous.positions import DonePositions
+
+SECONDS: Final = "PENSTOCK_DEMO_SECONDS"
+OUT: Final = ROOT / "build" / "stream-demo"
+FLIGHTS: Final = 336_776
+_FOLDER: Final = ROOT / "beam_pipelines" / "flights"
+_DISORDER: Final = "30m"
+_COMMIT_EVERY: Final = "2s"
+_PARTITIONS: Final = 4
+_LOOK_S: Final = 0.5
+_LANDS_S: Final = 120.0
+_ENDS_S: Final = 60.0
+
+
+def main() -> int:
+    """Show the stream for `$PENSTOCK_DEMO_SECONDS` (60); return the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        seconds = wanted_seconds(os.environ.get(SECONDS, "60"))
+        fetch.main()
+        # The run starts its own; building it takes minutes the first time.
+        binary = prism.install() / "prism"
+        with kafka() as broker:
+            return show(broker, binary, seconds)
+    except KeyboardInterrupt:
+        installing.say("stopped")
+        return 130
+    except PenstockError as error:
+        print(f"stream-demo: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def wanted_seconds(text: str) -> int:
+    """Return for how long flights are sent.
+
+    Raises:
+        UsageError: It is not a number of seconds.
+    """
+    if not text.isdigit() or not int(text):
+        msg = f"${SECONDS} must be whole seconds, at least 1; got {text!r}; unset it for a minute"
+        raise UsageError(msg)
+    return int(text)
+
+
+@contextmanager
+def kafka() -> Iterator[str]:
+    """Have a broker while the block runs; one that is up already is used and left up."""
+    before = {row.name for row in manager.status() if row.state == "up"}
+    try:
+        yield manager.up(["kafka"])[-1].address
+    finally:
+        if "kafka" not in before:
+            manager.down(["kafka"])
+            installing.say("kafka ended")
+
+
+def show(broker: str, binary: Path, seconds: int) -> int:
+    """Send flights to a topic of this demo's own, and run their pipeline over it meanwhile."""
+    os.environ |= {"KAFKA_BROKERS": broker, "PENSTOCK_PRISM": str(binary)}
+    topic = f"flights-demo-{uuid.uuid4().hex[:8]}"
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+    sets = (
+        f"source.stream.kafka.topic={topic}",
+        f"source.stream.disorder={_DISORDER}",
+        f"sinks.lake.commit_every={_COMMIT_EVERY}",
+    )
+    plan = load_plan(_FOLDER, mode="stream", runner="prism", out=OUT, sets=sets)
+    run = ["run", "--stream", "--runner", "prism", "--out", str(OUT)]
+    run += [word for one in sets for word in ("--set", one)]
+    rate = FLIGHTS / seconds
+    produce = ["produce", "--topic", topic, "--rate", f"{rate:.0f}", "--disorder", _DISORDER]
+    log = OUT / "produce.log"
+    with new_topic(broker, topic), started(run) as pipeline, started(produce, log) as producer:
+        while producer.poll() is None and pipeline.poll() is None:
+            time.sleep(_LOOK_S)
+        if producer.returncode:
+            msg = f"flights must be sent; got a producer that failed: {log.read_text().strip()}"
+            raise PenstockError(msg)
+        until = time.monotonic() + _LANDS_S
+        landed = Landed(plan)
+        while pipeline.poll() is None and not landed() and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+        return ended(pipeline)
+
+
+class Landed:
+    """Whether all flights have landed."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Take the plan that runs."""
+        self._plan = plan
+        self._done: DonePositions | None = None
+
+    def __call__(self) -> bool:
+        """Look into the lake, at most once a second."""
+        if self._done is None:
+            self._done = DonePositions(open_lake(self._plan))
+        return size(self._done()) >= FLIGHTS
+
+
+@contextmanager
+def new_topic(broker: str, topic: str) -> Iterator[None]:
+    """Have a topic while the block runs."""
+    client = admin.AdminClient({"bootstrap.servers": broker})
+    made = client.create_topics([admin.NewTopic(topic, _PARTITIONS)])
+    made[topic].result(timeout=30)
+    try:
+        yield
+    finally:
+        client.delete_topics([topic])[topic].result(timeout=30)
+
+
+@contextmanager
+def started(arguments: list[str], log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a `penstock` over the flights while the block runs; what it says goes to `log`, if any."""
+    verb, *flags = arguments
+    command = [sys.executable, "-m", "beam_pipelines", verb, str(_FOLDER), *flags]
+    with ExitStack() as files:
+        out = files.enter_context(log.open("wb")) if log is not None else None
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+    try:
+        yield process
+    finally:
+        ended(process)
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """End a process: it is asked first. Returns its exit code."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        return process.wait(_ENDS_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
