@@ -28,11 +28,13 @@ class Memory:
         asked: The lake whose rows the dedupe's state knows.
         handed: Positions handed in since.
         closed_us: How far event time is complete.
+        closes: How often that was told since the last commit.
     """
 
     asked: Asked = field(default_factory=Asked)
     handed: Ranges = field(default_factory=dict)
     closed_us: int = NEVER
+    closes: int = 0
 
 
 class StreamCommitter:
@@ -76,18 +78,20 @@ class StreamCommitter:
             asked, handed = Asked(now.seq, snapshot), {}
         return committed, Memory(asked, handed, memory.closed_us)
 
-    def next_close_us(self, after_us: int = NEVER) -> int | None:
+    def next_close_us(self, after_us: int = NEVER, skip: int = 0) -> int | None:
         """Return when (event time) the next open window is complete, None if there is none.
 
         Args:
             after_us: Windows that are complete by then are left out: the next commit finishes them.
+            skip: Leave out so many of the moments after it, but never the last.
         """
-        ends = []
+        ends = [np.array([], np.int64)]
         for aggregate in self._plan.aggregates:
             windows, starts = Windows.of(aggregate), self._rollup.open(aggregate)
             complete = windows.ends(starts) + windows.lateness if len(starts) else starts
-            ends += complete[complete > after_us][:1].tolist()
-        return min(ends, default=None)
+            ends.append(complete[complete > after_us])
+        moments = np.unique(np.concatenate(ends))
+        return int(moments[min(skip, len(moments) - 1)]) if len(moments) else None
 
     def _since(self, asked: Asked) -> Ranges:
         """Return positions that have landed since: a restored dedupe may not know their ids."""
