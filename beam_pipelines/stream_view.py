@@ -7,7 +7,7 @@ of a new one its ledger entries, the statistics of its files, and the newest agg
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from schemas.names import WATERMARK
 from schemas.plan import Aggregate, Plan
-from transforms.aggregate.windows import Windows, micros
+from transforms.aggregate.windows import micros
 from transforms.commit.bounds import bounds
 from transforms.commit.files import read_batches
 from transforms.commit.iceberg import stored
@@ -131,7 +131,7 @@ class Lookout:
                 (w for w in (view.watermark_us, watermark) if w is not None), default=None
             ),
             done=merged({} if entry.op == "rebuild" else view.done, entry.done),
-            newest=view.newest | self._newest(entry, watermark),
+            newest=view.newest | self._newest(entry),
         )
 
     def _counts(self, entry: Entry) -> Counter[str]:
@@ -146,52 +146,59 @@ class Lookout:
         found = [bounds(file, self._processed.schema, WATERMARK) for file in files]
         return max((int(span[1]) for span in found if span is not None), default=None)
 
-    def _newest(self, entry: Entry, watermark: int | None) -> dict[str, tuple[Row, ...]]:
+    def _newest(self, entry: Entry) -> dict[str, tuple[Row, ...]]:
         out = {}
         for aggregate in self._plan.aggregates:
             starts = entry.windows.get(aggregate.name)
             if starts is None or not len(starts):
                 continue
-            wanted = shown_windows(aggregate, starts, watermark)
+            info = self._tables[aggregate.name]
+            wanted = shown_windows(starts, self._added(entry, info, ["window_start", "_final"]))
             columns = ["window_start", *aggregate.group_names]
             columns += [*(m.name for m in aggregate.measures), "_final"]
             parts = [
                 batch.filter(pa.array(np.isin(micros(batch["window_start"]), wanted)))
-                for batch in self._added(entry, self._tables[aggregate.name], columns, wanted)
+                for batch in self._added(entry, info, columns, wanted)
             ]
-            out[aggregate.name] = _rows(parts, aggregate, self._view.newest.get(aggregate.name, ()))
+            before = self._view.newest.get(aggregate.name, ())
+            out[aggregate.name] = _rows(parts, aggregate, before)
         return out
 
     def _files(self, entry: Entry, info: TableInfo) -> list[Any]:
         return stored(info.file_io(), entry.parts.get(info.name, [])).add
 
     def _added(
-        self, entry: Entry, info: TableInfo, columns: Sequence[str], windows: Any = None
-    ) -> list[pa.RecordBatch]:
-        out: list[pa.RecordBatch] = []
+        self,
+        entry: Entry,
+        info: TableInfo,
+        columns: Sequence[str],
+        windows: np.ndarray | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield rows of the files that a commit added, of those that meet the windows if given."""
         for file in self._files(entry, info):
             span = bounds(file, info.schema, "window_start") if windows is not None else None
             if span is None or ((windows >= span[0]) & (windows <= span[1])).any():
-                out += read_batches(info, file.file_path, columns)
-        return out
+                yield from read_batches(info, file.file_path, columns)
 
 
-def shown_windows(aggregate: Aggregate, starts: np.ndarray, watermark: int | None) -> np.ndarray:
-    """Return the newest of the windows that a commit touched: open ones, and complete ones.
+def shown_windows(touched: np.ndarray, rows: Iterable[pa.RecordBatch]) -> np.ndarray:
+    """Return the starts of the newest windows that a commit touched: of all, and of final ones.
 
     Args:
-        aggregate: Whose windows.
-        starts: Their starts (us, sorted).
-        watermark: Event time (us) up to which rows are there, None: not known.
+        touched: Starts (us, sorted) of the windows.
+        rows: `window_start` and `_final` of all its rows, those of other windows too.
     """
-    windows = Windows.of(aggregate)
-    low = np.iinfo(np.int64).min if watermark is None else watermark - windows.lateness
-    complete = starts[windows.ends(starts) <= low]
-    return np.union1d(starts[-_WINDOWS:], complete[-_WINDOWS:])
+    ended = []
+    for batch in rows:
+        starts = micros(batch["window_start"])
+        final = batch["_final"].to_numpy(zero_copy_only=False)
+        ended.append(np.unique(starts[final & np.isin(starts, touched)]))
+    final_ones = np.unique(np.concatenate(ended)) if ended else touched[:0]
+    return np.union1d(touched[-_WINDOWS:], final_ones[-_WINDOWS:])
 
 
 def _rows(
-    parts: Sequence[pa.RecordBatch], aggregate: Aggregate, before: Sequence[Row]
+    parts: Iterable[pa.RecordBatch], aggregate: Aggregate, before: Sequence[Row]
 ) -> tuple[Row, ...]:
     """Return rows, newest windows first, groups in their order."""
     known = {(row.start_us, row.groups): row.measures for row in before}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -19,12 +19,10 @@ from confluent_kafka import admin
 from beam_pipelines.flights import fetch
 from infra.local.servers import installing, manager, prism
 from infra.local.servers.server import ROOT
+from runners.lean import no_warnings
 from schemas.errors import PenstockError, UsageError
 from schemas.plan import Plan
 from schemas.planning import load_plan
-from transforms.commit.lake import open_lake
-from transforms.commit.ranges import size
-from transforms.continuous.positions import DonePositions
 
 SECONDS: Final = "PENSTOCK_DEMO_SECONDS"
 OUT: Final = ROOT / "build" / "stream-demo"
@@ -103,26 +101,29 @@ def show(broker: str, binary: Path, seconds: int) -> int:
         if producer.returncode:
             msg = f"flights must be sent; got a producer that failed: {log.read_text().strip()}"
             raise PenstockError(msg)
+        landed = _landed(plan)
         until = time.monotonic() + _LANDS_S
-        landed = Landed(plan)
-        while pipeline.poll() is None and not landed() and time.monotonic() < until:
+        while pipeline.poll() is None and landed() < FLIGHTS and time.monotonic() < until:
             time.sleep(_LOOK_S)
-        return ended(pipeline)
+        code = ended(pipeline)
+        if not code and landed() < FLIGHTS:
+            msg = (
+                f"all {FLIGHTS:,} flights must land within {_LANDS_S:.0f} s of the last one sent; "
+                f"got {landed():,}; run it again on a machine that is less busy"
+            )
+            raise PenstockError(msg)
+        return code
 
 
-class Landed:
-    """Whether all flights have landed."""
+def _landed(plan: Plan) -> Callable[[], int]:
+    """Return what counts the flights that have landed; it looks at most once a second."""
+    with no_warnings():
+        from transforms.commit.lake import open_lake  # noqa: PLC0415  Beam warns when imported
+        from transforms.commit.ranges import size  # noqa: PLC0415
+        from transforms.continuous.positions import DonePositions  # noqa: PLC0415
 
-    def __init__(self, plan: Plan) -> None:
-        """Take the plan that runs."""
-        self._plan = plan
-        self._done: DonePositions | None = None
-
-    def __call__(self) -> bool:
-        """Look into the lake, at most once a second."""
-        if self._done is None:
-            self._done = DonePositions(open_lake(self._plan))
-        return size(self._done()) >= FLIGHTS
+    done = DonePositions(open_lake(plan))
+    return lambda: size(done())
 
 
 @contextmanager
@@ -139,7 +140,7 @@ def new_topic(broker: str, topic: str) -> Iterator[None]:
 
 @contextmanager
 def started(arguments: list[str], log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a `penstock` over the flights while the block runs; what it says goes to `log`, if any."""
+    """Have a `penstock` over the flights while the block runs, which talks to a log if given."""
     verb, *flags = arguments
     command = [sys.executable, "-m", "beam_pipelines", verb, str(_FOLDER), *flags]
     with ExitStack() as files:
