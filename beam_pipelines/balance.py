@@ -68,7 +68,7 @@ def balance(lake: Lake, plan: Plan, run_id: str) -> Balance:
     accounts = _accounts(ledger)
     faults = [*_once(accounts), *_done(accounts, merged(*(e.done for e in entries)))]
     own = {key: one for key, one in accounts.items() if one.run_id == run_id}
-    for (at, source), one in own.items():
+    for (at, source, _), one in own.items():
         if one.rows > one.size:
             faults.append(f"{one.rows:,} rows of {one.size:,} positions in commit {at}, {source}")
     total: Counter[str] = Counter()
@@ -92,22 +92,25 @@ class _Account:
         return sum(end - start for start, end in self.ranges)
 
 
-def _accounts(ledger: list[dict[str, Any]]) -> dict[tuple[int, str], _Account]:
-    """Return one account for each (commit, source)."""
-    out: dict[tuple[int, str], _Account] = {}
+_Accounts = dict[tuple[int, str, tuple[Range, ...]], _Account]
+
+
+def _accounts(ledger: list[dict[str, Any]]) -> _Accounts:
+    """Return one account for each commit and source: all its rows name the same ranges."""
+    out: _Accounts = {}
     for row in ledger:
-        key = row["seq"], row[SOURCE]
-        if key not in out:
-            ranges = [(r["start"], r["end"]) for r in row["ranges"]]
-            out[key] = _Account(row["run_id"], ranges)
-        out[key].rows += row["rows"]
+        ranges = [(r["start"], r["end"]) for r in row["ranges"]]
+        one = out.setdefault(
+            (row["seq"], row[SOURCE], tuple(ranges)), _Account(row["run_id"], ranges)
+        )
+        one.rows += row["rows"]
     return out
 
 
-def _once(accounts: dict[tuple[int, str], _Account]) -> list[str]:
+def _once(accounts: _Accounts) -> list[str]:
     """Say which sources have positions in more than one entry."""
     every: Ranges = {}
-    for (_, source), one in accounts.items():
+    for (_, source, _), one in accounts.items():
         every.setdefault(source, []).extend(one.ranges)
     union = merged(every)
     return [
@@ -117,8 +120,8 @@ def _once(accounts: dict[tuple[int, str], _Account]) -> list[str]:
     ]
 
 
-def _done(accounts: dict[tuple[int, str], _Account], done: Ranges) -> list[str]:
-    counted = merged(*({source: one.ranges} for (_, source), one in accounts.items()))
+def _done(accounts: _Accounts, done: Ranges) -> list[str]:
+    counted = merged(*({source: one.ranges} for (_, source, _), one in accounts.items()))
     sides = (
         (missing(done, counted), "done that no entry counts"),
         (missing(counted, done), "counted that are not done"),

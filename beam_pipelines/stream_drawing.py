@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_HEAD: Final = 9
 _TALL: Final = 24
+_TITLES: Final = 3
 _GAP: Final = 2
 _DAY_US: Final = 86_400_000_000
 _UNKNOWN: Final = "not known yet"
@@ -59,7 +59,7 @@ def line(facts: Facts) -> str:
         f"{view.rows.total():,} read",
         *_destinies(view),
         f"{facts.now:,.0f} rows/s",
-        f"watermark {_minute(view.watermark_us)}",
+        f"watermark {_instant(view.watermark_us)}",
         f"lag {_lag(facts)}",
         f"commit {view.seq} in {view.took:.2f} s",
     ]
@@ -81,7 +81,7 @@ def draw(facts: Facts, width: int, height: int) -> Group:
         Text("─" * width, style="dim"),
         _fact("rows", f"{view.rows.total():,} read", *_destinies(view)),
         _fact("rows/s", f"{facts.now:>7,.0f} now", f"{facts.mean:>7,.0f} mean"),
-        _fact("watermark", _minute(view.watermark_us)),
+        _fact("watermark", _instant(view.watermark_us)),
         _fact("lag", _lag(facts)),
         _fact("commits", *_commits(facts)),
     ]
@@ -118,8 +118,9 @@ def _tables(facts: Facts, width: int, room: int) -> list[Any]:
     shown = shown[: 2 if room > _TALL else 1]
     out = []
     for aggregate in shown:
-        rows = picked(facts.view.newest[aggregate.name], room // len(shown) - 3)
-        out += _table(aggregate, rows, width)
+        most = room // len(shown) - _TITLES
+        if most > 0:
+            out += _table(aggregate, picked(facts.view.newest[aggregate.name], most), width)
     return out
 
 
@@ -173,8 +174,8 @@ def _lag(facts: Facts) -> str:
     return _UNKNOWN if facts.lag is None else f"{facts.lag:,} messages"
 
 
-def _minute(us: int | None) -> str:
-    return _UNKNOWN if us is None else f"{_time(us):%Y-%m-%d %H:%M:%S}"
+def _instant(us: int | None) -> str:
+    return _UNKNOWN if us is None else f"{_time(us):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _time(us: int) -> datetime:

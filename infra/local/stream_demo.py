@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import admin
 
@@ -129,8 +129,9 @@ def _landed(plan: Plan) -> Callable[[], int]:
 @contextmanager
 def new_topic(broker: str, topic: str) -> Iterator[None]:
     """Have a topic while the block runs."""
-    client = admin.AdminClient({"bootstrap.servers": broker})
-    made = client.create_topics([admin.NewTopic(topic, _PARTITIONS)])
+    untyped: Any = admin
+    client = untyped.AdminClient({"bootstrap.servers": broker})
+    made = client.create_topics([untyped.NewTopic(topic, _PARTITIONS)])
     made[topic].result(timeout=30)
     try:
         yield
