@@ -26,7 +26,7 @@ demo: setup ## Fetch a year of real flights and run them into lake and warehouse
 	@infra/local/demo.sh
 
 stream-demo: setup ## The same flights as a stream, a year in a minute, watched live (needs Java, Go)
-	@$(BIN)/python -m infra.local.stream_demo
+	@$(BIN)/python -m infra.local.stream_demo $(ARGS)
 
 test: setup ## Unit and pipeline tests; no servers, under 10 minutes
 	@$(BIN)/python -m pytest -n auto -q -m "not stack" $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -20,13 +21,12 @@ from beam_pipelines.flights import fetch
 from infra.local.servers import installing, manager, prism
 from infra.local.servers.server import ROOT
 from runners.lean import no_warnings
-from schemas.errors import PenstockError, UsageError
+from schemas.errors import PenstockError
 from schemas.plan import Plan
 from schemas.planning import load_plan
 
-SECONDS: Final = "PENSTOCK_DEMO_SECONDS"
-OUT: Final = ROOT / "build" / "stream-demo"
-FLIGHTS: Final = 336_776
+_OUT: Final = ROOT / "build" / "stream-demo"
+_FLIGHTS: Final = 336_776
 _FOLDER: Final = ROOT / "beam_pipelines" / "flights"
 _DISORDER: Final = "30m"
 _COMMIT_EVERY: Final = "2s"
@@ -36,33 +36,32 @@ _LANDS_S: Final = 120.0
 _ENDS_S: Final = 60.0
 
 
-def main() -> int:
-    """Show the stream for `$PENSTOCK_DEMO_SECONDS` (60); return the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def main(arguments: list[str] | None = None) -> int:
+    """Show the stream; return the exit code."""
+    parser = argparse.ArgumentParser(prog="stream-demo", description=__doc__)
+    parser.add_argument("--seconds", type=_seconds, default=60, help="to send all flights in (60)")
+    parser.add_argument("--out", type=Path, default=_OUT, help="made anew (build/stream-demo)")
+    given = parser.parse_args(arguments)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.default_int_handler)
     try:
-        seconds = wanted_seconds(os.environ.get(SECONDS, "60"))
         fetch.main()
         # The run starts its own; building it takes minutes the first time.
         binary = prism.install() / "prism"
         with kafka() as broker:
-            return show(broker, binary, seconds)
+            return show(broker, binary, given.seconds, given.out.absolute())
     except KeyboardInterrupt:
-        installing.say("stopped")
+        installing.say("stream-demo was stopped")
         return 130
     except PenstockError as error:
         print(f"stream-demo: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def wanted_seconds(text: str) -> int:
-    """Return for how long flights are sent.
-
-    Raises:
-        UsageError: It is not a number of seconds.
-    """
+def _seconds(text: str) -> int:
     if not text.isdigit() or not int(text):
-        msg = f"${SECONDS} must be whole seconds, at least 1; got {text!r}; unset it for a minute"
-        raise UsageError(msg)
+        msg = f"must be whole seconds, at least 1; got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
     return int(text)
 
 
@@ -78,23 +77,24 @@ def kafka() -> Iterator[str]:
             installing.say("kafka ended")
 
 
-def show(broker: str, binary: Path, seconds: int) -> int:
+def show(broker: str, binary: Path, seconds: int, out: Path) -> int:
     """Send flights to a topic of this demo's own, and run their pipeline over it meanwhile."""
     os.environ |= {"KAFKA_BROKERS": broker, "PENSTOCK_PRISM": str(binary)}
     topic = f"flights-demo-{uuid.uuid4().hex[:8]}"
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir(parents=True)
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
     sets = (
         f"source.stream.kafka.topic={topic}",
         f"source.stream.disorder={_DISORDER}",
         f"sinks.lake.commit_every={_COMMIT_EVERY}",
     )
-    plan = load_plan(_FOLDER, mode="stream", runner="prism", out=OUT, sets=sets)
-    run = ["run", "--stream", "--runner", "prism", "--out", str(OUT)]
+    plan = load_plan(_FOLDER, mode="stream", runner="prism", out=out, sets=sets)
+    run = ["run", "--stream", "--runner", "prism", "--out", str(out)]
     run += [word for one in sets for word in ("--set", one)]
-    rate = FLIGHTS / seconds
+    rate = _FLIGHTS / seconds
     produce = ["produce", "--topic", topic, "--rate", f"{rate:.0f}", "--disorder", _DISORDER]
-    log = OUT / "produce.log"
+    log = out / "produce.log"
     with new_topic(broker, topic), started(run) as pipeline, started(produce, log) as producer:
         while producer.poll() is None and pipeline.poll() is None:
             time.sleep(_LOOK_S)
@@ -103,12 +103,12 @@ def show(broker: str, binary: Path, seconds: int) -> int:
             raise PenstockError(msg)
         landed = _landed(plan)
         until = time.monotonic() + _LANDS_S
-        while pipeline.poll() is None and landed() < FLIGHTS and time.monotonic() < until:
+        while pipeline.poll() is None and landed() < _FLIGHTS and time.monotonic() < until:
             time.sleep(_LOOK_S)
         code = ended(pipeline)
-        if not code and landed() < FLIGHTS:
+        if not code and landed() < _FLIGHTS:
             msg = (
-                f"all {FLIGHTS:,} flights must land within {_LANDS_S:.0f} s of the last one sent; "
+                f"all {_FLIGHTS:,} flights must land within {_LANDS_S:.0f} s of the last one sent; "
                 f"got {landed():,}; run it again on a machine that is less busy"
             )
             raise PenstockError(msg)
@@ -122,8 +122,9 @@ def _landed(plan: Plan) -> Callable[[], int]:
         from transforms.commit.ranges import size  # noqa: PLC0415
         from transforms.continuous.positions import DonePositions  # noqa: PLC0415
 
-    done = DonePositions(open_lake(plan))
-    return lambda: size(done())
+    lake = open_lake(plan)
+    done = DonePositions(lake)
+    return lambda: size(done()) if lake.exists() else 0
 
 
 @contextmanager
@@ -159,9 +160,12 @@ def ended(process: subprocess.Popen[bytes]) -> int:
         process.terminate()
     try:
         return process.wait(_ENDS_S)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
         process.kill()
-        return process.wait()
+        process.wait()
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return process.returncode
 
 
 if __name__ == "__main__":

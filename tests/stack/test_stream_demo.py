@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,40 +19,40 @@ from tests.stack.streaming import wait_for
 
 pytestmark = pytest.mark.stack
 
+MARK = "PENSTOCK_TEST_DEMO"
 LAST = (
     "ledger balanced: read 336,776 = kept 336,776 + refused 0 + duplicate 0 + filtered 0 + late 0"
 )
 
 
 @contextmanager
-def demo(seconds: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def demo(out: Path, seconds: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    flags = ["--seconds", str(seconds), "--out", str(out)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "infra.local.stream_demo"],
-        env=os.environ | {"PENSTOCK_DEMO_SECONDS": str(seconds), **environment},
+        [sys.executable, "-m", "infra.local.stream_demo", *flags],
+        env=os.environ | {MARK: str(out), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
     )
     try:
         yield process
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.terminate()
             process.communicate()
 
 
-def family(leader: int) -> list[int]:
-    """Living processes of a session."""
+def family(out: Path) -> list[str]:
+    """Living processes that inherited a demo's environment, servers and prism too."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == leader:
-                found.append(int(entry.name))
+        with suppress(OSError):
+            if (
+                entry.name.isdigit()
+                and f"{MARK}={out}\0".encode() in (entry / "environ").read_bytes()
+            ):
+                found.append(f"{entry.name} {(entry / 'cmdline').read_bytes()!r}")
     return found
 
 
@@ -66,34 +65,38 @@ def test_it_ends_with_a_balanced_ledger_and_takes_down_the_broker_that_it_starte
     tmp_path: Path,
 ) -> None:
     own = tmp_path / "servers"
-    with demo(15, PENSTOCK_SERVERS=str(own), PENSTOCK_PORTS="free") as process:
+    with demo(tmp_path / "out", 15, PENSTOCK_SERVERS=str(own), PENSTOCK_PORTS="free") as process:
         said, complaint = process.communicate(timeout=400)
     assert process.returncode == 0, complaint
     assert said.splitlines()[-1] == LAST
     assert "rows/s" in complaint
     assert not processes.members(str(own / "kafka"))
     assert not list(own.glob("*.json"))
-    assert not family(process.pid)
+    assert family(tmp_path / "out") == []
 
 
-def test_an_interrupt_ends_all_of_it_and_a_broker_that_was_up_stays_up() -> None:
+def test_an_interrupt_ends_all_of_it_and_a_broker_that_was_up_stays_up(tmp_path: Path) -> None:
     broker = servers.kafka()
     before = manager.last("kafka")
     known = topics(broker)
-    with demo(60) as process:
+    with demo(tmp_path / "out", 60) as process:
         assert wait_for(lambda: bool(topics(broker) - known), 120)
-        time.sleep(8)  # the run is under way
-        os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert not family(process.pid)
-    assert wait_for(lambda: topics(broker) == known, 20)
+        assert wait_for(lambda: len(family(tmp_path / "out")) == 4, 60)  # prism too
+        files = tmp_path / "out" / "lake" / "operations"
+        assert wait_for(lambda: bool(list(files.rglob("flights_ledger/**/*.parquet"))), 60)
+        process.send_signal(signal.SIGINT)
+        said, complaint = process.communicate(timeout=120)
+    assert process.returncode == 130, complaint
+    assert "ledger balanced: read" in said
+    assert family(tmp_path / "out") == []
+    assert wait_for(lambda: not topics(broker) - known, 20)
     assert manager.last("kafka") == before
     assert servers.kafka() == broker
 
 
-def test_a_wrong_number_of_seconds_is_said_before_anything_starts() -> None:
-    with demo(0) as process:
+def test_a_wrong_number_of_seconds_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with demo(tmp_path / "out", 0) as process:
         _, complaint = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "$PENSTOCK_DEMO_SECONDS must be whole seconds" in complaint
+    assert "--seconds: must be whole seconds, at least 1; got '0'" in complaint
+    assert not (tmp_path / "out").exists()
