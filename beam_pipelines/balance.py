@@ -18,16 +18,20 @@ class LedgerError(PenstockError):
     """Positions or rows that the ledger does not account for, or accounts for twice."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Balance:
     """What a look into the ledger gave.
 
     Attributes:
+        seq: The lake's last commit then.
+        totals: Table -> rows.
         rows: What the run read, by destiny.
         positions: Positions that the run made done.
         faults: What does not balance; empty if all does.
     """
 
+    seq: int
+    totals: dict[str, int]
     rows: Counter[str]
     positions: int
     faults: tuple[str, ...]
@@ -77,8 +81,15 @@ def balance(lake: Lake, plan: Plan, run_id: str) -> Balance:
         total[row["destiny"]] += row["rows"]
         if row["run_id"] == run_id:
             counts[row["destiny"]] += row["rows"]
-    faults += _tables(plan, total, entries[-1].totals if entries else {})
-    return Balance(counts, sum(one.size for one in own.values()), tuple(faults))
+    totals = entries[-1].totals if entries else {}
+    faults += _tables(plan, total, totals)
+    return Balance(
+        seq=seq,
+        totals=totals,
+        rows=counts,
+        positions=sum(one.size for one in own.values()),
+        faults=tuple(faults),
+    )
 
 
 @dataclass

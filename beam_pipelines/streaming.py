@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.runners.runner import PipelineState
-from pyiceberg.expressions import EqualTo
+from pyiceberg.expressions import And, EqualTo, LessThanOrEqual
 
 from beam_pipelines import batch
-from beam_pipelines.balance import balance
+from beam_pipelines.balance import Balance, balance
 from beam_pipelines.batch import Options, Result
 from beam_pipelines.commit_once import committer
 from beam_pipelines.failures import fate, told
@@ -136,8 +136,8 @@ def stream(
                 result.warnings.append(
                     "stopped: what has landed stays, and the next run goes on behind it"
                 )
-        _count(lake, state.totals, result)
         result.balance = balance(lake, plan, result.run_id)
+        _count(lake, state.totals, result, result.balance)
         if follower is not None:
             follower.finish(lake, result)
     result.seconds = time.monotonic() - began
@@ -187,12 +187,14 @@ def _stopped(job: Any) -> bool:
     return False
 
 
-def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:
-    """Fill in what this run landed, from the ledger."""
+def _count(lake: Lake, before: Mapping[str, int], result: Result, now: Balance) -> None:
+    """Fill in what this run landed, from the ledger as of a balance: a worker may still commit."""
     plan = result.plan
     columns = ["destiny", "step", "rule", "rows"]
     rows = lake.read(
-        plan.operations("ledger"), [*columns, "run_id"], EqualTo("run_id", result.run_id)
+        plan.operations("ledger"),
+        [*columns, "run_id", "seq"],
+        And(EqualTo("run_id", result.run_id), LessThanOrEqual("seq", now.seq)),
     )
     counts: Counter[str] = Counter()
     taken: Counter[tuple[str, str, str]] = Counter()
@@ -207,7 +209,7 @@ def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:
     ]
     result.tables = {
         name: {"rows": count, "added": count - before.get(name, 0)}
-        for name, count in lake.row_counts().items()
+        for name, count in now.totals.items()
     }
     if not rows.num_rows:
         result.warnings.append("nothing new: no message landed")
