@@ -32,6 +32,7 @@ class Facts:
         seconds: How long it has run.
         lag: Messages that are there and not done; None: not known.
         followed: How far the warehouse is; None: there is none.
+        trouble: What keeps the lake from being read now; None: nothing does.
     """
 
     plan: Plan
@@ -39,6 +40,7 @@ class Facts:
     seconds: float
     lag: int | None
     followed: str | None = None
+    trouble: str | None = None
 
     @property
     def now(self) -> float:
@@ -165,6 +167,8 @@ def _destinies(view: View) -> list[str]:
 
 def _commits(facts: Facts) -> list[str]:
     view = facts.view
+    if facts.trouble is not None:
+        return [f"{view.commits}", f"the lake cannot be read now: {facts.trouble}"]
     if view.landed_at is None:
         return ["none yet"]
     return [f"{view.commits}", f"the last took {view.took:.2f} s"]

@@ -12,7 +12,7 @@ from typing import Final
 
 from beam_pipelines.progress_screen import at_terminal
 from beam_pipelines.stream_drawing import Facts, draw, line
-from beam_pipelines.stream_view import Lookout
+from beam_pipelines.stream_view import Lookout, View
 from schemas.errors import SourceError
 from schemas.plan import Plan
 from transforms.commit.lake import open_lake
@@ -70,6 +70,8 @@ class _Watcher:
         self._asked = -_ENDS_S
         self._looked = -_LOOK_S
         self._lookout: Lookout | None = None
+        self._view = View(seq=standing.seq, done=standing.done)
+        self._trouble: str | None = None
 
     def run(self) -> None:
         with suppress(OSError, ValueError):  # nobody can read it: the stream goes on
@@ -80,26 +82,34 @@ class _Watcher:
 
     def facts(self) -> Facts:
         """Return what is to be shown now."""
-        s = self.standing
-        if self._lookout is None:
-            self._lookout = Lookout(
-                open_lake(s.plan), s.plan, seq=s.seq, done=s.done, opened=s.began
-            )
-        now = time.monotonic()
+        s, now = self.standing, time.monotonic()
         if now >= self._looked + _LOOK_S:
             self._looked = now
-            self._lookout.look()
-        view = self._lookout.view
+            self._look()
         if now >= self._asked + _ENDS_S:
             self._asked = now
-            self._lag = self._behind(view.done)
+            self._lag = self._behind(self._view.done)
         return Facts(
             plan=s.plan,
-            view=view,
+            view=self._view,
             seconds=time.time() - s.began,
             lag=self._lag,
             followed=s.followed() if s.followed is not None else None,
+            trouble=self._trouble,
         )
+
+    def _look(self) -> None:
+        s = self.standing
+        try:
+            if self._lookout is None:
+                self._lookout = Lookout(
+                    open_lake(s.plan), s.plan, seq=s.seq, done=s.done, opened=s.began
+                )
+            self._view = self._lookout.look()
+        except Exception as error:  # noqa: BLE001 - a screen must stop no stream, whatever it is
+            self._trouble = type(error).__name__
+        else:
+            self._trouble = None
 
     def _behind(self, done: Ranges) -> int | None:
         s = self.standing

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from pyiceberg.manifest import DataFile
 
 from schemas.names import WATERMARK
 from schemas.plan import Aggregate, Plan
@@ -105,13 +106,13 @@ class Lookout:
         head = commits.current_snapshot()
         if head is None or head.snapshot_id == self._head:
             return self._view
-        self._head = head.snapshot_id
         begun: dict[str, float] = {}
         for entry in after(commits, self._view.seq):
             if entry.state == "intent":
                 begun[entry.commit_id] = entry.at.timestamp()
             elif entry.state == "done":
                 self._take(entry, begun.get(entry.commit_id))
+        self._head = head.snapshot_id
         return self._view
 
     def _take(self, entry: Entry, begun: float | None) -> None:
@@ -136,14 +137,15 @@ class Lookout:
 
     def _counts(self, entry: Entry) -> Counter[str]:
         counts: Counter[str] = Counter()
-        for batch in self._added(entry, self._ledger, ["destiny", "rows"]):
+        files = _files(entry, self._ledger)
+        for batch in _read(files, self._ledger, ["destiny", "rows"]):
             for row in batch.to_pylist():
                 counts[row["destiny"]] += row["rows"]
         return counts
 
     def _watermark(self, entry: Entry) -> int | None:
-        files = self._files(entry, self._processed)
-        found = [bounds(file, self._processed.schema, WATERMARK) for file in files]
+        schema = self._processed.schema
+        found = [bounds(file, schema, WATERMARK) for file in _files(entry, self._processed)]
         return max((int(span[1]) for span in found if span is not None), default=None)
 
     def _newest(self, entry: Entry) -> dict[str, tuple[Row, ...]]:
@@ -153,32 +155,35 @@ class Lookout:
             if starts is None or not len(starts):
                 continue
             info = self._tables[aggregate.name]
-            wanted = shown_windows(starts, self._added(entry, info, ["window_start", "_final"]))
+            files = _files(entry, info)
+            wanted = shown_windows(starts, _read(files, info, ["window_start", "_final"]))
+            near = [file for file in files if _meets(file, info, wanted)]
             columns = ["window_start", *aggregate.group_names]
             columns += [*(m.name for m in aggregate.measures), "_final"]
             parts = [
                 batch.filter(pa.array(np.isin(micros(batch["window_start"]), wanted)))
-                for batch in self._added(entry, info, columns, wanted)
+                for batch in _read(near, info, columns)
             ]
             before = self._view.newest.get(aggregate.name, ())
             out[aggregate.name] = _rows(parts, aggregate, before)
         return out
 
-    def _files(self, entry: Entry, info: TableInfo) -> list[Any]:
-        return stored(info.file_io(), entry.parts.get(info.name, [])).add
 
-    def _added(
-        self,
-        entry: Entry,
-        info: TableInfo,
-        columns: Sequence[str],
-        windows: np.ndarray | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield rows of the files that a commit added, of those that meet the windows if given."""
-        for file in self._files(entry, info):
-            span = bounds(file, info.schema, "window_start") if windows is not None else None
-            if span is None or ((windows >= span[0]) & (windows <= span[1])).any():
-                yield from read_batches(info, file.file_path, columns)
+def _files(entry: Entry, info: TableInfo) -> list[DataFile]:
+    """Return the data files that a commit added to a table."""
+    return stored(info.file_io(), entry.parts.get(info.name, [])).add
+
+
+def _read(
+    files: Iterable[DataFile], info: TableInfo, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    for file in files:
+        yield from read_batches(info, file.file_path, columns)
+
+
+def _meets(file: DataFile, info: TableInfo, windows: np.ndarray) -> bool:
+    span = bounds(file, info.schema, "window_start")
+    return span is None or bool(((windows >= span[0]) & (windows <= span[1])).any())
 
 
 def shown_windows(touched: np.ndarray, rows: Iterable[pa.RecordBatch]) -> np.ndarray:

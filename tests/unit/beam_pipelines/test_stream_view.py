@@ -81,3 +81,19 @@ def test_no_file_is_read_while_no_commit_ends(
 
     monkeypatch.setattr(stream_view, "after", read)
     assert seen.look() is first
+
+
+def test_a_look_that_fails_is_made_up_for_by_the_next(
+    middle: Middle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(middle.committer(), Memory(), middle.ship(raw(LINES)))
+    seen = lookout(middle)
+    with monkeypatch.context() as broken:
+        broken.setattr(stream_view, "stored", raises)
+        with pytest.raises(FileNotFoundError):
+            seen.look()
+    assert seen.look().rows.total() == len(LINES)
+
+
+def raises(*_: Any) -> Any:
+    raise FileNotFoundError
