@@ -31,6 +31,7 @@ _FOLDER: Final = ROOT / "beam_pipelines" / "flights"
 _DISORDER: Final = "30m"
 _COMMIT_EVERY: Final = "2s"
 _PARTITIONS: Final = 4
+_SUMMARY: Final = "summary.txt"
 _LOOK_S: Final = 0.5
 _LANDS_S: Final = 120.0
 _ENDS_S: Final = 60.0
@@ -48,8 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
         fetch.main()
         # The run starts its own; building it takes minutes the first time.
         binary = prism.install() / "prism"
-        with kafka() as broker:
-            return show(broker, binary, given.seconds, given.out.absolute())
+        out = given.out.absolute()
+        try:
+            with kafka() as broker:
+                return show(broker, binary, given.seconds, out)
+        finally:
+            said = out / _SUMMARY
+            print(said.read_text() if said.exists() else "", end="", flush=True)
     except KeyboardInterrupt:
         installing.say("stream-demo was stopped")
         return 130
@@ -95,7 +101,11 @@ def show(broker: str, binary: Path, seconds: int, out: Path) -> int:
     rate = _FLIGHTS / seconds
     produce = ["produce", "--topic", topic, "--rate", f"{rate:.0f}", "--disorder", _DISORDER]
     log = out / "produce.log"
-    with new_topic(broker, topic), started(run) as pipeline, started(produce, log) as producer:
+    with (
+        new_topic(broker, topic),
+        started(run, out / _SUMMARY, None) as pipeline,
+        started(produce, log, log) as producer,
+    ):
         while producer.poll() is None and pipeline.poll() is None:
             time.sleep(_LOOK_S)
         if producer.returncode:
@@ -141,13 +151,21 @@ def new_topic(broker: str, topic: str) -> Iterator[None]:
 
 
 @contextmanager
-def started(arguments: list[str], log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a `penstock` over the flights while the block runs, which talks to a log if given."""
+def started(
+    arguments: list[str], stdout: Path, stderr: Path | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a `penstock` over the flights while the block runs; without `stderr` it is ours."""
     verb, *flags = arguments
     command = [sys.executable, "-m", "beam_pipelines", verb, str(_FOLDER), *flags]
     with ExitStack() as files:
-        out = files.enter_context(log.open("wb")) if log is not None else None
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+        said, told = (
+            files.enter_context(path.open("ab")) if path is not None else None
+            for path in (stdout, stderr)
+        )
+        # In a session of its own: it is asked to end once, by us, whoever interrupts whom.
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=said, stderr=told, start_new_session=True
+        )
     try:
         yield process
     finally:
