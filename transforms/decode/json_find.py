@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from transforms.decode.json_learn import learn
 from transforms.decode.json_scan import Documents, Ints, scan
 from transforms.decode.json_shape import (
     ARRAY,
@@ -18,7 +19,6 @@ from transforms.decode.json_shape import (
     TRUE,
     Shape,
     Values,
-    learn,
 )
 from transforms.decode.json_tokens import (
     KEY,

@@ -8,7 +8,6 @@ that is a value, and which number, word, or array of those a value is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -17,31 +16,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.decode.json_scan import DEPTH_LIMIT, Documents, Ints
+from transforms.decode.json_scan import Documents, Ints
 from transforms.decode.json_tokens import (
-    ARRAY_COMMA,
-    CLOSE_ARRAY,
-    CLOSE_OBJECT,
-    DEEPER,
-    KEY,
     NUMBER_FORM,
     OPEN_ARRAY,
     OPEN_OBJECT,
     SCALAR,
     STRING,
     Path,
-    Tokens,
     cut,
     finite,
-    key_names,
     mask,
 )
 
 ABSENT, NULL, TEXT, NUMBER, TRUE, FALSE, OBJECT, ARRAY = range(8)
 """Kinds of values."""
-
-LONGEST: Final = 4096
-"""Texts with more than this many bytes outside of values are not learned."""
 
 _WORDS: Final = {b"true": TRUE, b"false": FALSE, b"null": NULL}
 _NUMBER: Final = f"^{NUMBER_FORM}$"
@@ -71,7 +60,7 @@ def rows_of(values: Values, rows: np.ndarray) -> Values:
     return Values(*(x[rows] for x in values))
 
 
-class _Segment(NamedTuple):
+class Segment(NamedTuple):
     """Bytes that all texts of a shape share.
 
     `quote` is the ordinal of the text's quote that stands at `offset`; -1 if it has none: then it
@@ -83,7 +72,7 @@ class _Segment(NamedTuple):
     offset: int
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a value is: from a byte of a segment to a byte of another.
 
     `kind` SCALAR may turn out to be any value without a string or an object.
@@ -107,9 +96,9 @@ class Shape:
         scalars: Segments that a value without quotes follows.
     """
 
-    segments: tuple[_Segment, ...]
+    segments: tuple[Segment, ...]
     quotes: int
-    places: dict[Path, _Place]
+    places: dict[Path, Place]
     scalars: tuple[int, ...]
 
     def match(self, docs: Documents, rows: Ints) -> tuple[Ints, dict[Path, Values]]:
@@ -293,110 +282,10 @@ def _scalar_kinds(data: np.ndarray, starts: Ints, ends: Ints) -> np.ndarray:
     return kinds
 
 
-def _value(place: _Place, begins: np.ndarray, kinds: dict[int, np.ndarray]) -> Values:
+def _value(place: Place, begins: np.ndarray, kinds: dict[int, np.ndarray]) -> Values:
     start = begins[place.first] + place.first_offset
     end = begins[place.last] + place.last_offset
     if place.kind == SCALAR:
         return Values(kinds[place.first], start, end)
     kind = {STRING: TEXT, OPEN_OBJECT: OBJECT, OPEN_ARRAY: ARRAY}[place.kind]
     return Values(np.full(len(start), kind, np.uint8), start, end)
-
-
-def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
-    """Take the shape of one text.
-
-    Args:
-        tokens: Of some texts.
-        row: Index in `tokens.rows` of a text without a fault.
-        paths: Whose values the shape shall find; those that the text lacks are absent from it.
-
-    Returns:
-        The shape; None if no quote stands between two scalars (in nested arrays of numbers), or if
-        the text has no string, more than `LONGEST` bytes outside of values, or the greatest depth.
-    """
-    count = int(tokens.count[row])
-    first = int(tokens.count[:row].sum())
-    at = np.arange(first, first + count)
-    if int(np.cumsum(DEEPER[tokens.kind[at]]).max()) >= DEPTH_LIMIT:
-        return None  # where it has a number another may have an array, which is one level deeper
-    docs, doc = tokens.docs, int(tokens.rows[row])
-    begin, end = int(docs.starts[doc]), int(docs.ends[doc])
-    data = docs.data[begin:end].tobytes()
-    quotes = docs.quotes[docs.first[doc] :][: docs.count[doc]] - begin
-    spans = zip((tokens.start[at] - begin).tolist(), (tokens.end[at] - begin).tolist(), strict=True)
-    kinds, folded = _folded(tokens.kind[at].tolist(), list(spans))
-    free = [i for i, kind in enumerate(kinds) if kind in (STRING, SCALAR)]
-    edges = [0, *(x for i in free for x in folded[i]), len(data)]
-    if not len(quotes) or sum(edges[1::2]) - sum(edges[0::2]) > LONGEST:
-        return None
-    segments = []
-    for low, high in zip(edges[0::2], edges[1::2], strict=True):
-        quote = int(np.searchsorted(quotes, low))
-        has = quote < len(quotes) and quotes[quote] < high
-        if not has and high != len(data):
-            return None
-        offset = int(quotes[quote]) - low if has else 0
-        segments.append(_Segment(data[low:high], quote if has else -1, offset))
-    names = key_names(tokens, at[tokens.kind[at] == KEY]).to_pylist()
-    found = _places(kinds, folded, names, edges)
-    scalars = tuple(n for n, i in enumerate(free) if kinds[i] == SCALAR)
-    places = {path: found[path] for path in paths if path in found}
-    return Shape(tuple(segments), len(quotes), places, scalars)
-
-
-def _folded(
-    kinds: list[int], spans: list[tuple[int, int]]
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """Take arrays of nothing but numbers and words for one scalar."""
-    out: list[tuple[int, tuple[int, int]]] = []
-    opened = -1  # where the array began that so far has nothing but scalars
-    for kind, span in zip(kinds, spans, strict=True):
-        out.append((kind, span))
-        if kind == OPEN_ARRAY:
-            opened = len(out) - 1
-        elif kind == CLOSE_ARRAY and opened > 0:  # a text that is an array stays one
-            out[opened:] = [(SCALAR, (out[opened][1][0], span[1]))]
-            opened = -1
-        elif kind not in (SCALAR, ARRAY_COMMA):
-            opened = -1
-    return [kind for kind, _ in out], [span for _, span in out]
-
-
-def _places(
-    kinds: list[int], spans: list[tuple[int, int]], names: list[str], edges: list[int]
-) -> dict[Path, _Place]:
-    """Paths of all values that stand in no array."""
-    lows = np.array(edges[0::2])
-
-    def segment(byte: int) -> int:
-        return int(np.searchsorted(lows, byte, "right")) - 1
-
-    places: dict[Path, _Place] = {}
-    stack: list[tuple[Path | None, int]] = []  # open brackets: path, first byte
-    inner: list[Path | None] = []  # path of the keys in them; None inside of arrays
-    path: Path | None = ()
-    keys = iter(names)
-    for kind, (start, end) in zip(kinds, spans, strict=True):
-        if kind == KEY:
-            parent = inner[-1]
-            name = next(keys)
-            path = None if parent is None else (*parent, name)
-        elif kind in (OPEN_OBJECT, OPEN_ARRAY):
-            stack.append((path, start))
-            inner.append(path if kind == OPEN_OBJECT else None)
-            path = None
-        elif kind in (CLOSE_OBJECT, CLOSE_ARRAY):
-            path, begin = stack.pop()
-            inner.pop()
-            if path is not None:
-                first, last = segment(begin), segment(end - 1)
-                opened = OPEN_OBJECT if kind == CLOSE_OBJECT else OPEN_ARRAY
-                offsets = begin - edges[2 * first], end - edges[2 * last]
-                places[path] = _Place(opened, first, offsets[0], last, offsets[1])
-            if inner and inner[-1] is None:
-                path = None
-        elif kind in (STRING, SCALAR) and path is not None:
-            last = segment(end)  # a free value lies between two segments
-            width = edges[2 * last - 1] - edges[2 * last - 2]
-            places[path] = _Place(kind, last - 1, width, last, 0)
-    return places
