@@ -33,7 +33,7 @@ _COMMIT_EVERY: Final = "2s"
 _PARTITIONS: Final = 4
 _SUMMARY: Final = "summary.txt"
 _LOOK_S: Final = 0.5
-_LANDS_S: Final = 30.0
+_LANDS_S: Final = 60.0
 _ENDS_S: Final = 60.0
 
 
