@@ -12,7 +12,7 @@ PORTS ?=
 ARGS ?=
 export EXTRAS PYTHON
 
-.PHONY: help setup demo test test-stack up down status lint format bench lock clean
+.PHONY: help setup demo stream-demo test test-stack up down status lint format bench lock clean
 
 help: ## List the targets
 	@printf 'Penstock. Needs Python 3.11; installs everything else beside itself.\n\n'
@@ -24,6 +24,9 @@ setup: ## Make .venv from the lock (EXTRAS="gcp aws" or EXTRAS=all for more); < 
 
 demo: setup ## Fetch a year of real flights and run them into lake and warehouse
 	@infra/local/demo.sh
+
+stream-demo: setup ## The same flights as a stream, a year in a minute, watched live (needs Java, Go)
+	@$(BIN)/python -m infra.local.stream_demo $(ARGS)
 
 test: setup ## Unit and pipeline tests; no servers, under 10 minutes
 	@$(BIN)/python -m pytest -n auto -q -m "not stack" $(ARGS)

@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from beam_pipelines.balance import Balance
 from beam_pipelines.commit_once import Commit, committer
 from beam_pipelines.failures import fate, told
 from beam_pipelines.ingest import Engine, build, partitioned
@@ -67,6 +68,7 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     destinies: list[dict[str, Any]] = field(default_factory=list)
     job: dict[str, Any] | None = None
+    balance: Balance | None = None
 
     def json(self) -> dict[str, Any]:
         """Return the object of design: field names and order are an interface."""
@@ -154,10 +156,7 @@ def ingest(
             name: {"rows": count, "added": added.get(name, 0)}
             for name, count in lake.row_counts().items()
         }
-        if "warehouse" in plan.sinks:
-            follow(lake, plan, result)
-        if "kafka" in plan.sinks:
-            publish(lake, plan, result)
+        follow_all(lake, plan, result)
     result.seconds = time.monotonic() - began
     return result
 
@@ -281,6 +280,18 @@ def _rows_near(plan: Plan, asked: Asked) -> Held | None:
     if plan.deduplicate is None or asked.snapshot is None:
         return None
     return RowsNear(plan, tuple(plan.deduplicate.parameters["by"]), asked.snapshot)
+
+
+FOLLOWERS: Final = frozenset({"warehouse", "kafka"})
+"""Sinks that follow the lake."""
+
+
+def follow_all(lake: Lake, plan: Plan, result: Result) -> None:
+    """Bring every sink that follows the lake up to it."""
+    if "warehouse" in plan.sinks:
+        follow(lake, plan, result)
+    if "kafka" in plan.sinks:
+        publish(lake, plan, result)
 
 
 def follow(lake: Lake, plan: Plan, result: Result) -> None:

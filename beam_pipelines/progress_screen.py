@@ -16,7 +16,6 @@ from beam_pipelines.batch import Result
 from beam_pipelines.columns import aligned
 from schemas.names import Destiny
 from schemas.plan import Plan
-from transforms.commit.lake import Done
 from transforms.progress import Progress
 from transforms.sources.files import Discovery
 
@@ -107,20 +106,6 @@ def screen(name: str, progress: Progress, *, quiet: bool) -> Iterator[Watch]:
     finally:
         watcher.stop.set()
         thread.join(timeout=2)
-
-
-def stream_lines(plan: Plan) -> Callable[[Done, float], None]:
-    """Return what says a line on stderr about each state of the lake that it is told of."""
-
-    def line(done: Done, seconds: float) -> None:
-        rows = done.totals.get(plan.processed, 0)
-        text = f"{plan.name}: commit {done.seq}  {rows:,} rows in the lake  {seconds:.0f} s\n"
-        if sys.stderr is not None:
-            with suppress(OSError, ValueError):  # nobody can read it: the stream goes on
-                sys.stderr.write(text)
-                sys.stderr.flush()
-
-    return line
 
 
 def detached(result: Result) -> Iterator[str]:

@@ -16,7 +16,7 @@ from beam_pipelines.stream_lag import Behind, behind, ends
 from beam_pipelines.stream_runner import StreamJob
 from schemas.errors import PenstockError, SourceError
 from schemas.plan import Plan
-from transforms.commit.lake import Done, Lake
+from transforms.commit.lake import Lake
 from transforms.continuous.positions import DonePositions
 from transforms.sources.streams.vector import Place
 
@@ -25,9 +25,6 @@ _COMMITS_S: Final = 2.0
 _TROUBLES: Final = 10
 _NAMED: Final = 3
 _WRONG: Final = 2
-
-Told = Callable[[Done, float], None]
-"""Is told what readers of the lake may see, and how many seconds the run has lasted."""
 
 
 class StalledError(PenstockError):
@@ -41,13 +38,11 @@ class Watching:
     Attributes:
         stall_s: For how long nothing need land though the source has something; 0: for ever.
         stall_warns: Whether a stall is only told of; else it ends the run.
-        commits: Told of new commits.
         warn: Told of what is wrong though the job goes on.
     """
 
     stall_s: float = 0.0
     stall_warns: bool = False
-    commits: Told | None = None
     warn: Callable[[str], None] | None = None
 
 
@@ -57,7 +52,6 @@ def follow(
     lake: Lake,
     watching: Watching,
     *,
-    began: float,
     places: Mapping[str, Place] | None = None,
 ) -> bool:
     """Wait until a job comes to its end, or an interrupt or SIGTERM comes.
@@ -67,7 +61,6 @@ def follow(
         plan: What it runs.
         lake: Where its rows land.
         watching: How.
-        began: When the run began (monotonic clock).
         places: Where each partition ends, if those ends are fixed.
 
     Returns:
@@ -77,7 +70,7 @@ def follow(
         StalledError: Nothing landed in time though the source has something.
         PenstockError: It failed, or fails again and again, in a way that no retry mends.
     """
-    look = _Look(job, plan, lake, watching, began, places)
+    look = _Look(job, plan, lake, watching, places)
     looked = time.monotonic()
     with _interrupts() as interrupted:
         while not job.over():
@@ -123,11 +116,10 @@ class _Look:
         plan: Plan,
         lake: Lake,
         watching: Watching,
-        began: float,
         places: Mapping[str, Place] | None,
     ) -> None:
         self._job, self._plan, self._lake, self._watching = job, plan, lake, watching
-        self._began, self._places = began, places
+        self._places = places
         self._seq = lake.last_done().seq
         self._done = DonePositions(lake, every=0)
         self._moved = time.monotonic()
@@ -138,8 +130,6 @@ class _Look:
         done = self._lake.last_done()
         if done.seq != self._seq:
             self._seq, self._moved, self._troubles = done.seq, now, 0
-            if self._watching.commits is not None:
-                self._watching.commits(done, now - self._began)
         self._trouble()
         stall_s = self._watching.stall_s
         if stall_s and now - self._moved > stall_s:

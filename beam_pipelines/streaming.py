@@ -7,17 +7,19 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pyiceberg.expressions import EqualTo
+from pyiceberg.expressions import And, EqualTo, LessThanOrEqual
 
 from beam_pipelines import batch
+from beam_pipelines.balance import Balance, balance
 from beam_pipelines.batch import Options, Result
 from beam_pipelines.commit_once import committer
 from beam_pipelines.failures import fate, told
+from beam_pipelines.following import following
 from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
 from beam_pipelines.stream_follow import Watching, follow
@@ -25,6 +27,7 @@ from beam_pipelines.stream_lag import first_missing
 from beam_pipelines.stream_record import Draining, Record, keep, last_stream, noted, state_of
 from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
+from beam_pipelines.stream_screen import Standing, say
 from beam_pipelines.stream_start import record_start
 from schemas.errors import UsageError
 from schemas.names import Destiny
@@ -38,6 +41,7 @@ from transforms.continuous.id_key import IdKey, own_id_key
 from transforms.continuous.positions import DonePositions
 from transforms.decode.message_format import MessageFormat
 from transforms.middle import RowSteps
+from transforms.sources.kafka.ends import Ends
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
 from transforms.sources.streams.read import ReadStream
@@ -45,6 +49,9 @@ from transforms.sources.streams.vector import Place
 from transforms.sources.streams.watermark import Pace
 
 _REPLAY_US: Final = 5_000_000
+
+Watch = Callable[[Standing], AbstractContextManager[None]]
+"""Shows a stream while a block runs, from where it stands when it begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +63,14 @@ class Asked:
         begin: See `stream_resume.where`.
         detach: Return when the job runs.
         watching: How it is followed.
+        watch: Shows it while rows land.
     """
 
     new_key: bool = False
     begin: str = AUTO
     detach: bool = False
     watching: Watching = field(default_factory=Watching)
+    watch: Watch | None = None
 
 
 class LakePositions:
@@ -84,7 +93,7 @@ class LakePositions:
 
 
 def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
-    """Run a plan over its streaming source, into the lake; the warehouse follows at the end.
+    """Run a plan over its streaming source, into the lake; warehouse and Kafka follow beside it.
 
     It begins at the state that the last stream left, if the runner has states, else where the
     lake's positions end; and ends by itself if the source has an end. An interrupt or SIGTERM
@@ -96,8 +105,8 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         asked: What else is asked for.
 
     Returns:
-        What the run did; `rows` and `destinies` count what it landed. Of a detached job, which one
-        it is.
+        What the run did; `rows` and `destinies` count what it landed, `balance` says whether the
+        ledger accounts for all of it. Of a detached job, which one it is.
 
     Raises:
         PenstockError: As `batch.ingest`; or messages that were to be read are gone.
@@ -110,7 +119,7 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
     last = last_stream(plan.out)
     refuse_second(runner, plan, last)
     lake = open_lake(plan)
-    with told(lambda: fate(lake, result.run_id)), _stopped_by_sigterm():
+    with told(lambda: fate(lake, result.run_id)), _stopped_by_sigterm(), ExitStack() as beside:
         options = Options(new_key=asked.new_key)
         state, keys, recompute = batch.ready(lake, result, options, started)
         RowSteps(plan).setup()
@@ -148,16 +157,29 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
             if asked.detach:
                 result.seconds = time.monotonic() - began
                 return result
+            follower = beside.enter_context(following(plan, say))
+            standing = Standing(
+                plan=plan,
+                began=started,
+                seq=state.seq,
+                done=state.done,
+                starts=left.positions,
+                ends=Ends(source),
+                followed=None if follower is None else follower.told_state,
+            )
             places = left.places if source.bounded else None
-            if _stopped(job, record, lake, asked.watching, began, places, plan):
+            with nullcontext() if asked.watch is None else asked.watch(standing):
+                stopped = _stopped(job, record, lake, asked.watching, places, plan)
+            if stopped:
                 result.warnings.append(
                     "stopped: what has landed stays, and the next run goes on behind it"
                 )
-        _count(lake, state.totals, result)
-        if "warehouse" in plan.sinks:
-            batch.follow(lake, plan, result)
-        if "kafka" in plan.sinks:
-            batch.publish(lake, plan, result)
+        else:
+            follower = beside.enter_context(following(plan, say))
+        result.balance = balance(lake, plan, result.run_id)
+        _count(lake, state.totals, result, result.balance)
+        if follower is not None:
+            follower.finish(lake, result)
     result.seconds = time.monotonic() - began
     return result
 
@@ -241,13 +263,12 @@ def _stopped(
     record: Record,
     lake: Lake,
     watching: Watching,
-    began: float,
     places: Mapping[str, Place] | None,
     plan: Plan,
 ) -> bool:
     """Wait for a job; return whether it was stopped rather than that it came to its end."""
     try:
-        finished = follow(job, plan, lake, watching, began=began, places=places)
+        finished = follow(job, plan, lake, watching, places=places)
         if not finished:
             job.cancel()
     except BaseException:  # One that we give up may run on.
@@ -259,12 +280,14 @@ def _stopped(
     return not finished
 
 
-def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:
-    """Fill in what this run landed, from the ledger."""
+def _count(lake: Lake, before: Mapping[str, int], result: Result, now: Balance) -> None:
+    """Fill in what this run landed, from the ledger as of a balance: a worker may still commit."""
     plan = result.plan
     columns = ["destiny", "step", "rule", "rows"]
     rows = lake.read(
-        plan.operations("ledger"), [*columns, "run_id"], EqualTo("run_id", result.run_id)
+        plan.operations("ledger"),
+        [*columns, "run_id", "seq"],
+        And(EqualTo("run_id", result.run_id), LessThanOrEqual("seq", now.seq)),
     )
     counts: Counter[str] = Counter()
     taken: Counter[tuple[str, str, str]] = Counter()
@@ -279,7 +302,7 @@ def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:
     ]
     result.tables = {
         name: {"rows": count, "added": count - before.get(name, 0)}
-        for name, count in lake.row_counts().items()
+        for name, count in now.totals.items()
     }
     if not counts.total():
         result.warnings.append("nothing new: no message landed")

@@ -123,6 +123,10 @@ def run(args: argparse.Namespace) -> int:
         print(*progress_screen.detached(result), sep="\n")
     else:
         print(*progress_screen.summary(result), sep="\n")
+    if result.balance is not None:
+        balanced = result.balance.line()
+        if not args.json:
+            print(balanced)
     return 0
 
 
@@ -180,17 +184,22 @@ def _batch_runner(plan: Plan) -> Iterator[Engine]:
 def _stream(plan: Plan, args: argparse.Namespace) -> Result:
     # Not `import_libraries`: this runner speaks gRPC, which is postponed there.
     with no_warnings():
-        from beam_pipelines.progress_screen import stream_lines  # noqa: PLC0415
         from beam_pipelines.stream_follow import Watching  # noqa: PLC0415
+        from beam_pipelines.stream_screen import watched  # noqa: PLC0415
         from beam_pipelines.streaming import Asked, stream  # noqa: PLC0415
 
     watching = Watching(
         stall_s=flags.seconds("--stall", args.stall),
         stall_warns=args.stall_warns,
-        commits=None if args.json else stream_lines(plan),
         warn=lambda text: say(f"warning: {text}"),
     )
-    asked = Asked(new_key=args.new_key, begin=args.begin, detach=args.detach, watching=watching)
+    asked = Asked(
+        new_key=args.new_key,
+        begin=args.begin,
+        detach=args.detach,
+        watching=watching,
+        watch=None if args.json else watched,
+    )
     collect_from_here()
     with stream_runner(plan, {"detach"} if args.detach else set()) as runner:
         return stream(plan, runner, asked)

@@ -31,6 +31,7 @@ from transforms.continuous.ticks import moment
 
 COMMIT_ROWS: Final = 8 << 20
 _SETTLE: Final = 10
+_LEAPS: Final = 30
 
 MakeCommitter = Callable[[], StreamCommitter]
 """Opens the lake and makes the committer of a stream; pickles."""
@@ -140,8 +141,10 @@ class _Commit(beam.DoFn):
     ) -> None:
         # The next tick finishes all windows that are complete by then: when event time leaps, as in
         # a replay, a commit for each of them would take longer than all the rest.
+        # Nor is each of them waited for then: ever more are skipped until the tick looks again.
         known = self._known(memory)
-        known = replace(known, closed_us=max(known.closed_us, now.micros))
+        closed_us = max(known.closed_us, now.micros)
+        known = replace(known, closed_us=closed_us, closes=min(known.closes + 1, _LEAPS))
         memory.write(pickle.dumps(known))
         self._next_close(close, known)
         if self.every_us:
@@ -188,6 +191,6 @@ class _Commit(beam.DoFn):
         return self.start if written is None else pickle.loads(written)  # noqa: S301 - our own
 
     def _next_close(self, close: Any, known: Memory) -> None:
-        at_us = self._committer.next_close_us(known.closed_us)
+        at_us = self._committer.next_close_us(known.closed_us, 2**known.closes - 1)
         if at_us is not None and at_us <= GlobalWindow().max_timestamp().micros:
             close.set(moment(at_us))

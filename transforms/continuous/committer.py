@@ -30,11 +30,13 @@ class Memory:
         asked: The lake whose rows the dedupe's state knows.
         handed: Positions handed in since.
         closed_us: How far event time is complete.
+        closes: How often that was told since the last commit.
     """
 
     asked: Asked = field(default_factory=Asked)
     handed: Ranges = field(default_factory=dict)
     closed_us: int = NEVER
+    closes: int = 0
 
 
 class StreamCommitter:
@@ -87,16 +89,17 @@ class StreamCommitter:
             asked, handed = Asked(now.seq, snapshot), {}
         return committed, Memory(asked, handed, memory.closed_us)
 
-    def next_close_us(self, after_us: int = NEVER) -> int | None:
+    def next_close_us(self, after_us: int = NEVER, skip: int = 0) -> int | None:
         """Return when (event time) a window ends that owes rows, or the next one is complete.
 
         Args:
             after_us: What comes until then is left out: the next commit does it.
+            skip: Leave out so many of the moments after it, but never the last.
 
         Returns:
             None if there is no such window.
         """
-        return self._rollup.next_close_us(after_us)
+        return self._rollup.next_close_us(after_us, skip)
 
     def next_fire_us(self) -> int | None:
         """Return at what time of the clock a trigger's delay is over, None if none runs."""

@@ -106,25 +106,27 @@ class Rollup(FromLake):
             due += owed.due_us(Trigger.of(aggregate.window), ended).tolist()
         return None if min(due) == MANY else min(due)
 
-    def next_close_us(self, after_us: int) -> int | None:
+    def next_close_us(self, after_us: int, skip: int) -> int | None:
         """Return when (event time) a window ends that owes rows, or the next one is complete.
 
         Args:
             after_us: What comes until then is left out: the next commit does it.
+            skip: Leave out so many of the moments after it, but never the last.
 
         Returns:
             None if there is no such window.
         """
-        ends: list[int | None] = []
+        ends = [_NONE]
         for aggregate in self.aggregates:
             if aggregate.sessions:
-                ends.append(self._sessions_of(aggregate).next_close_us(after_us))
+                ends.append(self._sessions_of(aggregate).due)
                 continue
             windows, held = Windows.of(aggregate), self._of(aggregate)
             for starts, lateness in ((held.owed.starts, 0), (held.open, windows.lateness)):
-                times = windows.ends(starts) + lateness
-                ends += times[times > after_us][:1].tolist()
-        return min((end for end in ends if end is not None), default=None)
+                ends.append(windows.ends(starts) + lateness)
+        moments = np.unique(np.concatenate(ends))
+        moments = moments[moments > after_us]
+        return int(moments[min(skip, len(moments) - 1)]) if len(moments) else None
 
     def accept(self, snapshot: int | None) -> None:
         """Take what the last draft made: it landed, as this snapshot of `processed_data`."""

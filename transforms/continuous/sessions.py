@@ -52,11 +52,6 @@ class OpenSessions:
         """Say whether a session that is not final may be over, event time being complete so far."""
         return bool(len(self.due)) and int(self.due[0]) <= closed_us
 
-    def next_close_us(self, after_us: int) -> int | None:
-        """Return the next step after this time at which a session is over, None if none is open."""
-        later = self.due[self.due > after_us]
-        return int(later[0]) if len(later) else None
-
     def accept(self, closed_us: int) -> None:
         """Take what the last draft made: it landed."""
         if self._made is not None:

@@ -1,0 +1,158 @@
+"""Event time that leaps, as in a replay: few timers for many windows and slices, none too late."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from apache_beam.utils.timestamp import Timestamp
+
+from schemas.names import TIMESTAMP
+from tests.pipelines.shop import HOURLY, Out, make_folder, sales
+from tests.streams import Middle, raw, stream_plan
+from transforms.continuous.commit import CommitContinuously, _Commit
+from transforms.continuous.committer import Memory
+from transforms.continuous.deduplicate import _AnswerIds
+from transforms.continuous.seen import ID
+from transforms.duplicates import ids_of
+
+HOUR = 3_600_000_000
+
+
+class Cell:
+    """A value or bag of state."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def read(self) -> Any:
+        return self.values[-1] if self.values else None
+
+    def write(self, value: bytes) -> None:
+        self.values = [value]
+
+    def clear(self) -> None:
+        self.values = []
+
+
+class Bag(Cell):
+    def read(self) -> list[bytes]:
+        return list(self.values)
+
+    def add(self, value: bytes) -> None:
+        self.values.append(value)
+
+
+class Timer:
+    def __init__(self) -> None:
+        self.at: int | None = None
+
+    def set(self, at: Timestamp) -> None:
+        self.at = at.micros
+
+    def fires(self, watermark: int) -> Iterator[Timestamp]:
+        """Yield the times at which it fires while event time leaps to the watermark."""
+        while self.at is not None and self.at <= watermark:
+            now, self.at = self.at, None
+            yield Timestamp(micros=now)
+
+
+@pytest.fixture
+def middle(tmp_path: Path) -> Middle:
+    folder = make_folder(tmp_path)
+    text = (folder / "pipeline.yaml").read_text().replace("size: 1h", "size: 1m")
+    (folder / "pipeline.yaml").write_text(text)
+    return Middle(stream_plan(folder))
+
+
+def test_windows_that_end_in_one_leap_take_a_few_timers_and_all_become_final(
+    middle: Middle,
+) -> None:
+    do = _Commit(CommitContinuously(make=middle.committer, every_us=1_000_000))
+    do.setup()
+    waiting, count, memory = Bag(), Cell(), Cell()
+    tick, close, end = Timer(), Timer(), Timer()
+    shipment = pickle.dumps(middle.ship(raw(sales(0, 400).splitlines())))
+    list(do.process((0, shipment), waiting, count, memory, tick, close, end))
+    list(do.ticked(waiting, count, memory, close))
+    starts = {row["window_start"] for row in Out(middle.plan.out).rows(HOURLY)}
+    assert len(starts) > 100
+    leap = int(max(starts).timestamp() * 1e6) + 48 * HOUR
+    fired = 0
+    for now in close.fires(leap):
+        fired += 1
+        do.closed(now, memory, tick, close)
+    assert fired <= np.log2(len(starts)) + 2
+    list(do.ticked(waiting, count, memory, close))
+    assert all(row["_final"] for row in Out(middle.plan.out).rows(HOURLY))
+
+
+def test_windows_that_are_skipped_wait_for_the_next_tick_at_most(middle: Middle) -> None:
+    one = middle.committer()
+    one.commit([middle.ship(raw(sales(0, 400).splitlines()))], Memory())
+    first = one.next_close_us()
+    assert first is not None
+    second, fourth = one.next_close_us(first), one.next_close_us(first, skip=2)
+    assert second is not None
+    assert fourth is not None
+    assert first < second < fourth
+    last = one.next_close_us(skip=10**9)
+    assert last is not None
+    assert one.next_close_us(last) is None
+    # After a commit nothing is skipped.
+    assert one.commit([], Memory(closed_us=first, closes=7))[1].closes == 0
+
+
+def ids(times: list[int]) -> pa.RecordBatch:
+    size = len(times)
+    rows = pa.record_batch(
+        {
+            "id": pa.array(times),
+            "time": pa.array(times, TIMESTAMP),
+            "_source": pa.array(["s"] * size).dictionary_encode(),
+            "_position": pa.array(times, pa.int64()),
+            "_sequence": pa.array([0] * size, pa.int32()),
+        }
+    )
+    return next(ids_of(rows, ["id"], "time", (1, 2), "00 0", 1, placed=True))[1]
+
+
+class Dedupe:
+    """The state of one partition, and its timer."""
+
+    def __init__(self, stay_us: int) -> None:
+        self.do = _AnswerIds(stay_us, 0)
+        self.do.setup()
+        self.ids, self.stamp, self.timer, self.fired = Bag(), Cell(), Timer(), 0
+
+    def arrive(self, times: list[int]) -> None:
+        list(self.do.process((0, ids(times)), self.ids, self.stamp, self.timer))
+
+    def advance(self, watermark: int) -> None:
+        for now in self.timer.fires(watermark):
+            self.fired += 1
+            self.do.forget(0, now, self.ids, self.stamp, self.timer)
+
+    def oldest(self) -> int:
+        return min(int(np.frombuffer(one, ID)["time"].min()) for one in self.ids.values)
+
+
+def test_ids_of_many_slices_are_forgotten_by_a_few_timers_when_event_time_leaps() -> None:
+    state = Dedupe(24 * HOUR)
+    for day in range(0, 300, 10):
+        state.arrive([(day * 24 + hour) * HOUR for hour in range(240)])
+        state.advance(((day + 10) * 24 - 1) * HOUR)
+    assert state.fired <= 60  # 1,200 slices
+    assert state.oldest() >= (300 - 3) * 24 * HOUR - 10 * 24 * HOUR
+
+
+def test_ids_are_forgotten_a_quarter_of_the_horizon_at_a_time_when_event_time_flows() -> None:
+    state = Dedupe(24 * HOUR)
+    for hour in range(240):
+        state.arrive([hour * HOUR])
+        state.advance(hour * HOUR)
+        assert state.oldest() >= (hour - 31) * HOUR
+    assert 30 <= state.fired <= 40
