@@ -145,7 +145,10 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
                 soon_us=_REPLAY_US if source.bounded else None,
                 begun=begun.memory,
             )
+            left_over = _left_over(plan, runner, last) - {begin.path, ""}
             job, record = _launched(plan, runner, source, begun.known, engine, begin, lake)
+            for path in left_over:
+                runner.discard(path)
             if begin.note:
                 result.warnings.append(begin.note)
             result.job = {
@@ -223,6 +226,13 @@ def _launched(
         noted(plan.out, record, ended="failed")
         raise
     return job, noted(plan.out, record, job=job.id)
+
+
+def _left_over(plan: Plan, runner: StreamRunner, last: Record | None) -> set[str]:
+    """Return the checkpoints that the last stream had, and went on from."""
+    if last is None or last.runner != plan.runner:
+        return set()
+    return {last.resumed, runner.restorable(last.job)}
 
 
 def starts(source: StreamSource, state: State) -> dict[str, int]:

@@ -65,6 +65,10 @@ class Prism:
         _ = job
         return ""
 
+    def discard(self, path: str) -> None:
+        """Drop a checkpoint: prism writes none."""
+        _ = path
+
 
 class PrismJob:
     """A job of this process."""

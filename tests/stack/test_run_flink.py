@@ -119,13 +119,14 @@ def job_of(folder: Path) -> str:
     return json.loads(record.read_text())["job"] if record.exists() else ""
 
 
+@pytest.mark.parametrize("parallelism", [1, 2])
 def test_a_topic_with_an_end_lands_as_a_batch_of_its_messages_would_and_the_job_ends_by_itself(
-    tmp_path: Path, topic: str, penstock: Penstock
+    tmp_path: Path, topic: str, penstock: Penstock, parallelism: int
 ) -> None:
     folder = folder_of(tmp_path, topic)
     first = sales(0, 900, broken=5, copies=60).splitlines()
     send(topic, first)
-    told = said(penstock.stream(folder))
+    told = said(penstock.stream(folder, "--set", f"runner.parallelism={parallelism}"))
     want = expected({"a": b"\n".join(first)})
     assert_tables(Out(folder / "out"), want)
     assert told["rows"] == want["counts"]
@@ -182,6 +183,7 @@ def test_a_job_goes_on_when_its_driver_dies_and_the_next_one_from_its_checkpoint
     wait_for(lambda: landed(out) == len(lines) or resumed.poll() is not None, PATIENCE)
     assert resumed.poll() is None, resumed.communicate()
     assert landed(out) == len(lines)
+    assert wait_for(lambda: job_of(folder) not in ("", job), PATIENCE)
     resumed.send_signal(signal.SIGINT)
     told = said(resumed)
     assert f"/{job}/chk-" in told["job"]["from"]

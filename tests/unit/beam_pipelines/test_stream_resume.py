@@ -33,6 +33,9 @@ class Runner:
     def restorable(self, job: str) -> str:
         return self.checkpoint
 
+    def discard(self, path: str) -> None:
+        raise NotImplementedError
+
     def pipeline(self, name: str, **_: Any) -> Any:
         raise NotImplementedError
 
@@ -86,6 +89,16 @@ def test_without_a_savepoint_it_goes_on_from_the_newest_checkpoint(tmp_path: Pat
     gone = f"{savepoint(tmp_path)}-gone"
     for last in (record(plan), record(plan, savepoint=gone), record(plan, ended="failed")):
         assert where(Runner(checkpoint="c"), plan, last, "auto").path == "c"
+
+
+def test_one_that_ended_before_its_first_checkpoint_leaves_what_it_went_on_from(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(tmp_path)
+    there = savepoint(tmp_path)
+    assert where(Runner(), plan, record(plan, resumed=there), "auto").path == there
+    assert where(Runner(), plan, record(plan, resumed=f"{there}-gone"), "auto").path == ""
+    assert where(Runner(checkpoint="c"), plan, record(plan, resumed=there), "auto").path == "c"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runners.flink import job as jobs
-from runners.flink.job import Job, checkpoint, failure, find, known, newest_checkpoint
+from runners.flink.job import Job, checkpoint, discard, failure, find, known, newest_checkpoint
 from runners.flink.rest import FlinkError, GoneError, NoAnswerError, Rest
 from schemas.errors import UsageError
 from tests.flink_cluster import Cluster, played
@@ -154,6 +154,24 @@ def test_elsewhere_the_newest_checkpoint_is_the_one_that_the_cluster_names(
         cluster.answers[asked] = {"latest": {"completed": lost}}
         assert newest_checkpoint(job, "s3://k") == ""
     assert newest_checkpoint(Job(cluster.rest, "forgotten"), "s3://k") == ""
+
+
+def test_what_a_job_kept_is_removed_with_its_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    for name in ("a/chk-1", "a/shared", "b/chk-1", "savepoints/savepoint-a"):
+        (folder / name).mkdir(parents=True)
+    (tmp_path / "other" / "chk-1").mkdir(parents=True)
+    uri = folder.as_uri()
+    for left in (
+        f"{uri}/savepoints/savepoint-a",
+        (tmp_path / "other" / "chk-1").as_uri(),
+        "s3://k",
+    ):
+        discard(left, uri)
+    discard(f"{uri}/a/chk-1".replace("file:///", "file:/"), uri)
+    assert sorted(path.name for path in folder.iterdir()) == ["b", "savepoints"]
+    assert (folder / "savepoints" / "savepoint-a").is_dir()
+    assert (tmp_path / "other" / "chk-1").is_dir()
 
 
 def test_a_checkpoint_is_told_by_time_length_and_size() -> None:
