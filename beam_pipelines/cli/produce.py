@@ -102,6 +102,12 @@ def _where(args: argparse.Namespace, plan: Plan) -> Any:
             "give --topic"
         )
         raise UsageError(msg)
+    if kafka.format != "json":
+        msg = (
+            f"a topic that is produced to must hold json, which is all that is sent; got "
+            f"{kafka.format}; let the topic's own writers fill it"
+        )
+        raise UsageError(msg)
     return kafka
 
 

@@ -96,7 +96,7 @@ def test_marks_of_transactions_and_tombstones_are_positions_like_any_other(
             producer.flush(10)
             end(30)
     kept += lines(900, 1)
-    send(topic, kept[-1:])  # behind all marks
+    produce(servers.kafka(), topic, [(0, kept[-1])], key=b"last")  # behind all marks
     said = ended(start(folder))
     want = expected({"a": b"\n".join(kept)})
     want["counts"]["refused"] += 3
