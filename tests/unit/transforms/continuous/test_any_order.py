@@ -64,6 +64,9 @@ class Timer:
     def set(self, at: Any) -> None:
         pass
 
+    def clear(self) -> None:
+        pass
+
 
 def land(parcels: Sequence[tuple[Parcel, list[Answer]]]) -> Shipment:
     """Each position has one row, which is filtered: `removed` counts them without files."""
