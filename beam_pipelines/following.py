@@ -113,7 +113,7 @@ class Following:
         self._note(*result.warnings)
         if self._failed_since is not None:
             lasted = time.monotonic() - self._failed_since
-            self._note(f"what follows the lake could not for {lasted:.0f} s, and has caught up")
+            self._note(f"{self._who} could not follow for {lasted:.0f} s, then caught up")
             self._failed_since, self._failures = None, 0
         self.state = f"at commit {seq}"
 

@@ -77,7 +77,7 @@ def test_windows_that_end_in_one_leap_take_a_few_timers_and_all_become_final(
     tick, close, end = Timer(), Timer(), Timer()
     shipment = pickle.dumps(middle.ship(raw(sales(0, 400).splitlines())))
     list(do.process((0, shipment), waiting, count, memory, tick, close, end))
-    list(do.ticked(waiting, count, memory, close))
+    list(do.ticked(waiting, count, memory, tick, close))
     starts = {row["window_start"] for row in Out(middle.plan.out).rows(HOURLY)}
     assert len(starts) > 100
     leap = int(max(starts).timestamp() * 1e6) + 48 * HOUR
@@ -86,7 +86,7 @@ def test_windows_that_end_in_one_leap_take_a_few_timers_and_all_become_final(
         fired += 1
         do.closed(now, memory, tick, close)
     assert fired <= np.log2(len(starts)) + 2
-    list(do.ticked(waiting, count, memory, close))
+    list(do.ticked(waiting, count, memory, tick, close))
     assert all(row["_final"] for row in Out(middle.plan.out).rows(HOURLY))
 
 
