@@ -104,7 +104,7 @@ class Following:
         seq = lake.last_done().seq
         result = Result(run_id="", plan=self._plan)
         self._follow(lake, self._plan, result)
-        if result.warnings and "warehouse" in self._plan.sinks and not result.warehouse:
+        if result.warnings and not (result.warehouse or result.sent):
             raise PenstockError("; ".join(result.warnings))
         self._head = head.snapshot_id
         for name, counts in result.warehouse.items():
