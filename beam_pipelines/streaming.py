@@ -24,7 +24,15 @@ from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
 from beam_pipelines.stream_follow import Watching, follow
 from beam_pipelines.stream_lag import first_missing
-from beam_pipelines.stream_record import Draining, Record, keep, last_stream, noted, state_of
+from beam_pipelines.stream_record import (
+    Draining,
+    Record,
+    keep,
+    last_stream,
+    note_end,
+    noted,
+    state_of,
+)
 from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from beam_pipelines.stream_screen import Standing, say
@@ -33,7 +41,7 @@ from schemas.errors import UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import plan_references
-from schemas.stream_source import KafkaSource, StreamFace
+from schemas.stream_source import StreamFace
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
@@ -146,7 +154,9 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
                 begun=begun.memory,
             )
             left_over = _left_over(plan, runner, last) - {begin.path, ""}
-            job, record = _launched(plan, runner, source, begun.known, engine, begin, lake)
+            shares = begin.shares or runner.shares
+            reading = _reading(plan, plan.stream, source, begun.known, shares, result.run_id)
+            job, record = _launched(plan, runner, reading, engine, begin, lake)
             for path in left_over:
                 runner.discard(path)
             if begin.note:
@@ -190,40 +200,36 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
 def _launched(
     plan: Plan,
     runner: StreamRunner,
-    source: StreamSource,
-    known: Mapping[str, int],
+    reading: ReadStream,
     engine: StreamEngine,
     begin: Begin,
     lake: Lake,
 ) -> tuple[StreamJob, Record]:
     """Build the pipeline and start it; its record is there before it is."""
     name = f"penstock-{plan.name}-{engine.run_id[:12]}"
-    shares = begin.shares or runner.shares
     record = Record(
         runner=plan.runner,
         name=name,
         run_id=engine.run_id,
         started=engine.started,
         state=state_of(plan),
-        shares=shares,
+        shares=reading.shares,
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
     )
     root = runner.pipeline(
         name,
-        bounded=source.bounded,
+        bounded=reading.source.bounded,
         savepoint=begin.path,
         references=plan_references(plan),
     )
-    draining = Draining(plan.out, engine.run_id)
-    raw = root | "Source" >> _reading(plan, source, known, shares, draining)
-    _ = build_stream(raw, plan, engine, lake)
+    _ = build_stream(root | "Source" >> reading, plan, engine, lake)
     keep(plan.out, record)
     try:
         job = runner.launch(root, name)
     except BaseException:
-        noted(plan.out, record, ended="failed")
+        note_end(plan.out, record, "failed")
         raise
     return job, noted(plan.out, record, job=job.id)
 
@@ -248,12 +254,12 @@ def starts(source: StreamSource, state: State) -> dict[str, int]:
 
 def _reading(
     plan: Plan,
+    face: StreamFace,
     source: StreamSource,
     known: Mapping[str, int],
     shares: int,
-    draining: Draining,
+    run_id: str,
 ) -> ReadStream:
-    face = plan.stream or StreamFace(kafka=KafkaSource(brokers=""))
     return ReadStream(
         source=source,
         contract=plan.contract,
@@ -263,7 +269,7 @@ def _reading(
         ),
         known=known,
         done=LakePositions(plan),
-        draining=draining,
+        draining=Draining(plan.out, run_id),
         shares=shares,
     )
 
@@ -284,9 +290,9 @@ def _stopped(
     except BaseException:  # One that we give up may run on.
         with suppress(Exception):
             job.cancel()
-            noted(plan.out, record, ended="failed")
+            note_end(plan.out, record, "failed")
         raise
-    noted(plan.out, record, ended="finished" if finished else "cancelled")
+    note_end(plan.out, record, "finished" if finished else "cancelled")
     return not finished
 
 
