@@ -31,6 +31,7 @@ from transforms.commit.lake import Done, Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
 from transforms.continuous.id_key import own_id_key
+from transforms.continuous.in_process import InProcess
 from transforms.continuous.positions import DonePositions
 from transforms.decode.messages import MessageDecoder
 from transforms.middle import RowSteps
@@ -65,6 +66,11 @@ class StreamRunner(Protocol):
     @property
     def shares(self) -> int:
         """Restrictions of a source that it takes without losing rows."""
+        ...
+
+    @property
+    def alone(self) -> bool:
+        """Whether workers are threads of this process, whose end is the end of all state."""
         ...
 
     def pipeline(
@@ -157,6 +163,7 @@ def stream(
                 key=own_id_key(plan),
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
+                here=InProcess() if runner.alone else None,
             )
             name = f"penstock-{plan.name}-{result.run_id[:12]}"
             named = references(json.dumps(to_json(plan)))

@@ -22,9 +22,11 @@ class Prism:
     Attributes:
         address: Of its job service.
         shares: Restrictions of a streaming source: the watermark follows the last one here.
+        alone: Workers are threads of this process, and there are no checkpoints.
     """
 
     shares = 1
+    alone = True
 
     def __init__(self, address: str) -> None:
         """Use the prism that listens there."""

@@ -23,7 +23,35 @@ ID: Final = np.dtype(
 """What is kept of a row: 36 bytes."""
 
 _CHUNK: Final = b"chunk"
+_SLICES: Final = 4
+_MINUTE: Final = 60_000_000
 _NO_CHUNK: Final = pa.schema(list(PLACED), metadata={_CHUNK: LAKE.encode()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stay:
+    """How long kept rows are remembered: for horizon and lateness, and dropped in slices of that.
+
+    Attributes:
+        horizon_us: Microseconds of event time within which a second row is a duplicate.
+        lateness_us: How long behind the watermark rows are still remembered beyond the horizon.
+    """
+
+    horizon_us: int
+    lateness_us: int = 0
+
+    @property
+    def slice_us(self) -> int:
+        """How much is dropped at a time."""
+        return max((self.horizon_us + self.lateness_us) // _SLICES, _MINUTE)
+
+    def since_us(self, watermark_us: int) -> int:
+        """Return the event time before which nothing is remembered at a watermark."""
+        return _floor(watermark_us - self.horizon_us - self.lateness_us, self.slice_us)
+
+    def end_us(self, time_us: int) -> int:
+        """Return the watermark at which the slice of an event time is dropped."""
+        return _floor(time_us, self.slice_us) + self.slice_us + self.horizon_us + self.lateness_us
 
 
 class Found(NamedTuple):
@@ -133,6 +161,10 @@ def look(ids: pa.RecordBatch, seen: Seen, horizon_us: int) -> Found:
         again = suspect & ~gone & _met(own, held, ("low", "high", "place"))
         return Found(row[gone], conflict[gone], own[~gone & ~again])
     return Found(row[gone], conflict[gone], own[~gone])
+
+
+def _floor(time_us: int, step: int) -> int:
+    return time_us - time_us % step
 
 
 def _packed(ids: pa.RecordBatch) -> np.ndarray:
