@@ -49,7 +49,9 @@ class Speed(NamedTuple):
 def main(arguments: list[str]) -> int:
     """Measure what is asked for; the exit code of the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks stream", description=__doc__)
-    parser.add_argument("--what", action="append", choices=PARTS, help="(repeatable; default: speed)")
+    parser.add_argument(
+        "--what", action="append", choices=PARTS, help="(repeatable; default: speed)"
+    )
     parser.add_argument("--without", action="append", default=[], help="no contestant named so")
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -24,9 +24,7 @@ def taken() -> str:
     )
 
 
-def speeds(
-    everyone: list[Streamer], rounds: list[list[Speed]], rows: int
-) -> tuple[str, bool]:
+def speeds(everyone: list[Streamer], rounds: list[list[Speed]], rows: int) -> tuple[str, bool]:
     """The table of speeds, and whether every promise was kept and all kept the same rows."""
     kept = True
     lines = [
@@ -34,8 +32,10 @@ def speeds(
         "",
         f"{taken()}: medians of {len(rounds)} rounds; see below for what a round is.",
         "",
-        "| contestant | rows / CPU s | ours on prism / its | rows / s | start s | start CPU s "
-        "| peak MiB | promised |",
+        (
+            "| contestant | rows / CPU s | ours on prism / its | rows / s | start s | start CPU s "
+            "| peak MiB | promised |"
+        ),
         "|---|--:|--:|--:|--:|--:|--:|---|",
     ]
     for index, one in enumerate(everyone):
@@ -57,7 +57,9 @@ def speeds(
             verdict,
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    counts = {s.kept for found in rounds for one, s in zip(everyone, found, strict=True) if one.scale == 1}
+    counts = {
+        s.kept for found in rounds for one, s in zip(everyone, found, strict=True) if one.scale == 1
+    }
     if len(counts) > 1:
         lines += ["", f"**Contestants disagree on the rows kept: {sorted(counts)}**"]
         kept = False

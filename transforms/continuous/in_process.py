@@ -65,6 +65,11 @@ class InProcess:
                 self._seen.add(kept)
         return Answer(token, found.rows, found.conflict)
 
+    @property
+    def seen(self) -> int:
+        """How many ids are remembered."""
+        return sum(map(len, self._seen.runs))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave everything where it is."""
         return _found, (self._name,)

@@ -75,14 +75,14 @@ class WriteLines(beam.DoFn):
         self.folder = folder
 
     def start_bundle(self) -> None:
-        Path(self.folder).mkdir(parents=True, exist_ok=True)
-        self.file = Path(self.folder, uuid.uuid4().hex).open("w")
+        self.lines: list[str] = []
 
     def process(self, row: dict[str, Any]) -> None:
-        self.file.write(json.dumps(row, default=str) + "\n")
+        self.lines.append(json.dumps(row, default=str) + "\n")
 
     def finish_bundle(self) -> None:
-        self.file.close()
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        Path(self.folder, uuid.uuid4().hex).write_text("".join(self.lines))
 
 
 def main(brokers: str, topic: str, out: str) -> None:
