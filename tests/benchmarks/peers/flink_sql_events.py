@@ -27,6 +27,8 @@ def main(brokers: str, topic: str, out: str, disorder: str, jar: str) -> None:
     options.set_string("pipeline.jars", Path(jar).resolve().as_uri())
     options.set_string("parallelism.default", "2")
     options.set_string("execution.checkpointing.interval", "10 s")
+    options.set_string("state.checkpoints.dir", Path(out, "checkpoints").resolve().as_uri())
+    options.set_string("restart-strategy.type", "none")
     options.set_string("table.exec.state.ttl", "1 d")
     options.set_string("table.local-time-zone", "UTC")
     options.set_string("pipeline.object-reuse", "true")
@@ -61,7 +63,7 @@ def main(brokers: str, topic: str, out: str, disorder: str, jar: str) -> None:
     tables.execute_sql(f"""
         CREATE TABLE events_5min (
             window_start TIMESTAMP(3), event_type STRING, events BIGINT, amount DOUBLE
-        ) WITH ('connector' = 'filesystem', 'path' = '{Path(out).resolve().as_uri()}',
+        ) WITH ('connector' = 'filesystem', 'path' = '{Path(out, "windows").resolve().as_uri()}',
             'format' = 'json')""")
     both = tables.create_statement_set()
     both.add_insert_sql("INSERT INTO kept SELECT * FROM events")
@@ -71,7 +73,7 @@ def main(brokers: str, topic: str, out: str, disorder: str, jar: str) -> None:
         FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(event_time), INTERVAL '5' MINUTES))
         GROUP BY window_start, window_end, event_type""")
     both.execute().wait()
-    lines = (line for file in Path(out).rglob("part-*") for line in file.open())
+    lines = (line for file in Path(out, "windows").glob("part-*") for line in file.open())
     print(json.dumps({"rows": {"kept": sum(json.loads(line)["events"] for line in lines)}}))
 
 
