@@ -72,7 +72,10 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         rows = deduplicated.rows
         removed.append(deduplicated.removed)
     panes = {
-        a.name: rows | a.name >> AggregateWindows(a, threads=engine.threads)
+        # Windows of a hundred days are keys of their own; sessions have none but their group's.
+        a.name: rows
+        | a.name
+        >> AggregateWindows(a, plan.hash_partitions if a.sessions else 1, threads=engine.threads)
         for a in plan.aggregates
     }
     return Outputs(

@@ -13,9 +13,10 @@ from beam_pipelines.commit_once import committer
 from schemas.durations import parse_duration
 from schemas.plan import Plan
 from transforms.commit.lake import Lake, open_lake
+from transforms.commit.near import Asked
 from transforms.continuous.admit import AdmitMessages, Asking
 from transforms.continuous.commit import CommitContinuously
-from transforms.continuous.committer import StreamCommitter
+from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.deduplicate import AnswerIds
 from transforms.continuous.gather import Gather
 from transforms.continuous.id_key import IdKey
@@ -145,5 +146,8 @@ def build_stream(
     outputs = steps_stream(raw, plan, engine, lake)
     make = MakeCommitter(plan, engine.run_id, engine.started, engine.keys)
     return outputs.shipments | "Lake" >> CommitContinuously(
-        make=make, every_us=_every_us(plan, engine)
+        make=make,
+        every_us=_every_us(plan, engine),
+        start=Memory(Asked(began=lake.last_done().seq)),
+        delays=engine.soon_us is None,
     )

@@ -91,6 +91,8 @@ class Contract:
         event_time: Dotted path of the event time, or None (`_arrived` is used).
         primary_key: Column names in key order; empty if the contract names none.
         hash: SHA-256 (hex) over the meaning of the contract.
+        event_times: First and last event time (us) that a row of the pipeline may have, both
+            included; None: any. Not in the contract: a plan sets it, for its windows.
     """
 
     id: str
@@ -102,6 +104,7 @@ class Contract:
     primary_key: tuple[str, ...]
     hash: str
     description: str = ""
+    event_times: tuple[int, int] | None = None
 
     @property
     def event_time_column(self) -> str:

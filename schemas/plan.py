@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,12 @@ class Measure:
     """One aggregate function over one row expression.
 
     Attributes:
-        function: count, sum, min, max, avg, stddev, approx_count_distinct, first, last.
+        function: count, sum, min, max, avg, stddev, approx_count_distinct, approx_quantile, first,
+            last.
         argument: SQL row expression, or None for count(*).
         argument_type: Its Arrow type.
         type: Arrow type of the result.
+        quantile: Of approx_quantile: from 0 to 1.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Measure:
     argument: str | None
     argument_type: pa.DataType | None
     type: pa.DataType
+    quantile: Decimal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +124,11 @@ class Aggregate:
     input: pa.Schema
     event_time: str
     hash_key: int
+
+    @property
+    def sessions(self) -> bool:
+        """Whether a window is a session: the rows of a group with no `gap` of time in between."""
+        return self.window.type == "sessions"
 
     @property
     def group_names(self) -> tuple[str, ...]:

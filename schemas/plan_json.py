@@ -123,6 +123,7 @@ def _aggregate(aggregate: Aggregate) -> dict[str, Any]:
                 "argument": m.argument,
                 "argument_type": None if m.argument_type is None else str(m.argument_type),
                 "type": str(m.type),
+                "quantile": None if m.quantile is None else float(m.quantile),
             }
             for m in aggregate.measures
         ],

@@ -18,11 +18,12 @@ from schemas.located import NodePath, did_you_mean, dotted
 from schemas.noted import Noted
 from schemas.pipeline_file import FILE, PipelineFile, file_source, read_pipeline
 from schemas.plan import Aggregate, FileSource, Plan
-from schemas.planning_aggregates import LATER, plan_aggregate
+from schemas.planning_aggregates import plan_aggregate
 from schemas.planning_steps import Flow
 from schemas.planning_tables import plan_tables
 from schemas.structure import published
 from schemas.user_function import module_file
+from schemas.windowing import event_times
 
 RUNNERS: Final = ("direct", "prism", "flink", "spark", "dataflow")
 CLOUDS: Final = ("local", "aws", "gcp")
@@ -164,7 +165,7 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
     _check_timeseries(file, noted)
     plan = Plan(
         name=file.name,
-        contract=contract,
+        contract=replace(contract, event_times=event_times(a.window for a in aggregates)),
         folder=folder,
         out=folder / "out",
         source=file.batch or FileSource(path=""),
@@ -254,16 +255,6 @@ def _needs(plan: Plan, file: PipelineFile, mode: str) -> Iterator[Need]:
             at = (*spec.at[:2], "clear")
             must = f"`{dotted(at)}` must be left out; got it; clear values are not in this version"
             yield Need(at, f"{must}: keep the column in the contract instead")
-    for i, aggregate in enumerate(plan.aggregates):
-        at = file.aggregates[i].at
-        if aggregate.window.type == "sessions":
-            must = f"`{dotted((*at, 'windowing'))}` must be of a type that this version runs"
-            yield Need((*at, "windowing"), f"{must}; got sessions; use fixed, sliding or global")
-        for measure in aggregate.measures:
-            if measure.function in LATER:
-                here = (*at, "measures", measure.name)
-                must = f"`{dotted(here)}` must be a measure that this version computes"
-                yield Need(here, f"{must}; got {measure.function}; use avg, min, max or stddev")
 
 
 def _parts(plan: Plan) -> dict[str, str]:

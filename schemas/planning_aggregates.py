@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import pyarrow as pa
@@ -24,11 +25,11 @@ FUNCTIONS: Final = (
     "max",
     "stddev",
     "approx_count_distinct",
+    "approx_quantile",
     "first",
     "last",
 )
-LATER: Final = ("approx_quantile",)
-"""Part of the grammar, not yet of the engine."""
+_QUANTILE_DIGITS: Final = 9
 
 _TAKEN: Final = ("window_start", "window_end")
 
@@ -105,6 +106,7 @@ class _Reader:
             argument=expression.sql,
             argument_type=expression.type,
             type=result,
+            quantile=_quantile(call),
         )
 
     def _take(self, name: str, at: NodePath) -> None:
@@ -115,19 +117,36 @@ class _Reader:
 
 
 def _wrong_call(call: Call) -> str | None:
-    known = (*FUNCTIONS, *LATER)
-    if call.function not in known:
+    if call.function not in FUNCTIONS:
         return (
             f"measure must be a function that aggregates have; got {call.function}; "
-            f"{did_you_mean(call.function, known)}"
+            f"{did_you_mean(call.function, FUNCTIONS)}"
         )
-    wanted = 2 if call.function in LATER else 1
+    wanted = 2 if call.function == "approx_quantile" else 1
     if len(call.arguments) != wanted and (call.arguments or call.function != "count"):
         return (
             f"{call.function} must have {wanted} argument{'s' * (wanted > 1)}; "
             f"got {len(call.arguments)}; correct it"
         )
+    if wanted == 2 and _quantile(call) is None:
+        return (
+            "approx_quantile must have a quantile from 0 to 1, of at most "
+            f"{_QUANTILE_DIGITS} digits, as its second argument; got {call.arguments[1]}; "
+            "write for example 0.95"
+        )
     return None
+
+
+def _quantile(call: Call) -> Decimal | None:
+    """Return the quantile that a call asks for; None: it asks for none, or wrongly."""
+    if len(call.arguments) < 2:
+        return None
+    try:
+        value = Decimal(call.arguments[1].strip("() "))
+        fits = 0 <= value <= 1 and round(value, _QUANTILE_DIGITS) == value
+    except InvalidOperation:
+        return None
+    return value if fits else None
 
 
 def _result(function: str, kind: pa.DataType) -> pa.DataType | None:

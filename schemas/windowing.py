@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from schemas.located import NodePath, dotted
 from schemas.noted import Noted
 from schemas.plan import Window
+
+FIRST_US: Final = -62_135_596_800_000_000
+LAST_US: Final = 253_402_300_799_999_999
+"""The years 1 to 9999: what every engine that reads a table can hold."""
 
 _DURATIONS: Final = ("size", "period", "gap", "offset", "allowed_lateness")
 _MOST_WINDOWS: Final = 1_000
@@ -44,6 +48,13 @@ def read_window(problems: Noted, at: NodePath) -> Window:
         problems.add((*at, "accumulation_mode"), f"{must}; {why}")
     if "trigger" in body:
         _trigger(problems, (*at, "trigger"))
+        if kind == "sessions":
+            must = f"`{dotted(at)}` of type sessions must not have `trigger`; got it; remove it"
+            problems.add((*at, "trigger"), f"{must}: their rows come with every commit")
+        if kind == "global" and "early" not in body["trigger"]:
+            must = f"`{dotted(at)}.trigger` of type global must have `early`; got none"
+            why = "a stream's one window never ends, so that it would never have a row; add it"
+            problems.add((*at, "trigger"), f"{must}; {why}")
     if not problems.broken(*at):
         _fits(problems, at, kind, given)
     return Window(
@@ -55,6 +66,21 @@ def read_window(problems: Noted, at: NodePath) -> Window:
         allowed_lateness_us=given.get("allowed_lateness", 0),
         trigger=body.get("trigger"),
     )
+
+
+def event_times(windows: Iterable[Window]) -> tuple[int, int]:
+    """Return the first and the last event time (us) all of whose windows are within the years."""
+    first, last = FIRST_US, LAST_US
+    for window in windows:
+        if window.type == "sessions":
+            last = min(last, LAST_US - window.gap_us)
+        elif window.type != "global":
+            period, offset = window.period_us or window.size_us, window.offset_us
+            final = (LAST_US - window.size_us - offset) // period * period + offset
+            earliest = -((offset - FIRST_US) // period) * period + offset
+            first = max(first, earliest + window.size_us - period)
+            last = min(last, final + period - 1)
+    return first, last
 
 
 def _fits(problems: Noted, at: NodePath, kind: str, given: Mapping[str, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -32,17 +33,26 @@ FIXED = Window(type="fixed", size_us=10)
 GLOBAL_END = 253402300799_999_999
 
 
-def measure(name: str, function: str, column: str | None = None) -> Measure:
+def measure(
+    name: str, function: str, column: str | None = None, quantile: str | None = None
+) -> Measure:
     """Measure a plain column, with the type that the plan gives it."""
     kind = TYPES[column] if column else None
     result = kind
     if function in ("count", "approx_count_distinct"):
         result = pa.int64()
-    elif function in ("avg", "stddev"):
+    elif function in ("avg", "stddev", "approx_quantile"):
         result = pa.float64()
     elif function == "sum" and kind is not None and pa.types.is_decimal(kind):
         result = pa.decimal128(38, kind.scale)
-    return Measure(name=name, function=function, argument=column, argument_type=kind, type=result)
+    return Measure(
+        name=name,
+        function=function,
+        argument=column,
+        argument_type=kind,
+        type=result,
+        quantile=None if quantile is None else Decimal(quantile),
+    )
 
 
 def aggregate(
@@ -84,6 +94,8 @@ def windows_of(time: int, window: Window) -> list[int]:
 def expected(rows: Iterable[Row], of: Aggregate) -> dict[tuple[Any, ...], Row]:
     """Finished rows by (window start, group), computed one row at a time."""
     window = of.window
+    if of.sessions:
+        return _expected_sessions(rows, of)
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         for start in windows_of(row["t"], window):
@@ -98,6 +110,28 @@ def expected(rows: Iterable[Row], of: Aggregate) -> dict[tuple[Any, ...], Row]:
         end = GLOBAL_END if window.type == "global" else key[0] + window.size_us
         out[key] = {**values, "window_end": end, "_rows": len(members)}
     return out
+
+
+def _expected_sessions(rows: Iterable[Row], of: Aggregate) -> dict[tuple[Any, ...], Row]:
+    gap, lateness = of.window.gap_us, of.window.allowed_lateness_us
+    found: dict[tuple[Any, ...], list[list[Row]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["t"]):
+        mark = row.get(WATERMARK)
+        if mark is not None and row["t"] + gap + lateness <= mark:
+            continue
+        sessions = found[tuple(row.get(name) for name in of.group_by)]
+        if not sessions or row["t"] - sessions[-1][-1]["t"] >= gap:
+            sessions.append([])
+        sessions[-1].append(row)
+    return {
+        (members[0]["t"], *key): {
+            **{m.name: _value(m, members) for m in of.measures},
+            "window_end": members[-1]["t"] + gap,
+            "_rows": len(members),
+        }
+        for key, sessions in found.items()
+        for members in sessions
+    }
 
 
 def _value(of: Measure, rows: list[Row]) -> Any:

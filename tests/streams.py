@@ -15,6 +15,7 @@ from schemas.plan import Plan
 from schemas.planning import load_plan
 from transforms.commit.committer import Committer
 from transforms.commit.lake import open_lake
+from transforms.commit.near import Asked
 from transforms.continuous.admit import Admission, Asking, stretches
 from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.land import Landing, Shipment
@@ -77,11 +78,11 @@ def stream_plan(folder: Path, commit_every: str = "1s") -> Plan:
 class Middle:
     """What stands between source and lake, in one process, one batch after the other."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, max_future_us: int | None = None) -> None:
         self.plan = plan
         self.lake = open_lake(plan)
         dedupe = plan.deduplicate
-        self.admission = Admission(plan, MessageDecoder(plan.contract))
+        self.admission = Admission(plan, MessageDecoder(plan.contract, max_future_us=max_future_us))
         self.admission.setup()
         self.asking, self.horizon_us = None, 0
         if dedupe is not None:
@@ -107,6 +108,10 @@ class Middle:
     def committer(self) -> StreamCommitter:
         """A committer of a new process."""
         return StreamCommitter(Committer(self.lake, self.plan, run_id="run"), self.plan)
+
+    def begins(self) -> Memory:
+        """What a stream knows that begins now, without a checkpoint."""
+        return Memory(Asked(began=self.lake.last_done().seq))
 
     def ship(self, *batches: pa.RecordBatch) -> Shipment:
         """Make one shipment of raw batches that come in this order."""

@@ -13,7 +13,7 @@ from runners.lean import import_libraries
 from schemas.references import public
 
 if TYPE_CHECKING:
-    from schemas.plan import Aggregate, FileSource, Plan, Step
+    from schemas.plan import Aggregate, FileSource, Measure, Plan, Step
     from schemas.stream_source import StreamFace
 
 SUMMARY = "say what a run would read, do and write; touches no data"
@@ -166,9 +166,15 @@ def _aggregate(aggregate: Aggregate) -> Iterator[str]:
     from schemas.durations import format_duration  # noqa: PLC0415
 
     window = aggregate.window
-    spans = [format_duration(us) for us in (window.size_us, window.period_us, window.gap_us) if us]
+    spans = [format_duration(us) for us in (window.size_us, window.period_us) if us]
+    spans += [f"of gap {format_duration(window.gap_us)}"] if aggregate.sessions else []
     by = f" by {', '.join(aggregate.group_by)}" if aggregate.group_by else ""
     yield f"  {aggregate.name}: {window.type} {' every '.join(spans)} of {aggregate.event_time}{by}"
     yield from _wrapped(
-        f"{m.name} {m.type} = {m.function}({m.argument or '*'})" for m in aggregate.measures
+        f"{m.name} {m.type} = {m.function}({m.argument or '*'}{_quantile(m)})"
+        for m in aggregate.measures
     )
+
+
+def _quantile(measure: Measure) -> str:
+    return "" if measure.quantile is None else f", {measure.quantile}"

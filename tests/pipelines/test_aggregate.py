@@ -46,6 +46,8 @@ WINDOWS = [
     Window(type="sliding", size_us=SPAN, period_us=SPAN // 4),
     Window(type="sliding", size_us=SPAN + 7, period_us=SPAN // 3, allowed_lateness_us=3),
     Window(type="global"),
+    Window(type="sessions", gap_us=SPAN // 50),
+    Window(type="sessions", gap_us=SPAN // 20, allowed_lateness_us=3),
 ]
 
 
@@ -91,7 +93,7 @@ def _run(pipeline: beam.Pipeline, of: Aggregate, pieces: list[list[Row]], partit
         assert_that(panes, check)
 
 
-@pytest.mark.parametrize("window", WINDOWS, ids=lambda w: f"{w.type}-{w.size_us}")
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda w: f"{w.type}-{w.size_us + w.gap_us}")
 def test_every_window_gets_the_rows_that_a_loop_over_them_gives(
     open_pipeline: OpenPipeline, window: Window
 ) -> None:
@@ -183,6 +185,14 @@ def test_rows_that_are_windowed_already_are_refused() -> None:
     rows = root | beam.Create([batch([])]).with_output_types(pa.RecordBatch)
     with pytest.raises(AggregateError, match="must be in the global window"):
         _ = rows | beam.WindowInto(FixedWindows(60)) | AggregateWindows(aggregate(*MEASURES))
+
+
+def test_sessions_are_refused_where_panes_fire() -> None:
+    root = beam.Pipeline(runner=FnApiRunner())
+    rows = root | beam.Create([batch([])]).with_output_types(pa.RecordBatch)
+    of = aggregate(*MEASURES, window=Window(type="sessions", gap_us=5))
+    with pytest.raises(AggregateError, match="got sessions; run the pipeline with --stream"):
+        _ = rows | AggregateWindows(of, streaming=True)
 
 
 SECOND = 1_000_000

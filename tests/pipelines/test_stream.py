@@ -20,6 +20,7 @@ from schemas.plan import Plan
 from tests.pipelines.shop import (
     HOURLY,
     LEDGER,
+    PIPELINE,
     PROCESSED,
     START,
     Out,
@@ -80,8 +81,10 @@ def check(plan: Plan, lines: list[bytes]) -> None:
     assert {row["_source"] for row in out.rows(PROCESSED)} == {"c/t/0", "c/t/1", "c/t/2"}
 
 
-def test_a_stream_gives_the_tables_of_a_batch(tmp_path: Path) -> None:
-    plan = stream_plan(make_folder(tmp_path))
+@pytest.mark.parametrize("trigger", ["", ", trigger: {type: after_watermark}"])
+def test_a_stream_gives_the_tables_of_a_batch(tmp_path: Path, trigger: str) -> None:
+    pipeline = PIPELINE.replace("size: 1h}", f"size: 1h{trigger}}}")
+    plan = stream_plan(make_folder(tmp_path, pipeline=pipeline))
     with Direct().pipeline() as root:
         build(root, plan, spread(LINES, partitions=3, size=100), ticks=False)
     check(plan, LINES)

@@ -175,6 +175,55 @@ def test_many_windows_that_end_at_once_are_finished_by_a_few_commits(
     assert len(out.done()) < 10
 
 
+def test_an_early_pane_comes_though_no_row_follows_and_an_end_waits_for_no_delay(
+    tmp_path: Path, topic: str
+) -> None:
+    early = "aggregates.0.windowing.trigger={type: after_watermark, early: {type: %s, delay: %s}}"
+    folder = folder_of(tmp_path, topic, more="")
+    out = Out(folder / "out")
+    lines = sales(0, 600).splitlines()
+    send(topic, lines[:300])
+    process = start(folder, "--set", early % ("after_processing_time", "4s"))
+    try:
+        assert wait_for(lambda: landed(out) == 300, 60)
+        assert wait_for(lambda: len(out.rows(HOURLY)) > 0, 20)
+        assert not any(row["_final"] for row in out.rows(HOURLY))
+        send(topic, lines[300:400])
+        assert wait_for(lambda: landed(out) == 400, 20)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        ended(process)
+    send(topic, lines[400:])
+    hour = early % ("after_processing_time", "1h")
+    began = time.monotonic()
+    ended(start(folder, "--set", hour, "--set", "source.stream.kafka.end=latest"))
+    assert time.monotonic() - began < 100
+    assert_tables(out, expected({"a": b"\n".join(lines)}))
+    assert all(row["_final"] for row in out.rows(HOURLY))
+
+
+def test_windows_without_rows_are_written_by_whoever_commits_next(
+    tmp_path: Path, topic: str
+) -> None:
+    on_time = ("--set", "aggregates.0.windowing.trigger={type: after_watermark}")
+    folder = folder_of(tmp_path, topic, more="")
+    out = Out(folder / "out")
+    lines = sales(0, 300).splitlines()
+    send(topic, lines)
+    process = start(folder, *on_time)
+    try:
+        assert wait_for(lambda: landed(out) == 300, 60)
+        assert out.rows(HOURLY) == []
+    finally:
+        process.send_signal(signal.SIGTERM)
+        ended(process)
+    assert out.rows(HOURLY) == []
+    one = b'{"sale_id": "z", "sold_at": "2026-03-01T10:00:00Z", "country": "de"}'
+    send(topic, [one])
+    ended(start(folder, *on_time, "--set", "source.stream.kafka.end=latest"))
+    assert_tables(out, expected({"a": b"\n".join(lines)}))
+
+
 def landed(out: Out) -> int:
     if not (out.path / "lake" / "catalog.db").exists():
         return 0

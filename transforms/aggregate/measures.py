@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from schemas.plan import Aggregate, Measure
-from transforms.aggregate import extremes, moments, sketch, sums
+from transforms.aggregate import extremes, moments, quantiles, sketch, sums
 from transforms.aggregate.groups import Groups
 from transforms.aggregate.moments import Moments
 from transforms.aggregate.windows import AggregateError
@@ -219,6 +220,24 @@ class Distinct(Kind):
         return pa.array(sketch.estimate(parts["registers"])).cast(self.measure.type)
 
 
+class Quantile(Kind):
+    """approx_quantile(x, q)."""
+
+    parts = ("buckets",)
+
+    @override
+    def start(self, rows: Values) -> Columns:
+        return {"buckets": quantiles.add(rows.ids, rows.groups.count, rows.values)}
+
+    @override
+    def merge(self, groups: Groups, parts: Columns) -> Columns:
+        return {"buckets": quantiles.merge(groups.ids, groups.count, parts["buckets"])}
+
+    @override
+    def finish(self, parts: Columns) -> pa.Array:
+        return quantiles.estimate(parts["buckets"], self.measure.quantile or Decimal(0))
+
+
 class Extreme(Kind):
     """min(x), max(x)."""
 
@@ -270,6 +289,7 @@ KINDS: Final[Mapping[str, type[Kind]]] = {
     "avg": Average,
     "stddev": Deviation,
     "approx_count_distinct": Distinct,
+    "approx_quantile": Quantile,
     "min": Extreme,
     "max": Extreme,
     "first": End,

@@ -17,10 +17,8 @@ import pyarrow as pa
 
 from schemas.names import WATERMARK
 from schemas.plan import Aggregate
-from transforms.aggregate import sums
-from transforms.aggregate.arguments import arguments
-from transforms.aggregate.groups import Groups, group, plain
-from transforms.aggregate.measures import Columns, Values, kinds
+from transforms.aggregate import accumulators, sessions, sums
+from transforms.aggregate.groups import group, plain
 from transforms.aggregate.windows import (
     Micros,
     Windows,
@@ -35,7 +33,6 @@ SLICE: Final = "_slice"
 """Start of a slice of time (us): see `windows`."""
 FIRST: Final = "_first"
 """Start of the first window that these rows count in (us): rows may be late for earlier ones."""
-ROWS: Final = "_rows"
 
 _COMPACT: Final = 1 << 20
 
@@ -56,8 +53,9 @@ def partial(batch: pa.RecordBatch, aggregate: Aggregate) -> pa.RecordBatch | Non
         aggregate: What to compute.
 
     Returns:
-        `_slice`, `_first`, group columns (named as in the aggregate's table), `_rows`, and for each
-        measure its accumulators. None if no row counts in any window.
+        `_slice`, `_first` (of sessions `_start`, `_last`), group columns (named as in the
+        aggregate's table), `_rows`, and for each measure its accumulators. None if no row counts in
+        any window.
 
     Raises:
         AggregateError: A row has no event time, or the argument of a measure fails on it.
@@ -66,6 +64,8 @@ def partial(batch: pa.RecordBatch, aggregate: Aggregate) -> pa.RecordBatch | Non
         pieces = [batch.slice(at, sums.ROWS) for at in range(0, batch.num_rows, sums.ROWS)]
         merged = merge_all((partial(piece, aggregate) for piece in pieces), aggregate)
         return None if merged is None else one_batch(merged)
+    if aggregate.sessions:
+        return sessions.partial(batch, aggregate)
     windows = Windows.of(aggregate)
     times = event_times(batch, aggregate)
     slices = windows.slices(times)
@@ -79,21 +79,18 @@ def partial(batch: pa.RecordBatch, aggregate: Aggregate) -> pa.RecordBatch | Non
         return None
     keys = [plain(batch.column(name)) for name in aggregate.group_by]
     groups = group([*_ordinals(windows, slices, first), *keys], batch.num_rows)
-    made: Columns = {}
-    for kind, values in zip(kinds(aggregate), arguments(batch, aggregate), strict=True):
-        for part, column in kind.start(Values.of(groups, values, times)).items():
-            made[_part(kind.measure.name, part)] = column
     slices = slices[groups.rows]
     first = windows.first(slices) if first is None else first[groups.rows]
     when = {SLICE: timestamps(slices), FIRST: timestamps(first)}
-    named = dict(zip(aggregate.group_names, _taken(keys, groups), strict=True))
-    return pa.record_batch({**when, **named, ROWS: pa.array(groups.sizes()), **made})
+    return accumulators.start(batch, aggregate, groups, times, when)
 
 
 def merge(partials: pa.Table, aggregate: Aggregate) -> pa.Table:
-    """Merge partial aggregates of equal slice and group into one row each."""
-    windows = Windows.of(aggregate)
+    """Merge partial aggregates of one slice, or of one session, and group into one row each."""
     batch = one_batch(partials)
+    if aggregate.sessions:
+        return pa.Table.from_batches([sessions.merge(batch, aggregate)])
+    windows = Windows.of(aggregate)
     when = _ordinals(windows, micros(batch[SLICE]), micros(batch[FIRST]))
     return pa.Table.from_batches([_merged(batch, when, aggregate)])
 
@@ -114,8 +111,9 @@ def finish(
         aggregate: What to compute.
         epoch: `_epoch` of all rows.
         final: `_final` of all rows.
-        window_starts: Give only these windows; None: all that hold a row.
-        starts_in: Give only windows whose start (us) is in this half open range; None: all.
+        window_starts: Give only these windows; None: all that hold a row. Not for sessions.
+        starts_in: Give only windows whose start (us) is in this half open range; None: all. Not
+            for sessions.
 
     Returns:
         `aggregate.schema`, ordered by window and group.
@@ -123,8 +121,11 @@ def finish(
     Raises:
         AggregateError: A sum does not fit its type.
     """
-    windows = Windows.of(aggregate)
     batch = one_batch(merged)
+    if aggregate.sessions:
+        starts, ends = sessions.bounds(batch, aggregate)
+        return accumulators.finish(batch, aggregate, starts, ends, epoch=epoch, final=final)
+    windows = Windows.of(aggregate)
     owners, starts = windows.expand(micros(batch[SLICE]), micros(batch[FIRST]))
     wanted = np.ones(len(starts), bool)
     if window_starts is not None:
@@ -136,7 +137,9 @@ def finish(
         batch = batch.take(pa.array(owners)).set_column(0, SLICE, timestamps(starts))
     if windows.slice != windows.size:
         batch = _merged(batch, [starts // windows.period], aggregate)
-    return _finished(batch, windows, aggregate, epoch=epoch, final=final)
+    starts = micros(batch[SLICE])
+    ends = windows.ends(starts)
+    return accumulators.finish(batch, aggregate, starts, ends, epoch=epoch, final=final)
 
 
 def compute(
@@ -189,41 +192,5 @@ def _ordinals(windows: Windows, slices: Micros, first: Micros | None) -> list[Mi
 
 def _merged(batch: pa.RecordBatch, when: list[Micros], aggregate: Aggregate) -> pa.RecordBatch:
     groups = group([*when, *(batch[name] for name in aggregate.group_names)], batch.num_rows)
-    made: Columns = {}
-    for kind in kinds(aggregate):
-        name = kind.measure.name
-        parts = {part: batch[_part(name, part)] for part in kind.parts}
-        for part, column in kind.merge(groups, parts).items():
-            made[_part(name, part)] = column
-    rows = pa.array(groups.sum(batch[ROWS].to_numpy()))
-    names = [SLICE, FIRST, *aggregate.group_names]
-    keys = dict(zip(names, _taken([batch[name] for name in names], groups), strict=True))
-    return pa.record_batch({**keys, ROWS: rows, **made})
-
-
-def _taken(columns: Iterable[pa.Array], groups: Groups) -> list[pa.Array]:
-    first = pa.array(groups.rows)
-    return [column.take(first) for column in columns]
-
-
-def _finished(
-    batch: pa.RecordBatch, windows: Windows, aggregate: Aggregate, *, epoch: int, final: bool
-) -> pa.Table:
-    starts: Micros = micros(batch[SLICE])
-    columns = [batch[SLICE], timestamps(windows.ends(starts))]
-    columns += [batch[name] for name in aggregate.group_names]
-    for kind in kinds(aggregate):
-        parts = {part: batch[_part(kind.measure.name, part)] for part in kind.parts}
-        columns.append(kind.finish(parts))
-    columns += [
-        pa.repeat(pa.scalar(epoch, pa.int64()), batch.num_rows),
-        batch[ROWS],
-        pa.repeat(pa.scalar(final), batch.num_rows),
-    ]
-    table = pa.Table.from_arrays(columns, schema=aggregate.schema)
-    keys = ["window_start", *aggregate.group_names]
-    return table.sort_by([(name, "ascending") for name in keys])
-
-
-def _part(measure: str, part: str) -> str:
-    return f"{measure}:{part}"
+    times = {name: batch[name].take(pa.array(groups.rows)) for name in (SLICE, FIRST)}
+    return accumulators.merge(batch, aggregate, groups, times)

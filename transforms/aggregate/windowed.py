@@ -33,6 +33,7 @@ from typing_extensions import override
 from schemas.plan import Aggregate
 from transforms.aggregate.partials import SLICE, finish, merge, partial
 from transforms.aggregate.partition import partitions
+from transforms.aggregate.sessions import START
 from transforms.aggregate.triggers import streaming_options
 from transforms.aggregate.windows import AggregateError, Micros, Windows, micros
 from transforms.batches import BatchCoder, one_batch
@@ -53,7 +54,9 @@ class AggregateWindows(beam.PTransform[PCollection[pa.RecordBatch], PCollection[
     order, cut and timestamps do not matter. Output: batches with `aggregate.schema`,
     few and large, in the global window, in no order. In batch there is one row per
     window and group, `_final`. In streams each firing gives the rows of a pane, which accumulate:
-    of equal window and group the row with the greater `_rows` counts.
+    of equal window and group the row with the greater `_rows` counts. Sessions are for batches: in
+    streams they are merged where they are committed (`transforms.continuous.sessions`), as panes of
+    sessions that grow together could not take back those that they replace.
 
     Rows without event time fail the run, as do rows on which a measure's expression fails. Rows
     that are late for a window (`windows.late`) do not count in it and are not reported here.
@@ -110,8 +113,8 @@ class Span:
     reaches `reach` beyond its width to hold all rows of the last of them.
 
     Attributes:
-        windows: The aggregate's.
-        width: Microseconds, a multiple of the period; 0 for the global window.
+        windows: The aggregate's; one that holds everything for sessions.
+        width: Microseconds, a multiple of the period; 0 for the global window and sessions.
     """
 
     windows: Windows
@@ -119,7 +122,19 @@ class Span:
 
     @classmethod
     def of(cls, aggregate: Aggregate, *, streaming: bool) -> Span:
-        """Choose the width: one window in streams, about a hundred days of them in batch."""
+        """Choose the width: one window in streams, about a hundred days of them in batch.
+
+        Raises:
+            AggregateError: For sessions in a stream.
+        """
+        if aggregate.sessions:
+            if streaming:
+                msg = (
+                    f"windows of {aggregate.name} must be fixed, sliding or global in a stream of "
+                    "panes; got sessions; run the pipeline with --stream, which commits them"
+                )
+                raise AggregateError(msg)
+            return cls(Windows(0, 0, 0, 0), 0)
         windows = Windows.of(aggregate)
         if windows.everything:
             return cls(windows, 0)
@@ -206,7 +221,7 @@ class _Cut(beam.DoFn):
 
     @override
     def process(self, batch: pa.RecordBatch) -> Iterator[TimestampedValue]:
-        slices = micros(batch[SLICE])
+        slices = micros(batch[START if self.aggregate.sessions else SLICE])
         parts = partitions([batch[n] for n in self.aggregate.group_names], self.count, len(slices))
         first, last = self.span.sets(slices)
         order = np.lexsort((slices, first, last, parts))

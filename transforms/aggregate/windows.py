@@ -64,8 +64,8 @@ class Windows:
             return cls(0, 0, 0, 0)
         if window.type not in ("fixed", "sliding"):
             msg = (
-                f"windows of {aggregate.name} must be fixed, sliding or global; got {window.type}; "
-                "choose one of them"
+                f"windows of {aggregate.name} must be fixed, sliding or global here; got "
+                f"{window.type}, which follow from all rows: see `sessions`"
             )
             raise AggregateError(msg)
         period = window.period_us if window.type == "sliding" else window.size_us
@@ -176,11 +176,28 @@ def opens(rows: Rows, windows: Windows) -> Micros | None:
 
 
 def late(rows: Rows, aggregate: Aggregate) -> pa.BooleanArray:
-    """Say which rows are late for at least one of their windows (their destiny is `late`)."""
+    """Say which rows are late for at least one of their windows (their destiny is `late`).
+
+    Of sessions: for the one that the row is by itself (`sessions`).
+    """
+    if aggregate.sessions:
+        return _late_alone(rows, aggregate)
     windows = Windows.of(aggregate)
     first = windows.first(windows.slices(event_times(rows, aggregate)))
     opened = opens(rows, windows)
     return pa.array(np.zeros(len(first), bool) if opened is None else opened > first)
+
+
+def _late_alone(rows: Rows, aggregate: Aggregate) -> pa.BooleanArray:
+    times = event_times(rows, aggregate)
+    behind = np.zeros(len(times), bool)
+    if WATERMARK in rows.schema.names:
+        column = rows.column(WATERMARK)
+        known = pc.is_valid(column).to_numpy(zero_copy_only=False)
+        window = aggregate.window
+        closes = times[known] + window.gap_us + window.allowed_lateness_us
+        behind[known] = closes <= micros(column.drop_null())
+    return pa.array(behind)
 
 
 def touched(rows: Rows, aggregate: Aggregate) -> pa.TimestampArray:

@@ -39,7 +39,8 @@ class Committed:
         added: Table -> rows more (or fewer) than before; tables that did not change are absent.
         total: Table -> rows of every table of the pipeline that holds any.
         counts: (destiny, step, rule) -> rows that are new in this commit.
-        windows: Aggregate -> number of windows touched.
+        windows: Aggregate -> number of windows touched; of stretches of time that touched sessions
+            begin in.
         copies: Rows that are duplicates of rows landed since the run's dedupe asked.
         notes: What a person should know that went wrong after it.
     """
@@ -135,7 +136,6 @@ class Committer:
         rebuild: bool = False,
         asked: Asked = Asked(),  # noqa: B008 - frozen
         rollup: FromLake | None = None,
-        closing: bool = False,
     ) -> Committed | None:
         """Land what is not done yet, once.
 
@@ -147,8 +147,8 @@ class Committer:
             rebuild: Put the landed rows in place of everything this pipeline has landed so far.
             asked: The state of the lake that the run's dedupe read, or its rebuild began from; an
                 empty lake if not given. Rows whose copy landed since become `duplicate`.
-            rollup: Makes aggregate rows; by default from `panes` and the lake.
-            closing: Commit even if no row is new: `rollup` may have windows to finish.
+            rollup: Makes aggregate rows, also of windows that a stream owes; by default from
+                `panes` and the lake.
 
         Returns:
             What changed, or None if nothing would.
@@ -157,9 +157,7 @@ class Committer:
             CommitError: The lake could not be changed, or others landed since a rebuild began;
                 nothing of this commit is visible.
         """
-        request = Request(
-            landed, panes, sources, recompute, rebuild, asked, rollup or FromLake(), closing
-        )
+        request = Request(landed, panes, sources, recompute, rebuild, asked, rollup or FromLake())
         tried: list[tuple[Draft, State]] = []
         for _ in patience():
             state = self.ask()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -24,6 +24,7 @@ from schemas.errors import CommitError
 from schemas.names import SOURCE, Destiny
 from schemas.plan import Plan
 from transforms.commit.files import read_batches
+from transforms.commit.landed_ids import LandedIds
 from transforms.commit.near import Asked, id_columns, with_paths
 from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
@@ -59,14 +60,14 @@ class Unique:
 
 
 def without_copies(
-    fresh: Fresh, table: Table, state: State, asked: Asked, unique: Unique
+    fresh: Fresh, table: Table, state: State, asked: Asked, unique: Unique, known: Known
 ) -> tuple[Fresh, int]:
     """Take rows whose copy landed since `asked` out of the files that are to land.
 
-    Opens only data files that were added since and whose event-time bounds meet those of the new
-    files, widened by the horizon, and new files that those meet; columnar, a few columns. What of
-    the lake is older, or moved to another file, may be read, too: it has no copies among new rows.
-    Memory holds the ids of the rows read from the lake, about 32 bytes each.
+    Reads only data files that were added since and whose event-time bounds meet those of the new
+    files, widened by the horizon, and new files that those meet; columnar, a few columns; each once
+    in a committer's life, unless it holds copies. What of the lake is older, or moved to another
+    file, may be read, too: it has no copies among new rows. Memory holds 12 bytes of each row.
 
     Args:
         fresh: What is to land, trimmed.
@@ -74,6 +75,7 @@ def without_copies(
         state: The lake now.
         asked: The lake that the dedupe of this run read.
         unique: What is promised.
+        known: What this committer has read of landed files.
 
     Returns:
         What is left, and how many rows were copies: removed by the dedupe's step as `duplicate`,
@@ -83,26 +85,33 @@ def without_copies(
         CommitError: A row that was a copy of one of these may be no copy of the one that wins now.
     """
     info = TableInfo.of(table)
-    key = (secrets.randbits(63), secrets.randbits(63))
     column = unique.contract.event_time_column
     own = [timed(f, info.schema, column) for f in fresh.files.get(info.name, ())]
     landed = _since(own, table, state, asked, column, unique.horizon_us)
     met = [i for i, one in enumerate(own) if _meets(one, landed, unique.horizon_us)]
     if not met:
         return fresh, 0
+    lows = {i: known.lows(info, own[i].path, unique) for i in met}
+    new = np.unique(np.concatenate(list(lows.values())))
+    paths, both = known.holding(info, [f.path for f in landed], new, unique)
+    for i in met:
+        known.ids.add(own[i].path, lows[i])
+    if not paths:
+        return fresh, 0
     held = [
-        ids
-        for f in landed
-        for _, rows in _rows(info, f.path, unique)
-        for ids in _ids(rows, unique, key)
+        found
+        for path in paths
+        for _, rows in _rows(info, path, unique)
+        for ids in _ids(rows, unique, known.key)
+        for found in _among(ids, both)
     ]
-    lows = np.unique(np.concatenate([np.array([], np.uint64), *(h["low"] for h in held)]))
     wanted = [
         found
         for i in met
+        if np.isin(both, lows[i], assume_unique=True).any()
         for first, rows in _rows(info, own[i].path, unique)
-        for ids in _ids(rows, unique, key, f"{i} {first}")
-        for found in _among(ids, lows)
+        for ids in _ids(rows, unique, known.key, f"{i} {first}")
+        for found in _among(ids, both)
     ]
     drops: dict[int, list[np.ndarray]] = {}
     lost: list[pa.RecordBatch] = []
@@ -115,6 +124,49 @@ def without_copies(
     if any(removed[1:3] == (Destiny.DUPLICATE, unique.step) for removed in fresh.removed):
         _refuse_moved(lost, held)
     return _dropped(fresh, info, unique, {f: np.concatenate(d) for f, d in drops.items()})
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a committer has read of the ids in data files, under a key of its own.
+
+    Attributes:
+        key: Two secret seeds.
+        ids: By file.
+    """
+
+    key: tuple[int, int] = field(
+        default_factory=lambda: (secrets.randbits(63), secrets.randbits(63))
+    )
+    ids: LandedIds = field(default_factory=LandedIds)
+
+    def lows(self, info: TableInfo, path: str, unique: Unique) -> np.ndarray:
+        """Read a file's ids: 64 bits of each, sorted."""
+        parts = [
+            ids["low"].to_numpy()
+            for _, rows in _rows(info, path, unique)
+            for ids in _ids(rows, unique, self.key)
+        ]
+        return np.sort(np.concatenate([np.array([], np.uint64), *parts]))
+
+    def holding(
+        self, info: TableInfo, paths: Sequence[str], new: np.ndarray, unique: Unique
+    ) -> tuple[list[str], np.ndarray]:
+        """Return which of these files may hold copies of new ids (sorted), and of which."""
+        if self.ids.full:
+            self.ids.only(paths)
+        both = [np.array([], np.uint64)]
+        read = set()
+        for path in paths:
+            if not self.ids.knows(path):
+                lows = self.lows(info, path, unique)
+                self.ids.add(path, lows)
+                if not self.ids.knows(path) and len(common := np.intersect1d(lows, new)):
+                    read.add(path)
+                    both.append(common)
+        found, kept = self.ids.holding(new, paths)
+        read |= found
+        return [p for p in paths if p in read], np.unique(np.concatenate([*both, kept]))
 
 
 def _refuse_moved(lost: Sequence[pa.RecordBatch], held: Sequence[pa.RecordBatch]) -> None:

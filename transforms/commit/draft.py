@@ -16,7 +16,7 @@ from pyiceberg.table import Table
 from schemas.errors import CommitError
 from schemas.plan import Plan
 from transforms.commit import ledger
-from transforms.commit.copies import Unique, without_copies
+from transforms.commit.copies import Known, Unique, without_copies
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files, store
 from transforms.commit.journal import Entry, after, now
@@ -25,6 +25,7 @@ from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
 from transforms.commit.ranges import Ranges, merged
 from transforms.commit.refresh import FromLake, Kept
+from transforms.commit.sessions import Stored
 from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
 from transforms.commit.tables import RUNS
@@ -44,7 +45,6 @@ class Request:
     rebuild: bool = False
     asked: Asked = field(default_factory=Asked)
     rollup: FromLake = field(default_factory=FromLake)
-    closing: bool = False
 
 
 class _Loaded(dict[str, Table]):
@@ -65,6 +65,7 @@ class Draft:
     Attributes:
         parts: Table -> files to put in and take out, in the order of carrying out.
         windows: Aggregate -> touched window starts.
+        owed: Aggregate -> starts of windows whose rows a later commit writes.
         tables: As loaded for planning.
         counts: What is new, by destiny, step and rule.
         copies: Rows of those that a dedupe kept, but whose copy had landed meanwhile.
@@ -77,6 +78,7 @@ class Draft:
     tables: dict[str, Table]
     parts: dict[str, Files] = field(default_factory=dict)
     windows: dict[str, np.ndarray] = field(default_factory=dict)
+    owed: dict[str, np.ndarray] = field(default_factory=dict)
     counts: ledger.Counts = field(default_factory=dict)
     copies: int = 0
 
@@ -95,6 +97,7 @@ class Drafter:
         plan_text: The plan's JSON form.
         keys: Ids of the keys that rows may be protected with, by spaces.
         file_counts: What is known of the rows in data files.
+        known_ids: What is known of their ids.
     """
 
     lake: Lake
@@ -104,6 +107,7 @@ class Drafter:
     plan_text: str
     keys: str | None = ""
     file_counts: ledger.FileCounts = field(default_factory=ledger.FileCounts)
+    known_ids: Known = field(default_factory=Known)
 
     def draft(self, state: State, request: Request, *, book_run: bool) -> Draft | None:
         """Trim what is done, compute touched windows, write the files that workers did not.
@@ -128,8 +132,9 @@ class Drafter:
                 "nothing was changed: run --rebuild again, with no other run beside it"
             )
             raise CommitError(msg)
-        if request.landed and not rebuild and state.seq > request.asked.seq:
-            _refuse_rebuilt(state, request.asked.seq)
+        began = max(request.asked.seq, request.asked.began)
+        if request.landed and not rebuild and state.seq > began:
+            _refuse_rebuilt(state, began)
         done = state.removed if rebuild else merged(state.done, state.removed)
         always = (self.plan.processed, self.plan.operations("refused"))
         others = {n for one in request.landed for n in one.files}.difference(always)
@@ -139,17 +144,22 @@ class Drafter:
         unique = Unique.of(self.plan)
         if unique is not None and not rebuild and state.seq > request.asked.seq:
             processed = tables[self.plan.processed]
-            fresh, copies = without_copies(fresh, processed, state, request.asked, unique)
+            fresh, copies = without_copies(
+                fresh, processed, state, request.asked, unique, self.known_ids
+            )
         sources = _sources(state.sources, request.sources, rebuild=rebuild)
         anew = rebuild and bool(fresh.done or state.done)
-        if not (fresh.done or sources is not None or request.recompute or anew or request.closing):
+        windowed = [a.name for a in self.plan.aggregates if not a.sessions]
+        owed = {name: state.owed[name] for name in windowed if name in state.owed}
+        due = request.rollup.due(owed)
+        if not (fresh.done or sources is not None or request.recompute or anew or due):
             return None
         op = "rebuild" if rebuild else "append" if fresh.done else "refresh"
         draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables, copies=copies)
         for name in infos:
             at = state.snapshots.get(name) if rebuild else None
             draft.put(name, Files(fresh.files.get(name, []), files_at(tables[name], at)))
-        self._aggregates(draft, state, fresh, request, infos[self.plan.processed])
+        self._aggregates(draft, state, fresh, request, {} if rebuild else owed)
         self._ledger(draft, state, fresh, infos, request)
         if sources is not None:
             self._operations(draft, state, "sources", sources, replace=True)
@@ -173,33 +183,47 @@ class Drafter:
             snapshots=state.snapshots,
             totals=state.totals,
             windows=draft.windows,
+            owed=draft.owed,
         )
 
     def _aggregates(
-        self, draft: Draft, state: State, fresh: Fresh, request: Request, info: TableInfo
+        self,
+        draft: Draft,
+        state: State,
+        fresh: Fresh,
+        request: Request,
+        owed: Mapping[str, np.ndarray],
     ) -> None:
+        processed = draft.tables[self.plan.processed]
+        info = TableInfo.of(processed)
         kept = Kept(
-            table=draft.tables[info.name],
+            table=processed,
             info=info,
             at=None if request.rebuild else state.snapshots.get(info.name),
             times=state.times,
             new=fresh.files.get(info.name, []),
             trimmed=fresh.trimmed.get(info.name, []),
+            owed=owed,
         )
         for aggregate in self.plan.aggregates:
             name = f"analytics.{aggregate.name}"
             whole = request.rebuild or aggregate.name in request.recompute
+            stored = Stored(draft.tables, name, state.snapshots.get(name))
             made = request.rollup.refreshed(
                 aggregate,
                 kept,
+                stored,
                 request.panes.get(aggregate.name),
                 epoch=draft.seq,
                 everything=aggregate.name in request.recompute and not request.rebuild,
             )
             if made is None and not whole:
                 continue
-            table, at = draft.tables[name], state.snapshots.get(name)
-            files, windows = request.rollup.replaced(table, at, made, whole=whole)
+            if made is not None and len(made.owed):
+                draft.owed[aggregate.name] = made.owed
+            if made is not None and not len(made.starts) and not whole:
+                continue
+            files, windows = request.rollup.replaced(stored, aggregate, made, whole=whole)
             draft.put(name, files)
             draft.windows[aggregate.name] = windows
 

@@ -70,7 +70,8 @@ def _fold(hand: Hand, state: State, at: int, processed: str) -> None:
     small = files_at(
         commits, head.snapshot_id, Or(EqualTo("state", "base"), GreaterThan("seq", base))
     )
-    rows = pa.concat_tables([read_file(info, f) for f in small])
+    # Files that are older than a column lack it.
+    rows = pa.concat_tables([read_file(info, f) for f in small], promote_options="default")
     archive = rows.filter(pc.not_equal(rows["state"], "base")).sort_by("seq")
     entry = Entry(
         seq=state.seq,
@@ -83,6 +84,7 @@ def _fold(hand: Hand, state: State, at: int, processed: str) -> None:
         parts={},
         snapshots=state.snapshots,
         totals=state.totals,
+        owed=state.owed,
         hints=state.times.hints(hand.lake.load(processed), state.snapshots.get(processed)),
     )
     add = [f for t in (archive, entries_table([entry])) for f in write_files(info, t)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -47,6 +47,8 @@ class DoneCommit:
         windows: Aggregate (without `analytics.`) -> touched window starts (timestamp[us, UTC],
             sorted). All its rows of a touched window are in `added`; other rows there did not
             change.
+        stretches: Aggregate of sessions -> `first` and `last` (timestamp[us, UTC], both included)
+            of stretches of window starts, instead: all its rows that begin in one are in `added`.
         entries: Rows of `_commits` that it stands for: its own, or with EVERYTHING all that the
             lake still keeps of done commits.
     """
@@ -57,6 +59,7 @@ class DoneCommit:
     added: dict[str, list[str]]
     replaced: dict[str, list[str]]
     windows: dict[str, pa.Array]
+    stretches: dict[str, pa.Table] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
 
     @property
@@ -107,7 +110,12 @@ def done_commit(io: FileIO, entry: Entry) -> DoneCommit:
         op=entry.op,
         added={n: [f.file_path for f in p.add] for n, p in parts.items() if p.add},
         replaced={n: [f.file_path for f in p.remove] for n, p in parts.items() if p.remove},
-        windows={name: _times(starts) for name, starts in entry.windows.items()},
+        windows={name: _times(w) for name, w in entry.windows.items() if w.ndim == 1},
+        stretches={
+            name: pa.table({"first": _times(w[:, 0]), "last": _times(w[:, 1])})
+            for name, w in entry.windows.items()
+            if w.ndim > 1
+        },
         entries=(entry,),
     )
 

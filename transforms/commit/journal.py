@@ -40,8 +40,11 @@ class Entry:
         parts: Table -> manifests of the data files to add and to take out.
         snapshots: Table -> snapshot of the last done commit (intent) or after this one.
         totals: Table -> rows there.
-        windows: Aggregate -> touched window starts, microseconds, sorted.
+        windows: Aggregate -> touched window starts, microseconds, sorted; or, of sessions, which
+            begin anywhere, rows [first, last] of stretches in which starts are touched.
         hints: Spans of manifests (base only).
+        owed: Aggregate -> starts of windows that got rows here, but whose own rows a later commit
+            writes (base: all that are owed).
     """
 
     seq: int
@@ -56,17 +59,18 @@ class Entry:
     totals: dict[str, int]
     windows: dict[str, np.ndarray] = field(default_factory=dict)
     hints: Hints = field(default_factory=dict)
+    owed: dict[str, np.ndarray] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Return the row as it is stored."""
-        windows = {name: _runs(starts) for name, starts in self.windows.items()}
         texts = {
             "done": self.done,
             "parts": self.parts,
             "snapshots": self.snapshots,
             "totals": self.totals,
-            "windows": windows,
+            "windows": {name: _runs(starts) for name, starts in self.windows.items()},
             "hints": self.hints,
+            "owed": {name: _runs(starts) for name, starts in self.owed.items()},
         }
         plain = {n: getattr(self, n) for n in COMMITS.names if n not in texts}
         return plain | {n: json.dumps(v, separators=(",", ":")) for n, v in texts.items()}
@@ -74,7 +78,7 @@ class Entry:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Entry:
         """Read a stored row."""
-        windows = json.loads(row["windows"])
+        windows, owed = json.loads(row["windows"]), json.loads(row.get("owed") or "{}")
         return cls(
             **{n: row[n] for n in ("seq", "commit_id", "run_id", "state", "op", "at")},
             done={s: [(a, b) for a, b in rs] for s, rs in json.loads(row["done"]).items()},
@@ -83,6 +87,7 @@ class Entry:
             totals=json.loads(row["totals"]),
             windows={name: _starts(runs) for name, runs in windows.items()},
             hints=json.loads(row["hints"]),
+            owed={name: _starts(runs) for name, runs in owed.items()},
         )
 
 
@@ -146,7 +151,12 @@ def _said(snapshot: Any, key: str) -> str | None:
 
 
 def _runs(starts: np.ndarray) -> list[list[int]]:
-    """Write sorted numbers as [first, step, count]: windows that lie side by side take one run."""
+    """Write sorted numbers as [first, step, count]: windows that lie side by side take one run.
+
+    Stretches stay [first, last].
+    """
+    if starts.ndim == 2:
+        return starts.tolist()
     steps = np.diff(starts)
     cuts = np.flatnonzero(np.diff(steps)) + 1 if len(steps) > 1 else np.array([], int)
     out: list[list[int]] = []
@@ -162,5 +172,7 @@ def _runs(starts: np.ndarray) -> list[list[int]]:
 
 
 def _starts(runs: list[list[int]]) -> np.ndarray:
+    if runs and len(runs[0]) == 2:
+        return np.array(runs, np.int64)
     parts = [first + step * np.arange(count, dtype=np.int64) for first, step, count in runs]
     return np.concatenate(parts) if parts else np.array([], np.int64)

@@ -26,10 +26,13 @@ class Asked:
     Attributes:
         seq: Sequence number of the last commit, 0 if there was none.
         snapshot: Of `processed_data` as of the last done commit, None if it had no rows.
+        began: Last commit when a run began that knows less than that: a stream without a
+            checkpoint has asked nothing yet, but adds to the tables of now.
     """
 
     seq: int = 0
     snapshot: int | None = None
+    began: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,17 @@
 A window is touched if the commit lands a row in it. It takes the run's pane if no earlier data
 file's event-time bounds meet it and none of its rows was trimmed; otherwise it is computed from
 the lake's earlier files and the new ones. All its rows in the aggregate's table are replaced.
+Windows that a stream still owes rows of are touched, too.
+
+A session is touched if a new row is in it. Of sessions those rows are replaced that overlap a new
+one, of one group: see `sessions`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +26,21 @@ from schemas.plan import Aggregate
 from transforms.commit.bounds import bounds
 from transforms.commit.files import read_batches, read_file, write_files
 from transforms.commit.iceberg import Files
-from transforms.commit.lake import files_at
+from transforms.commit.session_keys import SessionKeys, Stretches
+from transforms.commit.sessions import Earlier, Stored, finished, together
 from transforms.commit.table_info import TableInfo
 from transforms.commit.times import FOREVER, FileTimes, Timed, timed
-from transforms.commit.windows import WINDOW_START, compute, spans, stored_columns, touched
+from transforms.commit.windows import (
+    WINDOW_START,
+    accumulate,
+    compute,
+    spans,
+    stored_columns,
+    touched,
+)
+
+_FILE_ROWS: Final = 1 << 17
+_NONE: Final = np.array([], np.int64)
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ class Kept:
         new: Files that this commit adds.
         times: What is known of the event times of its files.
         trimmed: Landed files of which rows were dropped: panes count those rows too.
+        owed: Aggregate -> starts of windows whose rows lag behind the lake.
     """
 
     table: Table
@@ -46,6 +63,7 @@ class Kept:
     times: FileTimes
     new: Sequence[DataFile]
     trimmed: Sequence[DataFile] = ()
+    owed: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def earlier(self, column: str, first: int, last: int) -> list[Timed]:
         """Return earlier files whose event times may lie in [first, last], microseconds."""
@@ -63,10 +81,22 @@ class Refreshed:
     Attributes:
         starts: Window starts, microseconds, sorted.
         rows: Every row in them; a window without rows has none.
+        gone: Of sessions: the stored ones that `rows` replace. Other stored sessions stay, those
+            that begin with one of `rows` too.
+        owed: Starts of windows with new rows, whose aggregate rows come later.
     """
 
     starts: np.ndarray
     rows: pa.Table
+    gone: SessionKeys | None = None
+    owed: np.ndarray = field(default_factory=lambda: np.array([], np.int64))
+
+    def rest(self, stored: pa.Table, aggregate: Aggregate) -> pa.Table:
+        """Return those of an aggregate's stored rows that stay."""
+        if self.gone is None:
+            return _in_windows(stored, self.starts, inside=False)
+        gone = SessionKeys.of_rows(stored, aggregate).same(self.gone)
+        return stored.filter(pa.array(~gone))
 
 
 def refreshed(
@@ -90,11 +120,14 @@ def refreshed(
     if everything:
         files = [*kept.earlier(column, *FOREVER), *kept.landed(kept.new, column)]
         rows = _computed(aggregate, kept.info, files, None, epoch)
-        return Refreshed(_starts(rows), rows)
+        return Refreshed(np.union1d(_starts(rows), kept.owed.get(aggregate.name, _NONE)), rows)
+    owed = kept.owed.get(aggregate.name, _NONE)
     if not kept.new:
-        return None
+        if not len(owed):
+            return None
+        pane = None
     whole = pane is not None and not kept.trimmed
-    starts = _starts(pane) if whole else _touched(aggregate, kept)
+    starts = np.union1d(_starts(pane) if whole else _touched(aggregate, kept), owed)
     firsts, lasts = spans(aggregate, starts)
     earlier = kept.earlier(column, int(firsts.min()), int(lasts.max()))
     stale = _met([*earlier, *kept.landed(kept.trimmed, column)], firsts, lasts)
@@ -114,34 +147,98 @@ def refreshed(
     return Refreshed(starts, pa.concat_tables(parts, promote_options="permissive"))
 
 
+def refreshed_sessions(
+    aggregate: Aggregate, kept: Kept, stored: Stored, pane: pa.Table | None, *, epoch: int
+) -> Refreshed | None:
+    """Return the touched sessions and those that they replace, None if no session is touched.
+
+    Args:
+        aggregate: What to compute.
+        kept: From which rows.
+        stored: The sessions of all earlier rows; not looked at where there are no such rows.
+        pane: The run's sessions over all rows it read, or None.
+        epoch: `_epoch` of recomputed rows.
+    """
+    landed = kept.landed(kept.new, aggregate.event_time)
+    fresh = None
+    if pane is None or kept.trimmed:
+        pane = None
+        fresh = accumulate(aggregate, _rows(aggregate, kept.info, landed))
+        new = None if fresh is None else SessionKeys.of_parts(fresh, aggregate)
+    else:
+        new = SessionKeys.of_rows(pane, aggregate) if kept.new and pane.num_rows else None
+    if new is None:
+        return None
+    files = [] if kept.at is None else stored.near(new.stretches())
+    old = stored.keys(files, aggregate)
+    met, bridged = old.meeting(new)
+    gone, earlier = old.where(met), None
+    if len(gone):
+        both = gone + new.where(bridged)
+        near = kept.earlier(aggregate.event_time, int(both.starts.min()), int(both.ends.max()))
+        near += [] if pane is None else landed
+        earlier = Earlier(aggregate, kept.info, near).parts(both)
+    rows = finished(together([fresh, earlier], aggregate), aggregate, epoch)
+    if pane is not None:
+        parts = [rows, pane.filter(pa.array(~bridged))]
+        rows = pa.concat_tables(parts, promote_options="permissive")
+    return Refreshed(np.union1d(_starts(rows), gone.starts), rows, gone)
+
+
 def replaced(
-    table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+    stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
 ) -> tuple[Files, np.ndarray]:
     """Write the rows of touched windows in place of what the table holds of them.
 
     Args:
-        table: The aggregate's table.
-        at: Its snapshot of the last done commit.
+        stored: The aggregate's table as of the last done commit.
+        aggregate: Whose it is.
         made: Touched windows and their rows.
         whole: Whether nothing that the table holds stays.
 
     Returns:
-        Files to put in and take out, and the starts of all windows that change.
+        Files to put in and take out, and the starts of all windows that change; of sessions
+        stretches of them, see `replaced_sessions`.
     """
-    info = TableInfo.of(table)
-    old = files_at(table, at)
+    if aggregate.sessions and made is not None and not whole and len(made.starts):
+        return replaced_sessions(stored, aggregate, made)
+    info, old = stored.info, stored.files
     rows = [] if made is None else [made.rows]
     starts = np.array([], np.int64) if made is None else made.starts
     if whole:
         held = [_starts(read_file(info, f, [WINDOW_START])) for f in old]
         starts = np.unique(np.concatenate([starts, *held]))
+        if aggregate.sessions and len(starts):
+            starts = Stretches.around(starts).pairs()
     else:
         old = [f for f in old if _holds(bounds(f, info.schema, WINDOW_START), starts)]
-        rows += [_in_windows(read_file(info, f), starts, inside=False) for f in old]
+        if made is not None and old:
+            rows.append(made.rest(stored.rows(old, aggregate), aggregate))
     if not rows:
         return Files([], old), starts
     together = pa.concat_tables(rows, promote_options="permissive").sort_by(WINDOW_START)
     return Files(write_files(info, together), old), starts
+
+
+def replaced_sessions(
+    stored: Stored, aggregate: Aggregate, made: Refreshed
+) -> tuple[Files, np.ndarray]:
+    """Write touched sessions in place of those that they replace, apart from others.
+
+    The others go by time into files of at most `_FILE_ROWS`: sessions that are touched may lie far
+    apart, and only what lies around them is written again.
+
+    Returns:
+        Files to put in and take out, and stretches [first, last] of window starts, of which all
+        rows are in the files put in.
+    """
+    stretches = Stretches.around(made.starts)
+    old = [f for f in stored.files if stretches.meet(*stored.bounds(f, WINDOW_START))]
+    rest = made.rest(stored.rows(old, aggregate), aggregate).sort_by(WINDOW_START)
+    add = write_files(stored.info, made.rows)
+    for at in range(0, rest.num_rows, _FILE_ROWS):
+        add += write_files(stored.info, rest.slice(at, _FILE_ROWS))
+    return Files(add, old), stretches.pairs()
 
 
 def _computed(
@@ -206,23 +303,30 @@ class FromLake:
     The functions of this module as one value.
     """
 
+    def due(self, owed: Mapping[str, np.ndarray]) -> bool:
+        """Whether there are windows to write even if no row is new."""
+        return bool(owed)
+
     def refreshed(
         self,
         aggregate: Aggregate,
         kept: Kept,
+        stored: Stored,
         pane: pa.Table | None,
         *,
         epoch: int,
         everything: bool = False,
     ) -> Refreshed | None:
-        """Return the touched windows and their rows; see the function."""
+        """Return the touched windows and their rows; see the functions."""
+        if aggregate.sessions and not everything:
+            return refreshed_sessions(aggregate, kept, stored, pane, epoch=epoch)
         return refreshed(aggregate, kept, pane, epoch=epoch, everything=everything)
 
     def replaced(
-        self, table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+        self, stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
     ) -> tuple[Files, np.ndarray]:
         """Write them in place of what the table holds; see the function."""
-        return replaced(table, at, made, whole=whole)
+        return replaced(stored, aggregate, made, whole=whole)
 
     def counted(self, info: TableInfo, files: Sequence[DataFile], kept: pa.Table) -> pa.Table:
         """Return the ledger's counts of kept rows, some of which may be late."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pyarrow as pa
 from pyiceberg.table import Table
 
@@ -28,6 +29,7 @@ class State:
         totals: Table -> rows.
         sources: Rows of `_sources`, one for each source.
         times: Event times of the files of `processed_data`, shared by all states of a process.
+        owed: Aggregate -> starts (us, sorted) of windows whose rows lag behind the lake.
         ended: Commit ids seen to end since this committer started -> done or void.
     """
 
@@ -38,6 +40,7 @@ class State:
     snapshots: dict[str, int] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     sources: pa.Table = field(default_factory=SOURCES.empty_table)
+    owed: dict[str, np.ndarray] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     times: FileTimes = field(default_factory=FileTimes)
 
@@ -46,9 +49,9 @@ class State:
 
         `_sources` and `_removed` are read again only if they changed.
         """
-        done = self.done
+        done, owed = self.done, self.owed
         if rows and rows[0].state == "base":
-            done = {}
+            done, owed = {}, {}
             self.times.learn(rows[0].hints)
         seq, snapshots, totals, ended = self.seq, self.snapshots, self.totals, dict(self.ended)
         new: list[Ranges] = []
@@ -59,9 +62,10 @@ class State:
             snapshots, totals = entry.snapshots, entry.totals
             ended[entry.commit_id] = entry.state
             if entry.op == "rebuild" and entry.state == "done":
-                done, new = {}, []
+                done, owed, new = {}, {}, []
             if entry.state != "void":
                 new.append(entry.done)
+                owed = _owed(owed, entry)
         state = replace(
             self,
             commits=commits,
@@ -69,6 +73,7 @@ class State:
             done=merged(done, *new) if new else done,
             snapshots=snapshots,
             totals=totals,
+            owed=owed,
             ended=ended,
         )
         sources, removed = lake.operations("sources"), lake.operations("removed")
@@ -79,6 +84,18 @@ class State:
             gone = read_at(lake.load(removed), snapshots.get(removed), REMOVED.names)
             state = replace(state, removed=_ranges(gone))
         return state
+
+
+def _owed(before: dict[str, np.ndarray], entry: Entry) -> dict[str, np.ndarray]:
+    """Return the windows that owe rows after a commit: it pays some, and owes others."""
+    none = np.array([], np.int64)
+    after = {}
+    for name in {*before, *entry.owed}:
+        left = np.setdiff1d(before.get(name, none), entry.windows.get(name, none))
+        starts = np.union1d(left, entry.owed.get(name, none))
+        if len(starts):
+            after[name] = starts
+    return after
 
 
 def _ranges(rows: pa.Table) -> Ranges:

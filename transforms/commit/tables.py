@@ -24,6 +24,7 @@ COMMITS: Final = pa.schema(
         pa.field("totals", pa.string(), nullable=False),
         pa.field("windows", pa.string(), nullable=False),
         pa.field("hints", pa.string(), nullable=False),
+        pa.field("owed", pa.string()),
     ]
 )
 """`_commits`: the fence and the outbox. Only `transforms.commit.journal` reads and writes rows.
@@ -32,7 +33,9 @@ COMMITS: Final = pa.schema(
 `done` source -> ranges, `parts` table -> [[manifest path, spec id], ...] of data files to add
 and to take out, `snapshots` table -> snapshot of the last done commit (intent) or of this one
 (done), `totals` table -> rows there, `windows` aggregate -> runs of touched window starts,
-`hints` (base only) event-time column -> manifest of processed_data -> span of its files.
+`hints` (base only) event-time column -> manifest of processed_data -> span of its files, `owed`
+aggregate -> runs of starts of windows with new rows whose aggregate rows come later (base: all such
+windows; null: none).
 """
 
 _RANGE: Final = pa.struct(

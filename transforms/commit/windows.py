@@ -16,6 +16,7 @@ from transforms.aggregate.windows import micros, timestamps
 from transforms.decode.json_text import extract
 
 WINDOW_START: Final = "window_start"
+WINDOW_END: Final = "window_end"
 
 
 def touched(aggregate: Aggregate, rows: pa.Table) -> np.ndarray:

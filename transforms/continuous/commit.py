@@ -50,12 +50,15 @@ class CommitContinuously(beam.PTransform[PCollection[Shipment], PCollection[str]
         every_us: Microseconds between commits, about; 0: at the end of the input, or by `rows`.
         start: What the stream knows of the lake when it starts without a checkpoint.
         rows: Commit early when so many messages wait.
+        delays: Whether a trigger's delay ends without a shipment, too. Of a bounded input the end
+            writes everything, and prism would wait for the timer first.
     """
 
     make: MakeCommitter
     every_us: int
     start: Memory = field(default_factory=Memory)
     rows: int = COMMIT_ROWS
+    delays: bool = True
 
     @override
     @no_annotations
@@ -84,7 +87,7 @@ class _Commit(beam.DoFn):
 
     def __init__(self, options: CommitContinuously) -> None:
         self.make, self.every_us, self.rows = options.make, options.every_us, options.rows
-        self.start = options.start
+        self.start, self.delays = options.start, options.delays and bool(options.every_us)
         self._shared = Shared()
 
     @override
@@ -114,7 +117,7 @@ class _Commit(beam.DoFn):
         rows = int.from_bytes(before or b"", "big") + pickle.loads(element[1]).rows  # noqa: S301
         count.write(rows.to_bytes(8, "big"))
         if rows > self.rows:
-            yield from self._commit(waiting, count, memory, close)
+            yield from self._commit(waiting, count, memory, tick, close)
 
     @on_timer(TICK)
     def ticked(
@@ -122,9 +125,10 @@ class _Commit(beam.DoFn):
         waiting: Any = beam.DoFn.StateParam(WAITING),
         count: Any = beam.DoFn.StateParam(COUNT),
         memory: Any = beam.DoFn.StateParam(MEMORY),
+        tick: Any = beam.DoFn.TimerParam(TICK),
         close: Any = beam.DoFn.TimerParam(CLOSE),
     ) -> Iterator[str]:
-        yield from self._commit(waiting, count, memory, close)
+        yield from self._commit(waiting, count, memory, tick, close)
 
     @on_timer(CLOSE)
     def closed(
@@ -152,11 +156,17 @@ class _Commit(beam.DoFn):
         tick: Any = beam.DoFn.TimerParam(TICK),
         close: Any = beam.DoFn.TimerParam(CLOSE),
     ) -> Iterator[str]:
-        yield from self._commit(waiting, count, memory, close, ALWAYS)
+        yield from self._commit(waiting, count, memory, tick, close, ALWAYS)
         tick.clear()  # see Gather: it would keep Flink from ending
 
     def _commit(
-        self, waiting: Any, count: Any, memory: Any, close: Any, closed_us: int = NEVER
+        self,
+        waiting: Any,
+        count: Any,
+        memory: Any,
+        tick: Any,
+        close: Any,
+        closed_us: int = NEVER,
     ) -> Iterator[str]:
         known = self._known(memory)
         known = replace(known, closed_us=max(known.closed_us, closed_us))
@@ -166,6 +176,9 @@ class _Commit(beam.DoFn):
         committed, known = self._committer.commit(shipments, known)
         memory.write(pickle.dumps(known))
         self._next_close(close, known)
+        fire_us = self._committer.next_fire_us() if self.delays else None
+        if fire_us is not None:
+            tick.set(moment(max(fire_us, time.time_ns() // 1000 + self.every_us)))
         if committed is not None:
             self._last_us = time.time_ns() // 1000
             yield committed.commit_id

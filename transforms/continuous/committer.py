@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +11,13 @@ import pyarrow as pa
 from pyiceberg.expressions import EqualTo
 
 from schemas.plan import Aggregate, Plan
-from transforms.aggregate.windows import Windows, micros
+from transforms.aggregate.windows import micros
 from transforms.commit import journal
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake
 from transforms.commit.near import Asked
 from transforms.commit.ranges import Ranges, merged, missing
+from transforms.commit.state import State
 from transforms.continuous.land import Shipment
 from transforms.continuous.rollup import NEVER, Rollup
 
@@ -38,10 +40,19 @@ class Memory:
 class StreamCommitter:
     """Commits shipments; keeps what its process knows of the lake and of open windows."""
 
-    def __init__(self, committer: Committer, plan: Plan) -> None:
-        """Use `committer`, whose lake is prepared for the plan; nothing is read yet."""
+    def __init__(
+        self, committer: Committer, plan: Plan, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Use `committer`, whose lake is prepared for the plan; nothing is read yet.
+
+        Args:
+            committer: Lands.
+            plan: What runs.
+            clock: Seconds since 1970; delays of triggers are measured by it.
+        """
         self._committer, self._plan = committer, plan
         self._rollup = Rollup(plan.aggregates, _OpenWindows(committer.lake))
+        self._clock = clock
 
     def commit(
         self, shipments: Sequence[Shipment], memory: Memory
@@ -56,41 +67,45 @@ class StreamCommitter:
         """
         before = self._committer.ask()
         rollup = self._rollup
-        rollup.closed_us = memory.closed_us
+        rollup.closed_us, rollup.now_us = memory.closed_us, int(self._clock() * 1_000_000)
         rollup.any_late = any(one.late for one in shipments)
         committed = self._committer.commit(
             [one.landed for one in shipments],
             _panes(shipments),
             asked=memory.asked,
             rollup=rollup,
-            closing=rollup.due(),
         )
         now = self._committer.ask()
         snapshot = now.snapshots.get(self._plan.processed)
         if committed is not None and now.seq == committed.seq:
             rollup.accept(snapshot)
+        rollup.tell(now.owed)
         handed = merged(memory.handed, *(one.landed.done for one in shipments))
         asked = memory.asked
         alone = before.seq == asked.seq and now.seq == before.seq + (committed is not None)
-        if alone or not missing(self._since(asked), handed):
+        if alone or not missing(self._since(asked, now), handed):
             asked, handed = Asked(now.seq, snapshot), {}
         return committed, Memory(asked, handed, memory.closed_us)
 
     def next_close_us(self, after_us: int = NEVER) -> int | None:
-        """Return when (event time) the next open window is complete, None if there is none.
+        """Return when (event time) a window ends that owes rows, or the next one is complete.
 
         Args:
-            after_us: Windows that are complete by then are left out: the next commit finishes them.
-        """
-        ends = []
-        for aggregate in self._plan.aggregates:
-            windows, starts = Windows.of(aggregate), self._rollup.open(aggregate)
-            complete = windows.ends(starts) + windows.lateness if len(starts) else starts
-            ends += complete[complete > after_us][:1].tolist()
-        return min(ends, default=None)
+            after_us: What comes until then is left out: the next commit does it.
 
-    def _since(self, asked: Asked) -> Ranges:
+        Returns:
+            None if there is no such window.
+        """
+        return self._rollup.next_close_us(after_us)
+
+    def next_fire_us(self) -> int | None:
+        """Return at what time of the clock a trigger's delay is over, None if none runs."""
+        return self._rollup.next_fire_us()
+
+    def _since(self, asked: Asked, now: State) -> Ranges:
         """Return positions that have landed since: a restored dedupe may not know their ids."""
+        if not asked.seq:
+            return now.done
         entries = journal.after(self._committer.lake.commits(), asked.seq)
         return merged(*(entry.done for entry in entries if entry.state == "done"))
 
@@ -101,8 +116,9 @@ class _OpenWindows:
 
     def __call__(self, aggregate: Aggregate) -> np.ndarray:
         name = f"analytics.{aggregate.name}"
-        rows = self._lake.read(name, ["window_start"], EqualTo("_final", value=False))
-        return np.unique(micros(rows["window_start"]))
+        column = "window_end" if aggregate.sessions else "window_start"
+        rows = self._lake.read(name, [column], EqualTo("_final", value=False))
+        return np.unique(micros(rows[column]))
 
 
 def _panes(shipments: Sequence[Shipment]) -> dict[str, pa.Table]:

@@ -2,34 +2,37 @@
 
 The rows of a commit come with their partial aggregates. Those are merged into what is kept of
 the windows that are still open, so that a commit costs what it brings, not what its windows hold;
-and an aggregate row is at every commit what the rows of the lake give. Where the two could part (a
-restart, rows that were trimmed, another writer) the lake decides: its rows are read again.
+and an aggregate row is, when its window fires (`panes`), what the rows of the lake give. Where the
+two could part (a restart, rows that were trimmed, another writer) the lake decides: its rows are
+read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
 from typing_extensions import override
 
 from schemas.names import SOURCE, WATERMARK, Destiny
 from schemas.plan import Aggregate
+from transforms.aggregate.accumulators import ROWS
 from transforms.aggregate.partials import FIRST, SLICE, finish, merge
 from transforms.aggregate.windows import Windows, micros, timestamps
 from transforms.commit.bounds import bounds
 from transforms.commit.files import read_batches, read_file, write_files
 from transforms.commit.iceberg import Files
-from transforms.commit.lake import files_at
 from transforms.commit.refresh import FromLake, Kept, Refreshed
+from transforms.commit.sessions import Stored
 from transforms.commit.table_info import TableInfo
 from transforms.commit.windows import accumulate, stored_columns
 from transforms.continuous.land import late_rows
+from transforms.continuous.panes import MANY, Owed, Trigger
+from transforms.continuous.sessions import OpenSessions
 
 NEVER: Final = int(np.iinfo(np.int64).min)
 ALWAYS: Final = int(np.iinfo(np.int64).max)
@@ -37,7 +40,8 @@ _KEPT_ROWS: Final = 4 << 20
 _NONE: Final = np.array([], np.int64)
 
 OpenWindows = Callable[[Aggregate], np.ndarray]
-"""Aggregate -> starts (us, sorted) of the windows whose rows in the lake are not `_final`."""
+"""Aggregate -> starts (us, sorted) of the windows whose rows in the lake are not `_final`; ends of
+sessions."""
 
 
 @dataclass(frozen=True)
@@ -48,37 +52,79 @@ class Held:
         sums: Merged partial aggregates, None if there are none.
         slices: Slices of time (sorted starts) of which `sums` holds all rows of the lake.
         open: Starts of windows that are not final.
+        owed: Windows whose rows are to be written.
     """
 
     sums: pa.Table | None = None
     slices: np.ndarray = field(default_factory=lambda: _NONE)
     open: np.ndarray = field(default_factory=lambda: _NONE)
+    owed: Owed = field(default_factory=Owed)
 
 
 class Rollup(FromLake):
     """Keeps partial aggregates of open windows, as of one snapshot of `processed_data`.
 
-    `panes` of a commit must be the merged partial aggregates of exactly its new rows. `_final` is
-    set for windows that end, with their lateness, at or before `closed_us`.
+    `panes` of a commit must be the merged partial aggregates of exactly its new rows. Windows get
+    their rows as the aggregate's trigger says, by `closed_us` (event time) and `now_us` (the
+    clock). `_final` is set for windows that end, with their lateness, at or before `closed_us`.
     """
 
     def __init__(self, aggregates: Sequence[Aggregate], open_windows: OpenWindows) -> None:
         """Know nothing yet."""
         self.aggregates = aggregates
-        self.closed_us = NEVER
+        self.closed_us, self.now_us = NEVER, NEVER
         self.any_late = False
+        self._windowed = [a for a in aggregates if not a.sessions]
         self._open_windows = open_windows
         self._at: int | None = None
         self._held: dict[str, Held] = {}
         self._made: dict[str, Held] = {}
+        self._sessions: dict[str, OpenSessions] = {}
 
-    def due(self) -> bool:
-        """Whether a window that is open by what is known must be made final."""
-        return any(len(self._due(a, held.open)) for a in self.aggregates if (held := self._of(a)))
+    @override
+    def due(self, owed: Mapping[str, np.ndarray]) -> bool:
+        """Whether a window must get its rows, or be made final, though no row of it is new."""
+        self.tell(owed)
+        return any(
+            self._sessions_of(a).closing(self.closed_us)
+            if a.sessions
+            else len(self._due(a, self._of(a).open)) or self._fires(a, self._of(a).owed).any()
+            for a in self.aggregates
+        )
 
-    def open(self, aggregate: Aggregate) -> np.ndarray:
-        """Return the starts of windows that are not final, by what is known."""
-        return self._of(aggregate).open
+    def tell(self, owed: Mapping[str, np.ndarray]) -> None:
+        """Take from the lake which windows owe rows (aggregate -> starts)."""
+        for aggregate in self._windowed:
+            self._told(aggregate, owed.get(aggregate.name, _NONE))
+
+    def next_fire_us(self) -> int | None:
+        """Return at what time of the clock the next window fires, by what is known."""
+        due = [MANY]
+        for aggregate in self._windowed:
+            owed = self._of(aggregate).owed
+            ended = self._ended(aggregate, owed.starts)
+            due += owed.due_us(Trigger.of(aggregate.window), ended).tolist()
+        return None if min(due) == MANY else min(due)
+
+    def next_close_us(self, after_us: int) -> int | None:
+        """Return when (event time) a window ends that owes rows, or the next one is complete.
+
+        Args:
+            after_us: What comes until then is left out: the next commit does it.
+
+        Returns:
+            None if there is no such window.
+        """
+        ends: list[int | None] = []
+        for aggregate in self.aggregates:
+            if aggregate.sessions:
+                ends.append(self._sessions_of(aggregate).next_close_us(after_us))
+                continue
+            windows, held = Windows.of(aggregate), self._of(aggregate)
+            for starts, lateness in ((held.owed.starts, 0), (held.open, windows.lateness)):
+                times = windows.ends(starts) + lateness
+                ends += times[times > after_us][:1].tolist()
+        return min((end for end in ends if end is not None), default=None)
 
     def accept(self, snapshot: int | None) -> None:
         """Take what the last draft made: it landed, as this snapshot of `processed_data`."""
@@ -86,7 +132,9 @@ class Rollup(FromLake):
         self._made = {}
         self._at = snapshot
         for aggregate in self.aggregates:
-            if aggregate.name in self._held:
+            if aggregate.name in self._sessions:
+                self._sessions[aggregate.name].accept(self.closed_us)
+            elif aggregate.name in self._held:
                 self._held[aggregate.name] = self._pruned(aggregate, self._held[aggregate.name])
 
     @override
@@ -94,52 +142,77 @@ class Rollup(FromLake):
         self,
         aggregate: Aggregate,
         kept: Kept,
+        stored: Stored,
         pane: pa.Table | None,
         *,
         epoch: int,
         everything: bool = False,
     ) -> Refreshed | None:
         if kept.at != self._at:
-            self._held = {n: Held(open=h.open) for n, h in self._held.items()}
+            self._held = {n: Held(open=h.open, owed=h.owed) for n, h in self._held.items()}
+            self._sessions = {}
             self._at = kept.at
-        self._made.pop(aggregate.name, None)
-        held = self._of(aggregate)
-        if everything or kept.trimmed:
-            made = super().refreshed(aggregate, kept, None, epoch=epoch, everything=everything)
+        if aggregate.sessions:
+            own = self._sessions_of(aggregate)
+            if not everything and not kept.trimmed:
+                return own.refreshed(kept, stored, pane, self.closed_us, epoch=epoch)
+            del self._sessions[aggregate.name]  # what is open is read from the lake again
+            made = super().refreshed(
+                aggregate, kept, stored, None, epoch=epoch, everything=everything
+            )
             if made is None:
                 return None
-            rows = self._with_final(made.rows, aggregate)
-            self._made[aggregate.name] = Held(open=self._still_open(aggregate, held, made.starts))
-            return Refreshed(made.starts, rows)
+            return replace(made, rows=own.with_final(made.rows, self.closed_us))
+        self._made.pop(aggregate.name, None)
+        held = self._told(aggregate, kept.owed.get(aggregate.name, _NONE))
+        if everything or kept.trimmed:
+            made = super().refreshed(
+                aggregate, kept, stored, None, epoch=epoch, everything=everything
+            )
+            if made is None:
+                return None
+            starts, owed = made.starts, Owed()
+            if not everything:
+                owed = self._landed(aggregate, held, starts, np.full(len(starts), MANY))
+                fires = self._fires(aggregate, owed)
+                starts, owed = owed.starts[fires], owed.only(~fires)
+            opened = self._still_open(aggregate, held, made.starts)
+            self._made[aggregate.name] = Held(open=opened, owed=owed)
+            rows = self._with_final(_in_windows(made.rows, starts), aggregate)
+            return Refreshed(starts, rows, owed=owed.starts)
         windows = Windows.of(aggregate)
-        starts = np.union1d(_starts(pane, windows), self._due(aggregate, held.open))
-        if not len(starts):
+        landed, counts = _counted(pane, windows)
+        owed = self._landed(aggregate, held, landed, counts)
+        fired = owed.starts[self._fires(aggregate, owed)]
+        starts = np.union1d(fired, self._due(aggregate, held.open))
+        owed = owed.only(~np.isin(owed.starts, starts))
+        near = np.union1d(starts, landed)
+        if not len(near):
             return None
-        sums, slices = self._known(aggregate, kept, held, _slices(starts, windows))
+        sums, slices = self._known(aggregate, kept, held, _slices(near, windows))
         parts = [part for part in (sums, pane) if part is not None]
         if parts:
             sums = merge(pa.concat_tables(parts, promote_options="permissive"), aggregate)
-        opened = self._still_open(aggregate, held, starts)
-        self._made[aggregate.name] = Held(sums, slices, opened)
-        if sums is None:
-            return None
-        near = _within(sums, _slices(starts, windows))
-        rows = finish(near, aggregate, epoch=epoch, final=True, window_starts=timestamps(starts))
-        return Refreshed(starts, self._with_final(rows, aggregate))
+        opened = self._still_open(aggregate, held, near)
+        self._made[aggregate.name] = Held(sums, slices, opened, owed)
+        if sums is None or not len(starts):
+            return Refreshed(starts, aggregate.schema.empty_table(), owed=owed.starts)
+        within = _within(sums, _slices(starts, windows))
+        rows = finish(within, aggregate, epoch=epoch, final=True, window_starts=timestamps(starts))
+        return Refreshed(starts, self._with_final(rows, aggregate), owed=owed.starts)
 
     @override
     def replaced(
-        self, table: Table, at: int | None, made: Refreshed | None, *, whole: bool
+        self, stored: Stored, aggregate: Aggregate, made: Refreshed | None, *, whole: bool
     ) -> tuple[Files, np.ndarray]:
         """Write touched windows apart from others, so that those are written again once."""
-        if whole or made is None:
-            return super().replaced(table, at, made, whole=whole)
-        info, starts = TableInfo.of(table), made.starts
-        old = [f for f in files_at(table, at) if _meets(info, f, starts)]
-        rest = [_other_windows(read_file(info, f), starts) for f in old]
+        if whole or made is None or aggregate.sessions:
+            return super().replaced(stored, aggregate, made, whole=whole)
+        info, starts = stored.info, made.starts
+        old = [f for f in stored.files if _meets(info, f, starts)]
         add = write_files(info, made.rows)
-        if rest and (others := pa.concat_tables(rest, promote_options="permissive")).num_rows:
-            add += write_files(info, others.sort_by("window_start"))
+        rest = made.rest(stored.rows(old, aggregate), aggregate)
+        add += write_files(info, rest.sort_by("window_start"))
         return Files(add, old), starts
 
     @override
@@ -159,6 +232,30 @@ class Rollup(FromLake):
         if aggregate.name not in self._held:
             self._held[aggregate.name] = Held(open=self._open_windows(aggregate))
         return self._held[aggregate.name]
+
+    def _told(self, aggregate: Aggregate, starts: np.ndarray) -> Held:
+        """Return what is kept, with the windows that owe rows by what the lake says."""
+        held = self._of(aggregate)
+        if not np.array_equal(held.owed.starts, starts):
+            held = replace(held, owed=held.owed.told(starts), open=np.union1d(held.open, starts))
+            self._held[aggregate.name] = held
+        return held
+
+    def _landed(
+        self, aggregate: Aggregate, held: Held, starts: np.ndarray, rows: np.ndarray
+    ) -> Owed:
+        return held.owed.with_rows(starts, rows, self._ended(aggregate, starts), self.now_us)
+
+    def _fires(self, aggregate: Aggregate, owed: Owed) -> np.ndarray:
+        """Say which windows get their rows; a closed one must, as nothing comes after that."""
+        ended, closed = (f(aggregate, owed.starts) for f in (self._ended, self._closed))
+        return closed | owed.fires(Trigger.of(aggregate.window), ended, self.now_us)
+
+    def _sessions_of(self, aggregate: Aggregate) -> OpenSessions:
+        if aggregate.name not in self._sessions:
+            ends = self._open_windows(aggregate)
+            self._sessions[aggregate.name] = OpenSessions(aggregate, ends, most_rows=_KEPT_ROWS)
+        return self._sessions[aggregate.name]
 
     def _known(
         self, aggregate: Aggregate, kept: Kept, held: Held, wanted: np.ndarray
@@ -186,23 +283,28 @@ class Rollup(FromLake):
             return None, slices
         return pa.concat_tables(parts, promote_options="permissive"), slices
 
+    def _ended(self, aggregate: Aggregate, starts: np.ndarray) -> np.ndarray:
+        return self._behind(Windows.of(aggregate).ends(starts))
+
     def _closed(self, aggregate: Aggregate, starts: np.ndarray) -> np.ndarray:
         windows = Windows.of(aggregate)
-        return windows.ends(starts) <= self.closed_us - windows.lateness
+        return self._behind(windows.ends(starts), windows.lateness)
+
+    def _behind(self, ends: np.ndarray, lateness: int = 0) -> np.ndarray:
+        if self.closed_us <= 0:
+            return np.zeros(len(ends), bool)
+        return ends <= self.closed_us - lateness
 
     def _due(self, aggregate: Aggregate, starts: np.ndarray) -> np.ndarray:
-        return starts[self._closed(aggregate, starts)] if self.closed_us > 0 else _NONE
+        return starts[self._closed(aggregate, starts)]
 
     def _still_open(self, aggregate: Aggregate, held: Held, starts: np.ndarray) -> np.ndarray:
         together = np.union1d(held.open, starts)
-        return together[~self._closed(aggregate, together)] if self.closed_us > 0 else together
+        return together[~self._closed(aggregate, together)]
 
     def _with_final(self, rows: pa.Table, aggregate: Aggregate) -> pa.Table:
         at = rows.schema.get_field_index("_final")
-        if self.closed_us <= 0:
-            final = np.zeros(rows.num_rows, bool)
-        else:
-            final = self._closed(aggregate, micros(rows["window_start"]))
+        final = self._closed(aggregate, micros(rows["window_start"]))
         return rows.set_column(at, rows.schema.field(at), pa.array(final))
 
     def _pruned(self, aggregate: Aggregate, held: Held) -> Held:
@@ -217,14 +319,18 @@ class Rollup(FromLake):
             stay = stay[len(stay) // 2 :]
         if len(stay) == len(held.slices):
             return held
-        return Held(_within(held.sums, stay), stay, held.open)
+        return replace(held, sums=_within(held.sums, stay), slices=stay)
 
 
-def _starts(pane: pa.Table | None, windows: Windows) -> np.ndarray:
-    """Return the windows that partial aggregates count in."""
+def _counted(pane: pa.Table | None, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Return the windows that partial aggregates count in, and how many rows each gets."""
     if pane is None or not pane.num_rows:
-        return _NONE
-    return np.unique(windows.expand(micros(pane[SLICE]), micros(pane[FIRST]))[1])
+        return _NONE, _NONE
+    owners, starts = windows.expand(micros(pane[SLICE]), micros(pane[FIRST]))
+    each, which = np.unique(starts, return_inverse=True)
+    rows = np.zeros(len(each), np.int64)
+    np.add.at(rows, which, pane[ROWS].to_numpy()[owners])
+    return each, rows
 
 
 def _slices(starts: np.ndarray, windows: Windows) -> np.ndarray:
@@ -249,8 +355,8 @@ def _meets(info: TableInfo, file: DataFile, starts: np.ndarray) -> bool:
     return found is None or _some(starts, found[0], found[1])
 
 
-def _other_windows(rows: pa.Table, starts: np.ndarray) -> pa.Table:
-    return rows.filter(pa.array(~np.isin(micros(rows["window_start"]), starts)))
+def _in_windows(rows: pa.Table, starts: np.ndarray) -> pa.Table:
+    return rows.filter(pa.array(np.isin(micros(rows["window_start"]), starts)))
 
 
 def _split(kept: pa.Table, late_sources: pa.ChunkedArray) -> pa.Table:

@@ -18,6 +18,7 @@ from transforms.expressions import Evaluator
 
 EXPRESSION_RULE = "expression"
 EVENT_TIME_RULE = "event_time"
+RANGE_RULE = "event_time_range"
 
 
 class Completion:
@@ -54,7 +55,8 @@ class Completion:
 
         Returns:
             Rows in the order of `Decoded`; refused besides what already was: rows on which an
-            expression fails (rule `expression`), and those without event time (`event_time`).
+            expression fails (rule `expression`), those without event time (`event_time`), and
+            those whose windows no table holds (`event_time_range`).
         """
         read = decoded.rows
         evaluated = self._evaluator.evaluate(read)
@@ -67,6 +69,7 @@ class Completion:
             times = self._event_times(columns)
             reason = f"`{self.contract.event_time}` must be there and not null"
             failures.add(_nulls(times), EVENT_TIME_RULE, reason)
+            failures.add(self._outside(times), RANGE_RULE, self._range_reason())
             if "." in self.contract.event_time:
                 columns[EVENT_TIME] = times
         whole = self._in_order(columns)
@@ -97,6 +100,19 @@ class Completion:
         for key in keys:
             values = pc.struct_field(values, [key])
         return values
+
+    def _outside(self, times: pa.Array) -> NDArray[np.bool_] | None:
+        if self.contract.event_times is None:
+            return None
+        low, high = self.contract.event_times
+        found = times.cast(TIMESTAMP).cast(pa.int64()).fill_null(low).to_numpy()
+        return (found < low) | (found > high)
+
+    def _range_reason(self) -> str:
+        return (
+            f"`{self.contract.event_time}` must lie where the windows of all aggregates begin and "
+            "end within the years 1 to 9999"
+        )
 
     def _in_order(self, columns: dict[str, pa.Array]) -> pa.RecordBatch:
         return pa.record_batch([columns[n] for n in self.schema.names], schema=self.schema)

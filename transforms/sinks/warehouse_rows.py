@@ -24,9 +24,11 @@ def take(
         footers: Schemas of the commit's files.
     """
     files = commit.added.get(table.source, [])
-    windows = commit.windows.get(table.name.partition(".")[2])
+    name = table.name.partition(".")[2]
     if table.window and commit.op in ("append", "refresh"):
-        if windows is not None and len(windows):
+        if name in commit.stretches:
+            _replace_stretches(c, table, files, commit.stretches[name], footers)
+        elif len(windows := commit.windows.get(name, ())):
             _replace_windows(c, table, files, windows, footers)
         return
     # Such a commit takes out all of a table's files or none.
@@ -110,6 +112,25 @@ def _replace_windows(
             f"FROM ({_read(table, files, footers)}) SEMI JOIN touched_windows USING (window_start)"
         )
     c.unregister("touched_windows")
+
+
+def _replace_stretches(
+    c: duckdb.DuckDBPyConnection,
+    table: WarehouseTable,
+    files: Sequence[str],
+    stretches: pa.Table,
+    footers: Footers,
+) -> None:
+    c.register("touched", stretches)
+    inside = "EXISTS (FROM touched WHERE window_start BETWEEN touched.first AND touched.last)"
+    c.execute(f"DELETE FROM {quoted_table(table.name)} WHERE {inside}")  # noqa: S608
+    if files:
+        names = _names(table)
+        c.execute(
+            f"INSERT INTO {quoted_table(table.name)} ({names}) SELECT {names} "  # noqa: S608
+            f"FROM ({_read(table, files, footers)}) WHERE {inside}"
+        )
+    c.unregister("touched")
 
 
 def _names(table: WarehouseTable) -> str:

@@ -67,6 +67,7 @@ class MemoryStream:
     at_once: int = 2
     bounded: bool = True
     fail_at: int | None = None
+    arrived_us: int = 3_600_000_000
     opened: list[Vector] = field(default_factory=list)
 
     def begin(self, known: Mapping[str, int], share: int, shares: int) -> Vector:
@@ -96,7 +97,7 @@ class MemoryReader:
             for p in range(position, min(position + self.stream.at_once, len(log))):
                 found.append((source, p, log[p]))
                 self.at[source] = p + 1
-        return raw(*found, arrived=3_600_000_000) if found else None
+        return raw(*found, arrived=self.stream.arrived_us) if found else None
 
     def positions(self) -> Mapping[str, int]:
         return dict(self.at)

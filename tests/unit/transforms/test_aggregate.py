@@ -31,6 +31,8 @@ WINDOWS = [
     Window(type="sliding", size_us=10, period_us=5),
     Window(type="sliding", size_us=10, period_us=4, offset_us=1, allowed_lateness_us=2),
     Window(type="global"),
+    Window(type="sessions", gap_us=5),
+    Window(type="sessions", gap_us=1, allowed_lateness_us=3),
 ]
 
 # Exact measures: their values must be the very same, to the last bit.
@@ -220,12 +222,6 @@ def test_an_expression_is_evaluated_and_one_that_fails_on_a_row_stops_the_run() 
 def test_a_row_without_event_time_stops_the_run() -> None:
     with pytest.raises(AggregateError, match="event time t must be there"):
         partial(batch([{"t": None}]), aggregate(measure("n", "count")))
-
-
-def test_sessions_are_refused() -> None:
-    of = aggregate(measure("n", "count"), window=Window(type="sessions", gap_us=5))
-    with pytest.raises(AggregateError, match="got sessions"):
-        partial(batch([{"t": 1}]), of)
 
 
 def test_decimal_and_date_groups_are_groups() -> None:

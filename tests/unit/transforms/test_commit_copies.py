@@ -16,6 +16,7 @@ from schemas.plan import Step
 from tests.faults import synthetic
 from tests.faults.synthetic import BEGIN_US, HOUR_US
 from tests.faults.world import World, at
+from transforms.commit import copies
 from transforms.commit.committer import Committed
 from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
@@ -164,6 +165,29 @@ def test_only_files_whose_event_times_meet_are_opened(world: World) -> None:
     hidden = Path(far.file_path.removeprefix("file://"))
     hidden.rename(hidden.with_suffix(".away"))
     assert _run(world, "b", OTHER, both).copies == 2
+
+
+def test_a_committer_that_stays_opens_a_landed_file_once_and_again_only_for_copies(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(world, "old", [(1, 0), (2, 0)], world.asked())
+    (old,) = world.lake.files(world.plan.processed)
+    opened: Counter[str] = Counter()
+    rows = copies._rows
+
+    def counted(info: Any, path: str, unique: Any) -> Any:
+        opened[path] += 1
+        return rows(info, path, unique)
+
+    monkeypatch.setattr(copies, "_rows", counted)
+    one = world.committer()
+    for source, own in (("a", (3, 1)), ("b", (4, 2)), ("c", (5, 3))):
+        one.commit([_landed(world, source, [own])], _panes([own]), asked=Asked())
+        assert opened[old.file_path] == 1
+    assert set(opened.values()) == {1}
+    done = one.commit([_landed(world, "d", [(2, 3), (6, 3)])], _panes([(6, 3)]), asked=Asked())
+    assert (done.copies, opened[old.file_path]) == (1, 2)
+    assert [i for i, _ in _kept(world)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_snapshot_that_has_expired_is_no_excuse(world: World) -> None:

@@ -3,6 +3,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,7 +12,8 @@ from tests.faults.world import World
 from transforms.commit import fold, journal
 from transforms.commit.follow import FollowerTooFarError, Place, commits_after
 from transforms.commit.iceberg import stored
-from transforms.commit.journal import now, tail
+from transforms.commit.journal import base_of, now, tail
+from transforms.commit.tables import COMMITS
 
 
 @pytest.fixture
@@ -71,6 +73,24 @@ def test_history_folds_and_followers_still_read_all_of_it(world: World) -> None:
     assert [d.seq for d in commits_after(world.lake, _place(done[3]))] == [5, 6, 7, 8]
     assert world.commit(("a", 0, 80)) is None
     assert world.wrongs(("a", 0, 80)) == []
+
+
+def test_history_from_before_a_column_was_there_is_read_and_folds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = pa.schema([field for field in COMMITS if field.name != "owed"])
+    for module in ("tables", "journal"):
+        monkeypatch.setattr(f"transforms.commit.{module}.COMMITS", older)
+    world = World(tmp_path)
+    world.commit(("a", 0, 10))
+    monkeypatch.undo()
+    world.lake.prepare(world.plan)
+    one = world.committer(fold_at=2)
+    done = one.commit([world.landed("a", 10, 20)], {}, asked=world.asked())
+    assert done is not None
+    assert done.notes == ()
+    assert base_of(world.lake.commits()) == done.seq
+    assert world.wrongs(("a", 0, 20)) == []
 
 
 def test_a_fold_that_fails_is_told_and_does_no_harm(

@@ -56,8 +56,6 @@ def test_a_column_whose_expression_is_wrong_is_told_once(folder: Folder) -> None
 
 
 LATER = [
-    ("{type: fixed, size: 1h,", "{type: sessions, gap: 1h,", 19, "got sessions; use fixed"),
-    ("sum(amount)", '"approx_quantile(amount, 0.9)"', 21, "got approx_quantile; use avg"),
     ("warehouse: {}", "timeseries: {tables: [hourly]}", 24, "got timeseries; run with --sinks"),
     ("  - filter:", "  - clear: [email]\n    filter:", 10, "clear values are not in this version"),
     (
