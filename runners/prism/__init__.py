@@ -15,6 +15,10 @@ from runners.quiet import quiet
 
 CAN: Final = frozenset({"stream"})
 
+# Prism splits a bundle that is slow, one of a stateful step, too, and gives the rest to another
+# worker at once: two bundles of one key then overwrite each other's state.
+WHOLE_BUNDLES: Final = "--experiments=prism_disable_sdf_split"
+
 
 class Prism:
     """One prism of this run's own, for one job: jobs of a driver that died can hold others up.
@@ -52,6 +56,7 @@ class Prism:
             f"--job_name={name}",
             "--environment_type=LOOPBACK",
             "--streaming",
+            WHOLE_BUNDLES,
         ]
         return beam.Pipeline(options=PipelineOptions(flags))
 

@@ -25,6 +25,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from apache_beam.transforms.window import FixedWindows, GlobalWindows
 from confluent_kafka import Consumer, TopicPartition
 
+from runners.prism import WHOLE_BUNDLES
 from runners.prism.process import find_binary, started
 from tests.benchmarks.peers.beam_events import parse
 
@@ -96,6 +97,7 @@ def main(brokers: str, topic: str, out: str) -> None:
             f"--job_endpoint={address}",
             "--environment_type=LOOPBACK",
             "--streaming",
+            WHOLE_BUNDLES,
         ]
         pipeline = beam.Pipeline(options=PipelineOptions(flags))
         kept = (
