@@ -6,24 +6,21 @@ import signal
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pyiceberg.expressions import And, EqualTo, LessThanOrEqual
-
 from beam_pipelines import batch
-from beam_pipelines.balance import Balance, balance
+from beam_pipelines.balance import balance
 from beam_pipelines.batch import Options, Result
 from beam_pipelines.commit_once import committer
 from beam_pipelines.failures import fate, told
 from beam_pipelines.following import following
-from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
 from beam_pipelines.stream_follow import Watching, follow
 from beam_pipelines.stream_lag import first_missing
+from beam_pipelines.stream_landed import count_landed
 from beam_pipelines.stream_record import (
     Draining,
     Record,
@@ -36,16 +33,17 @@ from beam_pipelines.stream_record import (
 from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from beam_pipelines.stream_screen import Standing, say
-from beam_pipelines.stream_start import record_start
+from beam_pipelines.stream_start import Begun, record_start
 from schemas.errors import UsageError
-from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import plan_references
 from schemas.stream_source import StreamFace
+from transforms.commit.committer import Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
 from transforms.continuous.id_key import IdKey, own_id_key
+from transforms.continuous.in_process import InProcess
 from transforms.continuous.positions import DonePositions
 from transforms.decode.message_format import MessageFormat
 from transforms.middle import RowSteps
@@ -53,7 +51,7 @@ from transforms.sources.kafka.ends import Ends
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
 from transforms.sources.streams.read import ReadStream
-from transforms.sources.streams.vector import Place
+from transforms.sources.streams.vector import Place, Vector
 from transforms.sources.streams.watermark import Pace
 
 _REPLAY_US: Final = 5_000_000
@@ -131,27 +129,24 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         options = Options(new_key=asked.new_key)
         state, keys, recompute = batch.ready(lake, result, options, started)
         RowSteps(plan).setup()
-        if recompute:
-            one = committer(lake, plan, result.run_id, started, keys)
-            one.commit([], {}, sources=None, recompute=recompute)
-        source = KafkaStream(kafka=plan.stream.kafka, folder=plan.folder)
-        form = MessageFormat(kafka=plan.stream.kafka, folder=plan.folder)
-        form.check()
-        known = starts(source, state)
-        left = source.begin(known, 0, 1)  # What is wrong with the source is said before it starts.
         own = committer(lake, plan, result.run_id, started, keys)
-        begun = record_start(own, plan, state, known, left)
+        if recompute:
+            own.commit([], {}, sources=None, recompute=recompute)
+        source, left, begun = _opened(plan, plan.stream, own, state)
         result.warnings += begun.warnings
         if not (source.bounded and left.finished):
             begin = where(runner, plan, last, asked.begin)
             engine = StreamEngine(
                 run_id=result.run_id,
                 started=started,
-                messages=form(plan.contract, max_future_us=plan.stream.max_future_us),
+                messages=_format(plan, plan.stream)(
+                    plan.contract, max_future_us=plan.stream.max_future_us
+                ),
                 key=(0, 0) if plan.deduplicate is None else own_id_key(plan, begin.key_id),
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
                 begun=begun.memory,
+                here=InProcess() if runner.alone else None,
             )
             left_over = _left_over(plan, runner, last) - {begin.path, ""}
             shares = begin.shares or runner.shares
@@ -190,11 +185,26 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         else:
             follower = beside.enter_context(following(plan, say))
         result.balance = balance(lake, plan, result.run_id)
-        _count(lake, state.totals, result, result.balance)
+        count_landed(lake, state.totals, result, result.balance)
         if follower is not None:
             follower.finish(lake, result)
     result.seconds = time.monotonic() - began
     return result
+
+
+def _opened(
+    plan: Plan, face: StreamFace, own: Committer, state: State
+) -> tuple[KafkaStream, Vector, Begun]:
+    """Open the source, where it goes on, and record that; says what is wrong with it."""
+    source = KafkaStream(kafka=face.kafka, folder=plan.folder)
+    _format(plan, face).check()
+    known = starts(source, state)
+    left = source.begin(known, 0, 1)
+    return source, left, record_start(own, plan, state, known, left)
+
+
+def _format(plan: Plan, face: StreamFace) -> MessageFormat:
+    return MessageFormat(kafka=face.kafka, folder=plan.folder)
 
 
 def _launched(
@@ -263,7 +273,7 @@ def _reading(
     return ReadStream(
         source=source,
         contract=plan.contract,
-        decoder=MessageFormat(kafka=face.kafka, folder=plan.folder),
+        decoder=_format(plan, face),
         pace=Pace(
             disorder_us=face.disorder_us, idle_us=face.idle_us, max_future_us=face.max_future_us
         ),
@@ -294,36 +304,6 @@ def _stopped(
         raise
     note_end(plan.out, record, "finished" if finished else "cancelled")
     return not finished
-
-
-def _count(lake: Lake, before: Mapping[str, int], result: Result, now: Balance) -> None:
-    """Fill in what this run landed, from the ledger as of a balance: a worker may still commit."""
-    plan = result.plan
-    columns = ["destiny", "step", "rule", "rows"]
-    rows = lake.read(
-        plan.operations("ledger"),
-        [*columns, "run_id", "seq"],
-        And(EqualTo("run_id", result.run_id), LessThanOrEqual("seq", now.seq)),
-    )
-    counts: Counter[str] = Counter()
-    taken: Counter[tuple[str, str, str]] = Counter()
-    for row in rows.select(columns).to_pylist():
-        counts[row["destiny"]] += row["rows"]
-        if row["destiny"] != Destiny.KEPT and row["rows"]:
-            taken[row["destiny"], row["step"] or "", row["rule"] or ""] += row["rows"]
-    result.rows = {"read": counts.total()} | {d.value: counts[d.value] for d in Destiny}
-    result.destinies = [
-        dict(zip(columns, (*key, n), strict=True))
-        for key, n in sorted(taken.items(), key=lambda one: (-one[1], one[0]))
-    ]
-    result.tables = {
-        name: {"rows": count, "added": count - before.get(name, 0)}
-        for name, count in now.totals.items()
-    }
-    if not counts.total():
-        result.warnings.append("nothing new: no message landed")
-    elif not counts[Destiny.KEPT.value]:
-        result.warnings.append(none_kept(result.rows, result.destinies))
 
 
 @contextmanager

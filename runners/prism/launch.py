@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
+from runners.prism import WHOLE_BUNDLES
 from runners.prism.process import find_binary, started
 from runners.quiet import quiet
 
@@ -20,9 +21,11 @@ class Prism:
     Attributes:
         address: Of its job service.
         shares: Restrictions of a streaming source: the watermark follows the last one here.
+        alone: Workers are threads of this process, and there are no checkpoints.
     """
 
     shares = 1
+    alone = True
 
     def __init__(self, address: str) -> None:
         """Use the prism that listens there."""
@@ -48,6 +51,7 @@ class Prism:
             f"--job_name={name}",
             "--environment_type=LOOPBACK",
             "--streaming",
+            WHOLE_BUNDLES,
         ]
         return beam.Pipeline(options=PipelineOptions(flags))
 

@@ -26,10 +26,8 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 from typing_extensions import override
 
 from transforms.continuous.parcels import Answer
-from transforms.continuous.seen import Seen, look, pack
+from transforms.continuous.seen import Seen, Stay, look, pack
 
-_SLICES: Final = 4
-_MINUTE: Final = 60_000_000
 _CACHED: Final = 64
 _RANDOM: Final = 8
 
@@ -57,9 +55,8 @@ class AnswerIds(beam.PTransform[PCollection[tuple[int, pa.RecordBatch]], PCollec
     @override
     @no_annotations
     def expand(self, ids: PCollection[tuple[int, pa.RecordBatch]]) -> PCollection:
-        return ids | "Answer" >> beam.ParDo(
-            _AnswerIds(self.horizon_us, self.lateness_us)
-        ).with_output_types(tuple[int, bytes])
+        stay = Stay(horizon_us=self.horizon_us, lateness_us=self.lateness_us)
+        return ids | "Answer" >> beam.ParDo(_AnswerIds(stay)).with_output_types(tuple[int, bytes])
 
 
 class _Known:
@@ -74,10 +71,8 @@ class _AnswerIds(beam.DoFn):
     STAMP = ReadModifyWriteStateSpec("stamp", BytesCoder())
     FORGET = TimerSpec("forget", TimeDomain.WATERMARK)
 
-    def __init__(self, horizon_us: int, lateness_us: int) -> None:
-        self.horizon_us = horizon_us
-        self.stay_us = horizon_us + lateness_us
-        self.slice_us = max(self.stay_us // _SLICES, _MINUTE)
+    def __init__(self, stay: Stay) -> None:
+        self.stay = stay
         self._shared = Shared()
 
     @override
@@ -96,7 +91,7 @@ class _AnswerIds(beam.DoFn):
         partition, batch = element
         token, shard = batch.schema.metadata[b"chunk"].split(b" ")
         seen, next_us = self._seen(partition, ids, stamp)
-        found = look(batch, seen, self.horizon_us)
+        found = look(batch, seen, self.stay.horizon_us)
         if len(found.kept):
             seen.add(found.kept)
             ids.add(pack(found.kept))
@@ -116,7 +111,7 @@ class _AnswerIds(beam.DoFn):
         forget: Any = beam.DoFn.TimerParam(FORGET),
     ) -> None:
         seen, _ = self._seen(partition, ids, stamp)
-        stay = seen.since(_floor(now.micros - self.stay_us, self.slice_us))
+        stay = seen.since(self.stay.since_us(now.micros))
         ids.clear()
         if not len(stay):
             stamp.clear()
@@ -154,9 +149,4 @@ class _AnswerIds(beam.DoFn):
 
     def _end(self, time_us: int) -> int:
         """Return when the slice of this event time is dropped."""
-        end = _floor(time_us, self.slice_us) + self.slice_us + self.stay_us
-        return min(end, GlobalWindow().max_timestamp().micros)
-
-
-def _floor(time_us: int, step: int) -> int:
-    return time_us - time_us % step
+        return min(self.stay.end_us(time_us), GlobalWindow().max_timestamp().micros)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.names import POSITION, SEQUENCE, SOURCE, WATERMARK, Destiny
+from schemas.names import POSITION, SEQUENCE, SOURCE, WATERMARK
 from schemas.plan import Aggregate, Plan
 from transforms.aggregate.partials import merge_all, partial
 from transforms.aggregate.windows import late
@@ -19,9 +19,9 @@ from transforms.commit.landed import Landed
 from transforms.commit.ranges import merged
 from transforms.commit.removed import Removed, fold_removed
 from transforms.commit.table_info import TableInfo
-from transforms.continuous.parcels import Answer, Parcel
+from transforms.continuous.parcels import Answer, Parcel, answered
 from transforms.land import UnbalancedError, with_constants
-from transforms.outcome import Outcome, chained, keep, removed
+from transforms.outcome import Outcome
 from transforms.sinks.lake import FileWriter
 
 _PLACE: Final = {SOURCE: pa.string(), POSITION: pa.int64(), SEQUENCE: pa.int32()}
@@ -77,7 +77,7 @@ class Landing:
         marks: list[int] = []
         count, behind = 0, 0
         for parcel, answers in parcels:
-            outcome = self._finished(parcel, answers)
+            outcome = answered(parcel.outcome, answers, self.dedupe)
             _check(parcel, outcome)
             count += sum(parcel.records.values())
             if outcome.rows.num_rows:
@@ -105,18 +105,6 @@ class Landing:
             late=int(behind),
             watermark_us=max(marks, default=None),
         )
-
-    def _finished(self, parcel: Parcel, answers: list[Answer]) -> Outcome:
-        outcome = parcel.outcome
-        numbers = np.concatenate([np.empty(0, np.int64), *(a.rows for a in answers)])
-        if len(numbers):
-            conflict = np.concatenate([a.conflict for a in answers])
-            order = np.argsort(numbers, kind="stable")
-            rows = numbers[order].astype(np.int64)
-            rule = pa.array(np.where(conflict[order], "conflict", "duplicate").tolist())
-            out = removed(outcome.rows, rows, Destiny.DUPLICATE, self.dedupe, rule)
-            outcome = chained(outcome, Outcome(keep(outcome.rows, rows), out))
-        return outcome
 
 
 def late_rows(rows: pa.RecordBatch | pa.Table, aggregates: Sequence[Aggregate]) -> np.ndarray:
