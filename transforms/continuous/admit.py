@@ -144,8 +144,8 @@ class _Admit(beam.DoFn):
         token = new_token()
         shard = zlib.crc32(min(done).encode()) % self.shards
         if self.here is not None:
-            outcome = self._without_duplicates(outcome, token, self.here)
-            parcel = Parcel(token=token, outcome=outcome, done=done, records=records)
+            outcome, unsure = self._without_duplicates(outcome, token, self.here)
+            parcel = Parcel(token=token, outcome=outcome, done=done, records=records, unsure=unsure)
             yield shard, self.here.keep(parcel)
             return
         asked = 0
@@ -155,17 +155,19 @@ class _Admit(beam.DoFn):
         parcel = Parcel(token=token, outcome=outcome, done=done, records=records, asked=asked)
         yield shard, parcel.encode()
 
-    def _without_duplicates(self, outcome: Outcome, token: bytes, here: InProcess) -> Outcome:
+    def _without_duplicates(
+        self, outcome: Outcome, token: bytes, here: InProcess
+    ) -> tuple[Outcome, bool]:
         rows = outcome.rows
         if self.asking is None or not rows.num_rows:
-            return outcome
+            return outcome, False
         one = replace(self.asking, partitions=1)
         watermark = pc.max(rows[WATERMARK].cast(pa.int64())).as_py() or 0
         answers = [
             here.answer(token, ids, one.stay, watermark)
             for _, ids in _ids(rows, one, self._seeds, token, 0)
         ]
-        return answered(outcome, answers, one.step)
+        return answered(outcome, answers, one.step), any(a.unsure for a in answers)
 
 
 def stretches(raw: pa.RecordBatch) -> tuple[Ranges, dict[str, int]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from schemas.errors import PenstockError
 from transforms.continuous.parcels import TOKEN_BYTES, Answer, Parcel
-from transforms.continuous.seen import Seen, Stay, look
+from transforms.continuous.seen import NEVER, Seen, Stay, look
 
 _SIZE_BYTES: Final = 8
 
@@ -32,7 +32,7 @@ class InProcess:
         """Keep nothing yet."""
         self._name = uuid.uuid4().hex
         self._parcels: dict[bytes, Parcel] = {}
-        self._seen, self._since_us = Seen(), 0
+        self._seen, self._since_us, self._newest_us = Seen(), NEVER, NEVER
         self._lock = threading.Lock()
         _OPEN[self._name] = self
 
@@ -58,17 +58,20 @@ class InProcess:
         with self._lock:
             found = look(ids, self._seen, stay.horizon_us)
             self._seen.add(found.kept)
-            since_us = stay.since_us(watermark_us)
+            unsure = stay.unsure(found.kept, self._since_us)
+            if len(found.kept):
+                self._newest_us = max(self._newest_us, int(found.kept["time"].max()))
+            since_us = stay.since_us(min(watermark_us, self._newest_us))
             if since_us > self._since_us:
                 self._since_us, kept = since_us, self._seen.since(since_us)
                 self._seen = Seen()
                 self._seen.add(kept)
-        return Answer(token, found.rows, found.conflict)
+        return Answer(token, found.rows, found.conflict, unsure)
 
     @property
     def seen(self) -> int:
         """How many ids are remembered."""
-        return sum(map(len, self._seen.runs))
+        return len(self._seen)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave everything where it is."""

@@ -36,6 +36,7 @@ class Shipment:
         partials: Aggregate -> partial aggregates over exactly the rows of `landed`.
         rows: Messages in it.
         late: Rows that are late for some window.
+        unsure: Whether a row may repeat one that the dedupe has forgotten.
         watermark_us: Greatest watermark that a row was read at, None if no row had one.
     """
 
@@ -43,6 +44,7 @@ class Shipment:
     partials: dict[str, pa.RecordBatch] = field(default_factory=dict)
     rows: int = 0
     late: int = 0
+    unsure: bool = False
     watermark_us: int | None = None
 
 
@@ -103,6 +105,7 @@ class Landing:
             partials=partials,
             rows=count,
             late=int(behind),
+            unsure=any(p.unsure or any(a.unsure for a in answers) for p, answers in parcels),
             watermark_us=max(marks, default=None),
         )
 

@@ -38,6 +38,7 @@ class Parcel:
         done: Positions of all its messages.
         records: Source -> number of messages.
         asked: Dedupe partitions that will answer.
+        unsure: What an answer says of it that came at once (`Answer.unsure`).
     """
 
     token: bytes
@@ -45,6 +46,7 @@ class Parcel:
     done: Ranges
     records: dict[str, int]
     asked: int = 0
+    unsure: bool = False
 
     def encode(self) -> bytes:
         """Return it as bytes: a small pickled head, then Arrow IPC streams."""
@@ -85,25 +87,28 @@ class Answer:
         token: Which parcel.
         rows: Numbers (uint32) of its rows that are duplicates, ascending.
         conflict: Which of them differ from the row that won.
+        unsure: Whether a row that passed is so old that its like may be forgotten: the lake knows.
     """
 
     token: bytes
     rows: np.ndarray = field(default_factory=lambda: np.array([], np.uint32))
     conflict: np.ndarray = field(default_factory=lambda: np.array([], bool))
+    unsure: bool = False
 
     def encode(self) -> bytes:
         """Return it as bytes."""
         rows, conflict = self.rows.astype("<u4"), self.conflict.astype(np.uint8)
-        return b"".join((_ANSWER, self.token, rows.tobytes(), conflict.tobytes()))
+        unsure = bytes([self.unsure])
+        return b"".join((_ANSWER, self.token, unsure, rows.tobytes(), conflict.tobytes()))
 
     @classmethod
     def decode(cls, encoded: bytes) -> Answer:
         """Read what `encode` wrote."""
-        at = 1 + TOKEN_BYTES
+        at = 1 + TOKEN_BYTES + 1
         count = (len(encoded) - at) // 5
         rows = np.frombuffer(encoded, "<u4", count, at)
         conflict = np.frombuffer(encoded, np.uint8, count, at + 4 * count).astype(bool)
-        return cls(encoded[1:at], rows, conflict)
+        return cls(encoded[1 : at - 1], rows, conflict, bool(encoded[at - 1]))
 
 
 def answered(outcome: Outcome, answers: Sequence[Answer], step: str) -> Outcome:

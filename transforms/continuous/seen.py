@@ -26,6 +26,9 @@ Such arrays are taken from with `take`, which copies rows whole: indexing goes f
 ten times as slow.
 """
 
+NEVER: Final = -(1 << 62)
+"""An event time before all others, in microseconds."""
+
 _CHUNK: Final = b"chunk"
 _SLICES: Final = 4
 _MINUTE: Final = 60_000_000
@@ -50,8 +53,21 @@ class Stay:
         return max((self.horizon_us + self.lateness_us) // _SLICES, _MINUTE)
 
     def since_us(self, watermark_us: int) -> int:
-        """Return the event time before which nothing is remembered at a watermark."""
+        """Return the event time before which nothing is remembered at a watermark.
+
+        Not at one that is ahead of all rows: a source that is idle moves it to the time of day, and
+        a replay of last year goes on behind that.
+        """
         return _floor(watermark_us - self.horizon_us - self.lateness_us, self.slice_us)
+
+    def unsure(self, kept: np.ndarray, since_us: int) -> bool:
+        """Whether rows may repeat some that are forgotten.
+
+        Args:
+            kept: Ids of rows that repeat none that is remembered.
+            since_us: Event time before which nothing is remembered.
+        """
+        return bool(len(kept)) and int(kept["time"].min()) - self.horizon_us < since_us
 
     def end_us(self, time_us: int) -> int:
         """Return the watermark at which the slice of an event time is dropped."""
@@ -117,6 +133,10 @@ class Seen:
                 at = np.repeat(first - np.cumsum(counts) + counts, counts)
                 out.append(run.take(at + np.arange(counts.sum())))
         return _together(out)
+
+    def __len__(self) -> int:
+        """How many ids are remembered."""
+        return sum(map(len, self.runs))
 
     def since(self, earliest_us: int) -> np.ndarray:
         """Return the ids whose event time is not before this."""

@@ -67,7 +67,7 @@ def followed(
 ) -> tuple[bool, list[str]]:
     said: list[str] = []
     watching = Watching(warn=said.append, **more)
-    ended = follow(job, plan, open_lake(plan), watching, began=0.0, places=places)
+    ended = follow(job, plan, open_lake(plan), watching, places=places)
     return ended, said
 
 
