@@ -14,6 +14,9 @@ from runners.prism.process import find_binary, started
 from runners.quiet import quiet
 
 CAN: Final = frozenset({"stream"})
+# A bundle that makes no progress for 0.1 s is split, one of a stateful step, too: then two bundles of
+# a key work at once, and what one writes to its state is lost.
+UNSPLIT: Final = "--experiments=prism_disable_sdf_split"
 
 
 class Prism:
@@ -50,6 +53,7 @@ class Prism:
             f"--job_name={name}",
             "--environment_type=LOOPBACK",
             "--streaming",
+            UNSPLIT,
         ]
         return beam.Pipeline(options=PipelineOptions(flags))
 

@@ -130,6 +130,18 @@ class Chaos:
         self.wait_for(lambda: self.landed() >= want or process.exitcode is not None)
         assert process.exitcode is None, self.last_words()
 
+    def wait_for_messages(self, count: int) -> None:
+        """Wait until so many messages have landed."""
+        self.wait_for(lambda: sum(self.destinies().values()) >= count)
+
+    def destinies(self) -> dict[str, int]:
+        """Messages landed, by destiny."""
+        counts: dict[str, int] = {}
+        if self.landed():
+            for row in events_oracle.lake_rows(self.folder)["ledger"]:
+                counts[row["destiny"]] = counts.get(row["destiny"], 0) + row["rows"]
+        return counts
+
     def wait_for(self, what: Callable[[], T]) -> T:
         """Wait until something is true; return it."""
         until = time.monotonic() + PATIENCE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from beam_pipelines import streaming
@@ -70,7 +69,7 @@ def _no_dead_letters() -> None:
     admit = Admission.__call__
 
     def lossy(self: Admission, raw: Any) -> Any:
-        return replace(admit(self, raw), refused=None)
+        return admit(self, raw)._replace(refused=None)
 
     Admission.__call__ = lossy  # type: ignore[method-assign]
 

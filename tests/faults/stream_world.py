@@ -96,7 +96,7 @@ class Stream:
 
     broker: str
     topic: str
-    seed: int = 1
+    seed: int = 1000
     rate: float = 200.0
     times: int = 1
     copies: float = 0.1
@@ -191,11 +191,13 @@ class TopicTruth(events_oracle.Truth):
 
     def __init__(self, broker: str, topic: str) -> None:
         self.records = {
-            place: None
-            if value is None
-            else events_oracle._event_of(value.decode(errors="replace"))
+            place: None if value is None or FUTURE in value else _event_of(value)
             for place, value in messages(broker, topic)
         }
+
+
+def _event_of(message: bytes) -> dict[str, Any] | None:
+    return events_oracle._event_of(message.decode(errors="replace"))
 
 
 def messages(broker: str, topic: str) -> Iterator[tuple[events_oracle.Spot, bytes | None]]:
