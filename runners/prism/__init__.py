@@ -14,7 +14,7 @@ from runners.prism.process import find_binary, started
 from runners.quiet import quiet
 
 CAN: Final = frozenset({"stream"})
-# A bundle that makes no progress for 0.1 s is split, one of a stateful step, too: then two bundles of
+# A bundle without progress for 0.1 s is split, one of a stateful step, too: then two bundles of
 # a key work at once, and what one writes to its state is lost.
 UNSPLIT: Final = "--experiments=prism_disable_sdf_split"
 
