@@ -66,10 +66,11 @@ class Result:
     warehouse: dict[str, dict[str, int]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     destinies: list[dict[str, Any]] = field(default_factory=list)
+    job: dict[str, Any] | None = None
 
     def json(self) -> dict[str, Any]:
         """Return the object of design: field names and order are an interface."""
-        return {
+        told = {
             "run_id": self.run_id,
             "pipeline": self.plan.name,
             "runner": self.plan.runner,
@@ -82,6 +83,7 @@ class Result:
             "warnings": self.warnings,
             "destinies": self.destinies,
         }
+        return told if self.job is None else told | {"job": self.job}
 
 
 def ingest(

@@ -123,6 +123,19 @@ def stream_lines(plan: Plan) -> Callable[[Done, float], None]:
     return line
 
 
+def detached(result: Result) -> Iterator[str]:
+    """Yield lines that say which job was started."""
+    job = result.job or {}
+    if not job:
+        yield f"{result.plan.name}: nothing new, so no job was started"
+    else:
+        name, folder = result.plan.name, _folder(result.plan)
+        yield f"{name}: job {job['id']} runs after {job['seconds']:.1f} s  {job['page']}"
+        yield f"see it: penstock status {folder}; end it: penstock stop {folder} --savepoint"
+    for warning in result.warnings:
+        yield f"note: {warning}"
+
+
 def summary(result: Result) -> Iterator[str]:
     """Yield lines that say what a run did: destinies, what took rows out, tables, what to know."""
     rows, taken = result.rows, result.destinies

@@ -8,11 +8,11 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-import apache_beam as beam
 from pyiceberg.expressions import EqualTo
 
 from beam_pipelines import batch
@@ -21,73 +21,48 @@ from beam_pipelines.commit_once import committer
 from beam_pipelines.failures import fate, told
 from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
-from schemas.errors import UsageError
+from beam_pipelines.stream_follow import Watching, follow
+from beam_pipelines.stream_lag import first_missing
+from beam_pipelines.stream_record import Draining, Record, keep, last_stream, noted, state_of
+from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
+from beam_pipelines.stream_runner import StreamJob, StreamRunner
+from schemas.errors import PenstockError, UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import to_json
 from schemas.references import references
-from schemas.stream_source import StreamFace
-from transforms.commit.lake import Done, Lake, open_lake
+from schemas.stream_source import KafkaSource, StreamFace
+from transforms.commit.lake import Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
-from transforms.continuous.id_key import own_id_key
+from transforms.continuous.id_key import IdKey, own_id_key
 from transforms.continuous.positions import DonePositions
 from transforms.decode.messages import MessageDecoder
 from transforms.middle import RowSteps
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
 from transforms.sources.streams.read import ReadStream
+from transforms.sources.streams.vector import Place
 from transforms.sources.streams.watermark import Pace
 
-_LOOK_S: Final = 0.25
-_COMMITS_S: Final = 2.0
 _REPLAY_US: Final = 5_000_000
 
-Told = Callable[[Done, float], None]
-"""Is told what readers of the lake may see, and how many seconds the run has lasted."""
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a person asks for beside the plan.
 
-class StreamJob(Protocol):
-    """A job that was launched."""
+    Attributes:
+        new_key: Go on without the keys that landed rows were protected with.
+        begin: See `stream_resume.where`.
+        detach: Return when the job runs.
+        watching: How it is followed.
+    """
 
-    def over(self) -> bool:
-        """Whether it came to its end; raises what it failed with."""
-        ...
-
-    def cancel(self) -> None:
-        """End it; what has landed stays."""
-        ...
-
-
-class StreamRunner(Protocol):
-    """Where streams run."""
-
-    @property
-    def shares(self) -> int:
-        """Restrictions of a source that it takes without losing rows."""
-        ...
-
-    def pipeline(
-        self,
-        name: str,
-        *,
-        bounded: bool,
-        savepoint: str = "",
-        references: Iterable[str] = (),
-    ) -> beam.Pipeline:
-        """Open a pipeline for a job of this name.
-
-        Args:
-            name: Of the job.
-            bounded: Whether its source has an end.
-            savepoint: Where its state is restored from; empty: nowhere.
-            references: Environment variables that its workers need.
-        """
-        ...
-
-    def launch(self, root: beam.Pipeline, name: str) -> StreamJob:
-        """Start it; returns when it runs."""
-        ...
+    new_key: bool = False
+    begin: str = AUTO
+    detach: bool = False
+    watching: Watching = field(default_factory=Watching)
 
 
 class LakePositions:
@@ -109,26 +84,21 @@ class LakePositions:
         return LakePositions, (self._plan,)
 
 
-def stream(
-    plan: Plan,
-    runner: StreamRunner,
-    *,
-    new_key: bool = False,
-    watch: Told | None = None,
-) -> Result:
+def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
     """Run a plan over its streaming source, into the lake; the warehouse follows at the end.
 
-    It begins where the lake's positions end, and ends by itself if the source has an end. An
-    interrupt or SIGTERM cancels it: what has landed stays, the rest is read again by the next run.
+    It begins at the state that the last stream left, if the runner has states, else where the
+    lake's positions end; and ends by itself if the source has an end. An interrupt or SIGTERM
+    cancels it: what has landed stays, the rest is read again by the next run.
 
     Args:
         plan: What to run; its mode is stream.
         runner: Where it runs.
-        new_key: Go on without the keys that landed rows were protected with.
-        watch: Told of new commits.
+        asked: What else is asked for.
 
     Returns:
-        What the run did; `rows` and `destinies` count what it landed.
+        What the run did; `rows` and `destinies` count what it landed. Of a detached job, which one
+        it is.
 
     Raises:
         PenstockError: As `batch.ingest`; or messages that were to be read are gone.
@@ -138,9 +108,11 @@ def stream(
     if plan.stream is None:
         msg = "a stream must have a streaming source; got none; add `source.stream`"
         raise UsageError(msg)
+    last = last_stream(plan.out)
+    refuse_second(runner, plan, last)
     lake = open_lake(plan)
     with told(lambda: fate(lake, result.run_id)), _stopped_by_sigterm():
-        options = Options(new_key=new_key)
+        options = Options(new_key=asked.new_key)
         state, keys, recompute = batch.ready(lake, result, options, started)
         RowSteps(plan).setup()
         if recompute:
@@ -150,21 +122,29 @@ def stream(
         known = starts(source, state)
         left = source.begin(known, 0, 1)  # What is wrong with the source is said before it starts.
         if not (source.bounded and left.finished):
+            begin = where(runner, plan, last, asked.begin)
             engine = StreamEngine(
                 run_id=result.run_id,
                 started=started,
                 messages=MessageDecoder(plan.contract, max_future_us=plan.stream.max_future_us),
-                key=own_id_key(plan),
+                key=(0, 0) if plan.deduplicate is None else own_id_key(plan, begin.key_id),
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
             )
-            name = f"penstock-{plan.name}-{result.run_id[:12]}"
-            named = references(json.dumps(to_json(plan)))
-            root = runner.pipeline(name, bounded=source.bounded, references=named)
-            reading = _reading(plan, plan.stream, source, known, runner.shares)
-            raw = root | "Source" >> reading
-            _ = build_stream(raw, plan, engine, lake)
-            if _stopped(runner.launch(root, name), lake, watch, began):
+            job, record = _launched(plan, runner, source, known, engine, begin, lake)
+            if begin.note:
+                result.warnings.append(begin.note)
+            result.job = {
+                "id": job.id,
+                "page": job.page,
+                "from": begin.path,
+                "seconds": round(time.monotonic() - began, 3),
+            }
+            if asked.detach:
+                result.seconds = time.monotonic() - began
+                return result
+            places = left.places if source.bounded else None
+            if _stopped(job, record, lake, asked.watching, began, places, plan):
                 result.warnings.append(
                     "stopped: what has landed stays, and the next run goes on behind it"
                 )
@@ -175,26 +155,66 @@ def stream(
     return result
 
 
-def starts(source: StreamSource, state: State) -> dict[str, int]:
-    """Return for each stream partition of the lake the first position that is not done.
+def _launched(
+    plan: Plan,
+    runner: StreamRunner,
+    source: StreamSource,
+    known: Mapping[str, int],
+    engine: StreamEngine,
+    begin: Begin,
+    lake: Lake,
+) -> tuple[StreamJob, Record]:
+    """Build the pipeline and start it; its record is there before it is."""
+    name = f"penstock-{plan.name}-{engine.run_id[:12]}"
+    shares = begin.shares or runner.shares
+    record = Record(
+        runner=plan.runner,
+        name=name,
+        run_id=engine.run_id,
+        started=engine.started,
+        state=state_of(plan),
+        shares=shares,
+        key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
+        options=plan.options,
+        resumed=begin.path,
+    )
+    root = runner.pipeline(
+        name,
+        bounded=source.bounded,
+        savepoint=begin.path,
+        references=references(json.dumps(to_json(plan))),
+    )
+    draining = Draining(plan.out, engine.run_id)
+    raw = root | "Source" >> _reading(plan, source, known, shares, draining)
+    _ = build_stream(raw, plan, engine, lake)
+    keep(plan.out, record)
+    try:
+        job = runner.launch(root, name)
+    except BaseException:
+        noted(plan.out, record, ended="failed")
+        raise
+    return job, noted(plan.out, record, job=job.id)
 
-    Commits may leave holes when a run dies. A position behind the source's own start and before the
-    first one done is such a hole, too.
-    """
+
+def starts(source: StreamSource, state: State) -> dict[str, int]:
+    """Return for each stream partition of the lake the first position that is not done."""
     files = set(state.sources["source"].to_pylist())
     begin = source.begin({}, 0, 1).positions
-    known = {}
-    for name, ranges in state.done.items():
-        if name not in files:
-            first, end = ranges[0]
-            own = begin.get(name, end)
-            known[name] = own if own < first else end
-    return known
+    return {
+        name: first_missing(begin.get(name, ranges[0][1]), ranges)
+        for name, ranges in state.done.items()
+        if name not in files
+    }
 
 
 def _reading(
-    plan: Plan, face: StreamFace, source: StreamSource, known: Mapping[str, int], shares: int
+    plan: Plan,
+    source: StreamSource,
+    known: Mapping[str, int],
+    shares: int,
+    draining: Draining,
 ) -> ReadStream:
+    face = plan.stream or StreamFace(kafka=KafkaSource(brokers=""))
     return ReadStream(
         source=source,
         contract=plan.contract,
@@ -203,24 +223,36 @@ def _reading(
         ),
         known=known,
         done=LakePositions(plan),
+        draining=draining,
         shares=shares,
     )
 
 
-def _stopped(job: StreamJob, lake: Lake, watch: Told | None, began: float) -> bool:
+def _stopped(
+    job: StreamJob,
+    record: Record,
+    lake: Lake,
+    watching: Watching,
+    began: float,
+    places: Mapping[str, Place] | None,
+    plan: Plan,
+) -> bool:
     """Wait for a job; return whether it was stopped rather than that it came to its end."""
-    looked, seq = time.monotonic(), lake.last_done().seq
     try:
-        while not job.over():
-            time.sleep(_LOOK_S)
-            if watch is not None and time.monotonic() - looked > _COMMITS_S:
-                looked, done = time.monotonic(), lake.last_done()
-                if done.seq != seq:
-                    seq = done.seq
-                    watch(done, time.monotonic() - began)
+        follow(job, plan, lake, watching, began=began, places=places)
     except KeyboardInterrupt:
         job.cancel()
+        noted(plan.out, record, ended="cancelled")
         return True
+    except PenstockError:  # One that we give up: it may run on.
+        with suppress(PenstockError):
+            job.cancel()
+        noted(plan.out, record, ended="failed")
+        raise
+    except Exception:
+        noted(plan.out, record, ended="failed")
+        raise
+    noted(plan.out, record, ended="finished")
     return False
 
 

@@ -82,8 +82,12 @@ def load_plan(
     return replace(plan, runner=runner, mode=mode, cloud=cloud, out=where)
 
 
-def check_pipeline(folder: Path) -> tuple[Plan, list[Problem]]:
+def check_pipeline(folder: Path, sets: Sequence[str] = ()) -> tuple[Plan, list[Problem]]:
     """Check a pipeline folder whatever runs it, for `validate`.
+
+    Args:
+        folder: Holds `pipeline.yaml` and the contract it names.
+        sets: Overrides of fields of the pipeline file, `a.b.c=value`.
 
     Returns:
         A plan that may need what this version lacks, and what that is.
@@ -91,7 +95,7 @@ def check_pipeline(folder: Path) -> tuple[Plan, list[Problem]]:
     Raises:
         SpecError: With every problem of both files.
     """
-    plan, needs, noted = _draft(folder)
+    plan, needs, noted = _draft(folder, sets=sets)
     located = noted.located
     needs += _elsewhere(plan, noted)
     return plan, [Problem(located.file, located.line(at), message) for at, message in needs]

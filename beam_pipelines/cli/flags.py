@@ -62,6 +62,11 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="Beam's job server; default $PENSTOCK_JOB_ENDPOINT, else 127.0.0.1:8099",
     )
+    add_rest(parser)
+
+
+def add_rest(parser: argparse.ArgumentParser) -> None:
+    """Add where a cluster answers questions."""
     parser.add_argument(
         "--flink-rest",
         dest="rest",
@@ -88,6 +93,27 @@ def add_sets(parser: argparse.ArgumentParser) -> None:
         help="replace a field of the pipeline file, or an option of the runner "
         "(runner.NAME=VALUE), for this run; may be repeated",
     )
+
+
+def out_of(args: argparse.Namespace) -> Path:
+    """Return where a run of the folder leaves everything."""
+    out: Path = args.out or args.folder / "out"
+    return out.absolute()
+
+
+def seconds(flag: str, text: str) -> float:
+    """Read a duration.
+
+    Raises:
+        UsageError: It is none.
+    """
+    from schemas.durations import parse_duration  # noqa: PLC0415  Arrow comes with schemas
+
+    try:
+        return parse_duration(text) / 1_000_000
+    except ValueError as error:
+        msg = f"{flag} {error}"
+        raise UsageError(msg) from None
 
 
 def plan_of(args: argparse.Namespace) -> Plan:

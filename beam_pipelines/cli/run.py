@@ -6,12 +6,12 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beam_pipelines.cli import flags
+from beam_pipelines.cli.ends import say
+from beam_pipelines.cli.stream_runners import stream_runner
 from runners.lean import collect_from_here, import_libraries, no_warnings
 from schemas.errors import UsageError
 
@@ -28,6 +28,7 @@ examples:
   penstock run events/ --set aggregates.0.windowing.size=5m
   penstock run events/ --rebuild                build the tables anew after a change of logic
   penstock run events/ --stream --runner prism  its streaming source, until Ctrl-C or its end
+  penstock run events/ --stream --runner flink --detach      as a job of a Flink cluster
 
 Run it twice: the second time changes nothing and says so. Kill it: nothing is left half done.
 """
@@ -51,8 +52,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on though the key that landed rows were protected with is lost",
     )
+    _add_stream_arguments(parser)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line of stdout"
+    )
+
+
+def _add_stream_arguments(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--resume",
+        action="store_const",
+        const="resume",
+        default="auto",
+        dest="begin",
+        help="with --stream: go on from the savepoint or checkpoint of the last stream, or fail; "
+        "without it a stream does so if there is one of the same plan",
+    )
+    where.add_argument(
+        "--from-lake",
+        action="store_const",
+        const="lake",
+        dest="begin",
+        help="with --stream: take no savepoint or checkpoint, go on behind what is in the lake",
+    )
+    parser.add_argument(
+        "--detach",
+        action="store_true",
+        help="with --stream --runner flink: return when the job runs; penstock stop ends it",
+    )
+    parser.add_argument(
+        "--stall",
+        default="5m",
+        metavar="5m",
+        help="with --stream: end a run that lands nothing for so long though its source has "
+        "messages; 0s: never",
+    )
+    parser.add_argument(
+        "--stall-warns", action="store_true", help="with --stream: only say so, and go on"
     )
 
 
@@ -64,12 +101,20 @@ def run(args: argparse.Namespace) -> int:
     if args.rebuild and args.mode == "stream":
         msg = "--rebuild must come with a batch; got --stream; choose another --out to begin anew"
         raise UsageError(msg)
+    if args.mode != "stream" and (args.detach or args.begin != "auto" or args.stall_warns):
+        msg = (
+            "--resume, --from-lake, --detach and --stall-warns must come with --stream; got a "
+            "batch; add --stream, or leave them out"
+        )
+        raise UsageError(msg)
     plan = flags.plan_of(args)
     result = _stream(plan, args) if plan.mode == "stream" else _batch(plan, args)
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
 
     if args.json:
         sys.stdout.write(json.dumps(result.json()) + "\n")
+    elif args.detach:
+        print(*progress_screen.detached(result), sep="\n")
     else:
         print(*progress_screen.summary(result), sep="\n")
     return 0
@@ -105,25 +150,16 @@ def _stream(plan: Plan, args: argparse.Namespace) -> Result:
     # Not `import_libraries`: this runner speaks gRPC, which is postponed there.
     with no_warnings():
         from beam_pipelines.progress_screen import stream_lines  # noqa: PLC0415
-        from beam_pipelines.streaming import stream  # noqa: PLC0415
+        from beam_pipelines.stream_follow import Watching  # noqa: PLC0415
+        from beam_pipelines.streaming import Asked, stream  # noqa: PLC0415
 
+    watching = Watching(
+        stall_s=flags.seconds("--stall", args.stall),
+        stall_warns=args.stall_warns,
+        commits=None if args.json else stream_lines(plan),
+        warn=lambda text: say(f"warning: {text}"),
+    )
+    asked = Asked(new_key=args.new_key, begin=args.begin, detach=args.detach, watching=watching)
     collect_from_here()
-    watch = None if args.json else stream_lines(plan)
-    with _stream_runner(plan) as runner:
-        return stream(plan, runner, new_key=args.new_key, watch=watch)
-
-
-@contextmanager
-def _stream_runner(plan: Plan) -> Iterator[Any]:
-    with no_warnings():
-        if plan.runner == "flink":
-            from runners.flink import open_flink  # noqa: PLC0415
-            from runners.flink.options import FlinkOptions  # noqa: PLC0415
-
-            opened = open_flink(FlinkOptions(**plan.options))
-        else:
-            from runners.prism import open_prism  # noqa: PLC0415
-
-            opened = open_prism()
-    with opened as runner:
-        yield runner
+    with stream_runner(plan, {"detach"} if args.detach else set()) as runner:
+        return stream(plan, runner, asked)

@@ -18,6 +18,8 @@ from schemas.located import did_you_mean
 JOB_ENDPOINT: Final = "PENSTOCK_JOB_ENDPOINT"
 REST: Final = "PENSTOCK_FLINK_REST"
 _WORKERS: Final = ("process", "loopback", "external")
+_LEAST: Final = {"parallelism": 1, "worker_processes": 0, "restarts": 0, "bundle_elements": 1}
+_LENGTHS: Final = ("checkpoint_every", "restart_delay", "bundle_time")
 _IDLE_WORKER_MS: Final = 60_000
 _IDLE_SOURCE_MS: Final = 500
 
@@ -40,6 +42,9 @@ class FlinkOptions:
         checkpoints: URI of the folder for checkpoints and savepoints, which every TaskManager and
             the JobManager reach; empty: as the cluster is configured.
         checkpoint_every: Time between checkpoints.
+        restarts: How often a failed job begins again at its last checkpoint before it ends ...
+        restart_delay: ... and how long it waits each time: together longer than a machine takes
+            to come back.
         bundle_elements: A bundle ends after so many elements (of MiBs each) ...
         bundle_time: ... or so much time: it is part of the latency.
         flags: More Beam flags, as on a command line.
@@ -55,6 +60,8 @@ class FlinkOptions:
     worker_processes: int = 0
     checkpoints: str = ""
     checkpoint_every: str = "5s"
+    restarts: int = 100
+    restart_delay: str = "2s"
     bundle_elements: int = 20
     bundle_time: str = "100ms"
     flags: str = ""
@@ -85,12 +92,12 @@ def options(given: Mapping[str, Any]) -> FlinkOptions:
 
 
 def _checked(found: FlinkOptions) -> FlinkOptions:
-    for name, least in (("parallelism", 1), ("worker_processes", 0), ("bundle_elements", 1)):
+    for name, least in _LEAST.items():
         value = getattr(found, name)
         if type(value) is not int or value < least:
             msg = f"runner.{name} must be a whole number from {least} on; got {value!r}; correct it"
             raise UsageError(msg)
-    for name in ("checkpoint_every", "bundle_time"):
+    for name in _LENGTHS:
         try:
             short = parse_duration(getattr(found, name)) < 1000
         except ValueError as error:
@@ -111,6 +118,12 @@ def _checked(found: FlinkOptions) -> FlinkOptions:
         raise UsageError(msg)
     rest = found.rest if "://" in found.rest else f"http://{found.rest}"
     return replace(found, rest=rest.rstrip("/"))
+
+
+def savepoints(chosen: Mapping[str, Any]) -> str:
+    """Return the URI of the folder for savepoints; empty: as the cluster is configured."""
+    folder = str(chosen.get("checkpoints", "")).rstrip("/")
+    return f"{folder}/savepoints" if folder else ""
 
 
 def beam_flags(
@@ -140,6 +153,8 @@ def beam_flags(
         # Without it a job was RUNNING, with good checkpoints, and gave nothing.
         "--finish_bundle_before_checkpointing",
         "--retain_externalized_checkpoints_on_cancellation",
+        f"--number_of_execution_retries={chosen.restarts}",
+        f"--execution_retry_delay={_ms(chosen.restart_delay)}",
         f"--max_bundle_size={chosen.bundle_elements}",
         f"--max_bundle_time_mills={_ms(chosen.bundle_time)}",
         *_workers(chosen, environment),

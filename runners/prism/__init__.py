@@ -1,94 +1,9 @@
 """Prism, Beam's local streaming runner: streams on this machine, their workers in this process."""
 
-from __future__ import annotations
+from typing import Final
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+CAN: Final = frozenset({"stream", "drain"})
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import PipelineState
-
-from runners.prism.process import find_binary, started
-from runners.quiet import quiet
-
-CAN: Final = frozenset({"stream"})
 # A bundle without progress for 0.1 s is split, one of a stateful step, too: then two bundles of
 # a key work at once, and what one writes to its state is lost.
 UNSPLIT: Final = "--experiments=prism_disable_sdf_split"
-
-
-class Prism:
-    """One prism of this run's own, for one job: jobs of a driver that died can hold others up.
-
-    Attributes:
-        address: Of its job service.
-        shares: Restrictions of a streaming source: the watermark follows the last one here.
-    """
-
-    shares = 1
-
-    def __init__(self, address: str) -> None:
-        """Use the prism that listens there."""
-        self.address = address
-
-    def pipeline(
-        self,
-        name: str,
-        *,
-        bounded: bool,
-        savepoint: str = "",
-        references: Iterable[str] = (),
-    ) -> beam.Pipeline:
-        """Open a streaming pipeline whose workers are threads of this process."""
-        _ = (
-            bounded,
-            savepoint,
-            references,
-        )  # it has no checkpoints, and workers share our environment
-        flags = [
-            "--runner=PortableRunner",
-            f"--job_endpoint={self.address}",
-            f"--job_name={name}",
-            "--environment_type=LOOPBACK",
-            "--streaming",
-            UNSPLIT,
-        ]
-        return beam.Pipeline(options=PipelineOptions(flags))
-
-    def launch(self, root: beam.Pipeline, name: str) -> PrismJob:
-        """Start what was built."""
-        _ = name
-        return PrismJob(root.run())
-
-
-class PrismJob:
-    """A job of this process."""
-
-    def __init__(self, result: Any) -> None:
-        """Follow what `root.run()` returned."""
-        self._result = result
-
-    def over(self) -> bool:
-        """Whether it came to its end; raises what it failed with."""
-        if not PipelineState.is_terminal(self._result.state):
-            return False
-        self._result.wait_until_finish()
-        return True
-
-    def cancel(self) -> None:
-        """End it at once."""
-        self._result.cancel()
-
-
-@contextmanager
-def open_prism() -> Iterator[Prism]:
-    """Start a prism and end it with the block.
-
-    Raises:
-        UsageError: There is no binary.
-        PrismError: It does not start.
-    """
-    with quiet(), started(find_binary()) as address:
-        yield Prism(address)

@@ -12,8 +12,8 @@ import pytest
 from apache_beam.coders import BytesCoder
 from apache_beam.transforms.userstate import BagStateSpec
 
-from runners import prism
-from runners.prism import open_prism
+from runners.prism import launch
+from runners.prism.launch import open_prism
 
 pytestmark = pytest.mark.stack
 
@@ -58,5 +58,5 @@ def test_a_slow_step_on_prism_loses_no_state(tmp_path: Path) -> None:
 def test_where_prism_may_split_bundles_a_slow_step_loses_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prism, "UNSPLIT", "--experiments=none")
+    monkeypatch.setattr(launch, "UNSPLIT", "--experiments=none")
     assert most_seen(tmp_path / "seen") < COUNT

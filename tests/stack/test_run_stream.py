@@ -184,6 +184,27 @@ def landed(out: Out) -> int:
         return 0
 
 
+def test_a_stream_that_is_drained_ends_its_windows_and_then_itself(
+    tmp_path: Path, topic: str
+) -> None:
+    folder = folder_of(tmp_path, topic, more="")
+    out = Out(folder / "out")
+    lines = sales(0, 300).splitlines()
+    send(topic, lines)
+    process = start(folder)
+    try:
+        assert wait_for(lambda: landed(out) == 300, 60)
+        assert not any(row["_final"] for row in out.rows(HOURLY))
+        command = [sys.executable, "-m", "beam_pipelines", "stop", str(folder), "--drain"]
+        subprocess.run(command, check=True, timeout=120)
+        said = ended(process)
+    finally:
+        process.kill()
+    assert said["rows"]["read"] == len(lines)
+    assert all(row["_final"] for row in out.rows(HOURLY))
+    assert_tables(out, expected({"a": b"\n".join(lines)}))
+
+
 def test_a_prism_ends_with_its_driver_however_that_dies(tmp_path: Path, topic: str) -> None:
     folder = folder_of(tmp_path, topic, more="")
     process = start(folder)

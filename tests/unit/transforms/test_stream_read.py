@@ -152,6 +152,22 @@ def test_a_stream_without_a_permit_waits_and_acknowledges_what_has_landed() -> N
     dofn.teardown()
 
 
+def test_a_stream_that_is_drained_ends_where_it_stands() -> None:
+    asked = False
+    stream = MemoryStream("x", bounded=False)
+    dofn = opened(stream, rhythm=Rhythm(call_ms=0), draining=lambda: asked)
+    watermark = ReaderWatermark(MIN_TIMESTAMP)
+    tracker = VectorTracker(dofn.initial_restriction(0))
+    called(dofn, tracker, watermark)
+    stood = tracker.current_restriction().positions
+    tracker, asked = VectorTracker(tracker.current_restriction()), True
+    assert called(dofn, tracker, watermark) == []
+    assert tracker.current_restriction().finished
+    assert tracker.current_restriction().positions == stood
+    tracker.check_done()
+    dofn.teardown()
+
+
 def test_the_watermark_is_that_of_the_partition_that_lags() -> None:
     dofn = opened(MemoryStream("x", bounded=False), rhythm=Rhythm(call_ms=0))
     watermark = ReaderWatermark(MIN_TIMESTAMP)

@@ -133,6 +133,13 @@ class Pool:
             found.reader.close()
         return make()
 
+    def drop(self, share: int) -> None:
+        """Close the reader that waits, if one does."""
+        with self._lock:
+            found = self._waiting.pop(share, None)
+        if found is not None:
+            found.reader.close()
+
     def put(self, share: int, live: Live) -> None:
         """Let a reader wait."""
         with self._lock:

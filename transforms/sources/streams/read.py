@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -67,6 +67,7 @@ class ReadStream(beam.PTransform[PBegin, PCollection[pa.RecordBatch]]):
         pace: Disorder, idleness and future.
         known: Positions by `_source`, from the lake.
         done: Says what has landed, for backpressure and acknowledgement; None: neither.
+        draining: Asked before each call: whether reading is to end where it stands; None: never.
         shares: How many restrictions there are, each with its share of the partitions. More than
             one only on runners whose watermark is the minimum over them (prism's is not).
         rhythm: How much at a time.
@@ -77,6 +78,7 @@ class ReadStream(beam.PTransform[PBegin, PCollection[pa.RecordBatch]]):
     pace: Pace = field(default_factory=Pace)
     known: Mapping[str, int] = field(default_factory=dict)
     done: DonePositions | None = None
+    draining: Callable[[], bool] | None = None
     shares: int = 1
     rhythm: Rhythm = field(default_factory=Rhythm)
 
@@ -94,6 +96,7 @@ class _Read(beam.DoFn, RestrictionProvider):
         super().__init__()
         self.source, self.known, self.shares = stream.source, dict(stream.known), stream.shares
         self.pace, self.rhythm, self.done = stream.pace, stream.rhythm, stream.done
+        self.draining = stream.draining
         self.times = EventTimes(stream.contract, stream.pace.max_future_us)
         self._shared, self._tag = Shared(), uuid.uuid4().hex
 
@@ -136,6 +139,9 @@ class _Read(beam.DoFn, RestrictionProvider):
         """Read for a while, then put off the rest."""
         vector = tracker.current_restriction()
         if self.source.bounded and (vector.finished or not vector.places):
+            return
+        if self.draining is not None and self.draining() and tracker.try_claim(vector.ended()):
+            self._pool.drop(share)
             return
         live = self._pool.take(share, vector, lambda: self._open(share, vector))
         try:

@@ -71,6 +71,10 @@ class Vector:
             moved[source] = replace(place, position=position, high_us=high)
         return Vector(moved)
 
+    def ended(self) -> Vector:
+        """Return the vector with its end where it stands."""
+        return Vector({s: replace(p, end=p.position) for s, p in self.places.items()})
+
     def labelled(self, labels: Mapping[str, str]) -> Vector:
         """Return the vector with these labels."""
         return Vector({s: replace(p, label=labels.get(s, p.label)) for s, p in self.places.items()})

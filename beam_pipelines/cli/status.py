@@ -1,0 +1,163 @@
+"""`penstock status`: what a pipeline's stream does, and how far it is behind its source."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from beam_pipelines.cli import flags
+from runners.lean import collect_from_here, deferred_models, import_libraries
+from schemas.errors import PenstockError
+
+if TYPE_CHECKING:
+    from beam_pipelines.stream_record import Record
+    from beam_pipelines.stream_status import Landed
+
+SUMMARY = "say what a stream does: state, watermark, lag, rows/s, last checkpoint, last commit"
+EXAMPLES = """\
+examples:
+  penstock status events/           for a person
+  penstock status events/ --json    for a program
+
+Of a stream that does not run, it says what is known without it: what has landed, and what waits.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of this verb."""
+    flags.add_folder(parser)
+    flags.add_out(parser)
+    flags.add_sets(parser)
+    flags.add_rest(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the verb; return the exit code."""
+    with deferred_models():  # Arrow and DuckDB are slow to import
+        from schemas.planning import check_pipeline  # noqa: PLC0415
+
+    plan, _ = check_pipeline(args.folder, args.sets)
+    plan = replace(plan, out=flags.out_of(args))
+    import_libraries()
+    from beam_pipelines.stream_record import last_stream  # noqa: PLC0415
+    from beam_pipelines.stream_status import landed  # noqa: PLC0415
+    from transforms.commit.lake import open_lake  # noqa: PLC0415
+
+    collect_from_here()
+    record = last_stream(plan.out)
+    found = landed(plan, open_lake(plan))
+    told = {"pipeline": plan.name} | _job(record, args) | _lake(found)
+    told["notes"] = [*told["notes"], *found.notes]
+    if args.json:
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        print(*_lines(told), sep="\n")
+    return 0
+
+
+def _job(record: Record | None, args: argparse.Namespace) -> dict[str, Any]:
+    """Return what is known of the job."""
+    told: dict[str, Any] = {
+        "runner": None,
+        "job": None,
+        "state": "NONE",
+        "page": None,
+        "started": None,
+        "watermark": None,
+        "restarts": None,
+        "checkpoint": None,
+        "savepoint": None,
+        "notes": [],
+    }
+    if record is None:
+        return told
+    told |= {
+        "runner": record.runner,
+        "job": record.job or record.name,
+        "state": record.ended.upper() or "UNKNOWN",
+        "started": datetime.fromtimestamp(record.started, UTC).isoformat(timespec="seconds"),
+        "savepoint": record.savepoint or None,
+    }
+    if record.runner == "flink":
+        try:
+            told |= _on_flink(record, args.rest)
+        except PenstockError as error:
+            told["notes"] = [str(error)]
+    return told
+
+
+def _on_flink(record: Record, rest: str | None) -> dict[str, Any]:
+    from runners.flink.job import END_MS, checkpoint, known  # noqa: PLC0415
+    from runners.flink.options import options  # noqa: PLC0415
+    from runners.flink.rest import Rest  # noqa: PLC0415
+
+    cluster = Rest(options(record.options | ({"rest": rest} if rest else {})).rest)
+    job = known(cluster, record.job or record.name)
+    if job is None:
+        return {"notes": [f"the cluster at {cluster.url} does not know the job any more"]}
+    state = job.state()
+    told: dict[str, Any] = {"job": job.jid, "page": job.page}
+    if not record.ended or state == "RUNNING":
+        told["state"] = state
+    said = job.checkpoints()
+    # Going on from a savepoint counts as the first.
+    told["restarts"] = max(said["counts"]["restored"] - bool(record.resumed), 0)
+    told["checkpoint"] = checkpoint(said)
+    if state == "RUNNING" and (low := job.watermark_ms()) is not None:
+        told["watermark"] = "end" if low > END_MS else _time(low / 1000)
+    return told
+
+
+def _lake(found: Landed) -> dict[str, Any]:
+    lag = None
+    if found.lag is not None:
+        lag = {
+            "messages": sum(one.messages for one in found.lag),
+            "partitions": {one.label: one.messages for one in found.lag},
+        }
+    rate = found.rows_per_second
+    at = found.at.isoformat(timespec="seconds") if found.at else None
+    return {
+        "lag": lag,
+        "rows_per_second": None if rate is None else round(rate, 1),
+        "commit": {"seq": found.seq, "at": at, "rows": found.rows} if found.seq else None,
+    }
+
+
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines for a person."""
+    if told["job"] is None:
+        yield f"{told['pipeline']}: no stream has run"
+    else:
+        yield f"{told['pipeline']}: {told['state'].lower()} on {told['runner']}, job {told['job']}"
+        yield f"  started     {told['started']}"
+    if told["page"]:
+        yield f"  page        {told['page']}"
+    if told["watermark"]:
+        yield f"  watermark   {told['watermark']}"
+    if told["restarts"]:
+        yield f"  restarts    {told['restarts']}"
+    lag, rate, commit, kept = (told[k] for k in ("lag", "rows_per_second", "commit", "checkpoint"))
+    if lag is not None:
+        most = ", ".join(f"{label} {n:,}" for label, n in list(lag["partitions"].items())[:3])
+        yield f"  lag         {lag['messages']:,} messages{f' ({most} ...)' if most else ''}"
+    if rate is not None:
+        yield f"  landing     {rate:,.0f} messages/s"
+    if kept is not None:
+        yield f"  checkpoint  {kept['at']}, {kept['bytes']:,} bytes in {kept['seconds']:.1f} s"
+    if told["savepoint"]:
+        yield f"  savepoint   {told['savepoint']}"
+    if commit is not None:
+        yield f"  commit      {commit['seq']} of {commit['at']}, {commit['rows']:,} rows"
+    for note in told["notes"]:
+        yield f"note: {note}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

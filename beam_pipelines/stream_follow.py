@@ -1,0 +1,155 @@
+"""Follow a stream's job: new commits, restarts, and whether anything lands at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from beam_pipelines.failures import meant
+from beam_pipelines.stream_lag import Behind, behind, ends
+from beam_pipelines.stream_runner import StreamJob
+from schemas.errors import PenstockError, SourceError
+from schemas.plan import Plan
+from transforms.commit.lake import Done, Lake
+from transforms.continuous.positions import DonePositions
+from transforms.sources.streams.vector import Place
+
+_LOOK_S: Final = 0.25
+_COMMITS_S: Final = 2.0
+_TROUBLES: Final = 10
+_NAMED: Final = 3
+_WRONG: Final = 2
+
+Told = Callable[[Done, float], None]
+"""Is told what readers of the lake may see, and how many seconds the run has lasted."""
+
+
+class StalledError(PenstockError):
+    """A stream's job runs, and lands nothing of what its source has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """How a job is followed.
+
+    Attributes:
+        stall_s: For how long nothing need land though the source has something; 0: for ever.
+        stall_warns: Whether a stall is only told of; else it ends the run.
+        commits: Told of new commits.
+        warn: Told of what is wrong though the job goes on.
+    """
+
+    stall_s: float = 0.0
+    stall_warns: bool = False
+    commits: Told | None = None
+    warn: Callable[[str], None] | None = None
+
+
+def follow(
+    job: StreamJob,
+    plan: Plan,
+    lake: Lake,
+    watching: Watching,
+    *,
+    began: float,
+    places: Mapping[str, Place] | None = None,
+) -> None:
+    """Wait until a job comes to its end.
+
+    Args:
+        job: It runs.
+        plan: What it runs.
+        lake: Where its rows land.
+        watching: How.
+        began: When the run began (monotonic clock).
+        places: Where each partition ends, if those ends are fixed.
+
+    Raises:
+        StalledError: Nothing landed in time though the source has something.
+        PenstockError: It failed, or fails again and again, in a way that no retry mends.
+    """
+    look = _Look(job, plan, lake, watching, began, places)
+    looked = time.monotonic()
+    while not job.over():
+        time.sleep(_LOOK_S)
+        if time.monotonic() - looked > _COMMITS_S:
+            looked = time.monotonic()
+            look()
+
+
+class _Look:
+    """What is looked at every few seconds."""
+
+    def __init__(
+        self,
+        job: StreamJob,
+        plan: Plan,
+        lake: Lake,
+        watching: Watching,
+        began: float,
+        places: Mapping[str, Place] | None,
+    ) -> None:
+        self._job, self._plan, self._lake, self._watching = job, plan, lake, watching
+        self._began, self._places = began, places
+        self._seq = lake.last_done().seq
+        self._done = DonePositions(lake, every=0)
+        self._moved = time.monotonic()
+        self._troubles = 0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        done = self._lake.last_done()
+        if done.seq != self._seq:
+            self._seq, self._moved, self._troubles = done.seq, now, 0
+            if self._watching.commits is not None:
+                self._watching.commits(done, now - self._began)
+        self._trouble()
+        stall_s = self._watching.stall_s
+        if stall_s and now - self._moved > stall_s:
+            self._moved = now
+            said = self._stalled(stall_s)
+            if said and not self._watching.stall_warns:
+                raise StalledError(said)
+            if said:
+                self._warn(said)
+
+    def _trouble(self) -> None:
+        """Tell of a restart; end what no restart mends."""
+        error = self._job.trouble()
+        if error is None:
+            return
+        self._troubles += 1
+        told = error if isinstance(error, PenstockError) else meant(error, lambda: _RETRIED)
+        if told.exit_code == _WRONG or self._troubles >= _TROUBLES:
+            raise told
+        self._warn(f"the job failed and begins again at its last checkpoint: {told}")
+
+    def _warn(self, text: str) -> None:
+        if self._watching.warn is not None:
+            self._watching.warn(text)
+
+    def _stalled(self, seconds: float) -> str:
+        """Say what is wrong, or nothing if the source has nothing that has not landed."""
+        try:
+            left = behind(self._places or ends(self._plan), self._done())
+        except SourceError as error:
+            return f"a stream must land rows; got none for {seconds:.0f} s: {error}"
+        if not left:
+            return ""
+        return (
+            f"a stream must land rows while its source has some; got none for {seconds:.0f} s, "
+            f"though {_counted(left)}; {self._job.stuck()}; look there"
+            f"{f' ({self._job.page})' if self._job.page else ''}, and run it again: it goes on "
+            "where it had landed"
+        )
+
+
+_RETRIED: Final = "what has landed stays, and it is tried again"
+
+
+def _counted(left: list[Behind]) -> str:
+    named = ", ".join(f"{one.label} {one.messages:,}" for one in left[:_NAMED])
+    more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    return f"{sum(one.messages for one in left):,} messages wait ({named}{more})"

@@ -1,0 +1,107 @@
+"""Where a stream begins: at the state that the last one left, or from what the lake has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from beam_pipelines.stream_record import Record, state_of
+from beam_pipelines.stream_runner import StreamRunner
+from schemas.errors import UsageError
+from schemas.plan import Plan
+from transforms.keys import resolve
+
+AUTO: Final = "auto"
+RESUME: Final = "resume"
+LAKE: Final = "lake"
+_NOTHING_LEFT: Final = ("finished", "drained")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """Where a stream begins.
+
+    Attributes:
+        path: Savepoint or checkpoint; empty: at what the lake has.
+        shares: Restrictions of the state's source; 0: as many as the runner takes.
+        key_id: The key of the state's id hashes; empty: the newest.
+        note: What a person should know of it; empty: nothing.
+    """
+
+    path: str = ""
+    shares: int = 0
+    key_id: str = ""
+    note: str = ""
+
+
+def refuse_second(runner: StreamRunner, plan: Plan, last: Record | None) -> None:
+    """Refuse to start while the last stream of the pipeline runs.
+
+    Two of them would land nothing twice, but each row would be read and worked on twice.
+
+    Raises:
+        UsageError: It runs.
+    """
+    if last is None or last.ended or last.runner != plan.runner:
+        return
+    if runner.running(last.job or last.name):
+        msg = (
+            f"a pipeline must have one stream at a time; got one that runs (job "
+            f"{last.job or last.name}); stop it first: penstock stop {plan.folder}"
+        )
+        raise UsageError(msg)
+
+
+def where(runner: StreamRunner, plan: Plan, last: Record | None, how: str) -> Begin:
+    """Return where a stream begins.
+
+    Args:
+        runner: Where it will run.
+        plan: What it will run.
+        last: The stream before it.
+        how: `auto`: at the state of the stream before it, if that fits; `resume`: nowhere else;
+            `lake`: never there.
+
+    Raises:
+        UsageError: `resume`, and there is nothing that fits.
+    """
+    if how == LAKE:
+        return Begin()
+    begin, lacks = _state(runner, plan, last)
+    if how == RESUME and not begin.path:
+        msg = (
+            f"--resume must have a savepoint or checkpoint of this pipeline to go on from; got "
+            f"{lacks}; leave it out: the stream then goes on behind what is in the lake"
+        )
+        raise UsageError(msg)
+    return begin
+
+
+def _state(runner: StreamRunner, plan: Plan, last: Record | None) -> tuple[Begin, str]:
+    """Return where to go on, or a note of what is left aside; and what is lacking."""
+    if last is None or last.runner != plan.runner:
+        return Begin(), f"none that ran on {plan.runner}"
+    if last.ended in _NOTHING_LEFT:
+        return Begin(), f"one that {last.ended}"
+    path = last.savepoint if _is_there(last.savepoint) else runner.restorable(last.job)
+    if not path:
+        return Begin(), "one that left neither"
+    lacks = ""
+    if last.state != state_of(plan):
+        lacks = "the state of another plan"
+    elif last.key_id and resolve(plan.secret, plan.folder).by_id(last.key_id) is None:
+        lacks = f"a state of the key {last.key_id}, which is lost"
+    if lacks:
+        note = f"begins behind what is in the lake: {path} holds {lacks}"
+        return Begin(note=note), lacks
+    return Begin(path=path, shares=last.shares, key_id=last.key_id, note=f"goes on from {path}"), ""
+
+
+def _is_there(savepoint: str) -> bool:
+    """Whether a savepoint is there, as far as can be seen from here."""
+    parts = urlsplit(savepoint)
+    if parts.scheme not in ("", "file"):
+        return True
+    return bool(savepoint) and (Path(unquote(parts.path)) / "_metadata").is_file()

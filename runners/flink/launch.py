@@ -1,0 +1,183 @@
+"""Submit a pipeline to a Flink cluster through Beam's job server, and follow its job."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import apache_beam as beam
+import grpc
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
+
+from runners.flink.health import stuck
+from runners.flink.job import ENDED, Job, failure, find, known, newest_checkpoint
+from runners.flink.options import FlinkOptions, beam_flags
+from runners.flink.rest import FlinkError, Rest
+from runners.quiet import quiet
+from schemas.errors import UsageError
+
+_LOOK_S: Final = 0.1
+_STARTS_S: Final = 180.0
+_LISTENS_S: Final = 5.0
+
+
+class Flink:
+    """A cluster and the job server before it.
+
+    Attributes:
+        shares: Restrictions of a streaming source: the watermark is the minimum over them here.
+    """
+
+    def __init__(self, options: FlinkOptions) -> None:
+        """Use what the options name; nothing is asked yet."""
+        self.options, self.rest = options, Rest(options.rest)
+        self.shares = options.parallelism
+
+    def check(self) -> None:
+        """See that cluster and job server are there.
+
+        Raises:
+            UsageError: One does not answer.
+        """
+        self.rest.get("/overview")
+        channel = grpc.insecure_channel(self.options.job_endpoint)
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_LISTENS_S)
+        except grpc.FutureTimeoutError:
+            msg = (
+                f"Beam's job server must listen at {self.options.job_endpoint}; got no answer; "
+                'start one with make up SERVERS="flink jobserver", or name yours with '
+                "--job-endpoint HOST:PORT"
+            )
+            raise UsageError(msg) from None
+        finally:
+            channel.close()
+
+    def pipeline(
+        self,
+        name: str,
+        *,
+        bounded: bool,
+        savepoint: str = "",
+        references: Iterable[str] = (),
+    ) -> beam.Pipeline:
+        """Open a pipeline that becomes a job of this name.
+
+        Args:
+            name: Of the job.
+            bounded: Whether its source has an end.
+            savepoint: Where state is restored from.
+            references: Environment variables that workers need with our values: whoever can ask
+                the cluster for the job's configuration sees them.
+        """
+        flags = beam_flags(
+            self.options,
+            name=name,
+            bounded=bounded,
+            savepoint=savepoint,
+            environment={r: os.environ[r] for r in references if r in os.environ},
+        )
+        return beam.Pipeline(options=PipelineOptions(flags))
+
+    def launch(self, root: beam.Pipeline, name: str) -> FlinkJob:
+        """Submit a pipeline and wait until all of it runs, or has ended.
+
+        Raises:
+            FlinkError: It was refused, or does not run in time; it is cancelled then.
+        """
+        result = root.run()
+        try:
+            job = self._running(result, name)
+        except BaseException:
+            if (left := find(self.rest, name)) is not None:
+                left.cancel()
+            raise
+        return FlinkJob(job, result)
+
+    def _running(self, result: Any, name: str) -> Job:
+        until = time.monotonic() + _STARTS_S
+        while True:
+            job = find(self.rest, name)
+            if job is not None and (job.runs() or job.state() in ENDED):
+                return job
+            if job is None and result.state == PipelineState.FAILED:
+                raise _refused(result)
+            if time.monotonic() > until:
+                state = "no job" if job is None else job.state()
+                msg = (
+                    f"a job must run within {_STARTS_S:.0f} s; got {state}; see that the cluster "
+                    f"has {self.options.parallelism} free slots: {self.rest.url}"
+                )
+                raise FlinkError(msg)
+            time.sleep(_LOOK_S)
+
+    def running(self, job: str) -> bool:
+        """Whether a job, by its id or its name, runs."""
+        found = known(self.rest, job)
+        return found is not None and found.state() not in ENDED
+
+    def restorable(self, job: str) -> str:
+        """Return where the newest checkpoint of an earlier job is, empty if there is none."""
+        return newest_checkpoint(Job(self.rest, job), self.options.checkpoints)
+
+
+def _refused(result: Any) -> Exception:
+    """Return why the job server could not hand a job over."""
+    try:
+        result.wait_until_finish()
+    except RuntimeError as error:
+        return failure(str(error))
+    return FlinkError("a job must be taken by the cluster; got no reason; look at its job server")
+
+
+class FlinkJob:
+    """A job that was submitted here; it goes on when this process ends, unless it is loopback."""
+
+    def __init__(self, job: Job, submitted: Any = None) -> None:
+        """Follow a job; `submitted` holds what its workers need of this process (loopback)."""
+        self.job, self._submitted = job, submitted
+        self.id, self.page = job.jid, job.page
+        self._told_ms = 0
+
+    def over(self) -> bool:
+        """Whether it came to its end; raises what it failed with, or that somebody ended it."""
+        state = self.job.state()
+        if state == "FAILED":
+            raise self.job.failure() or FlinkError(f"a job must not fail; got it; {self.page}")
+        if state in ENDED and state != "FINISHED":
+            msg = f"a followed job must go on; got {state}: somebody else ended it; run it again"
+            raise FlinkError(msg)
+        return state == "FINISHED"
+
+    def trouble(self) -> Exception | None:
+        """Return what it failed with and began again after, if that is news."""
+        at_ms, text = self.job.trouble()
+        if at_ms <= self._told_ms:
+            return None
+        self._told_ms = at_ms
+        return failure(text)
+
+    def stuck(self) -> str:
+        """Say which step holds it up."""
+        return stuck(self.job)
+
+    def cancel(self) -> None:
+        """Cancel it, and see that it is over."""
+        self.job.cancel()
+
+
+@contextmanager
+def open_flink(options: FlinkOptions) -> Iterator[Flink]:
+    """Use a cluster that is there.
+
+    Raises:
+        UsageError: Cluster or job server do not answer.
+    """
+    with quiet():
+        flink = Flink(options)
+        flink.check()
+        yield flink

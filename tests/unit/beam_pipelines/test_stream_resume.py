@@ -1,0 +1,195 @@
+"""Where a stream begins: at the state that the last one left, if it fits, or behind the lake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pipelines.stream_record import Record, keep, last_stream, noted, state_of
+from beam_pipelines.stream_resume import Begin, refuse_second, where
+from schemas.errors import UsageError
+from schemas.plan import Plan
+from schemas.planning import load_plan
+from tests.pipelines.shop import PIPELINE, make_folder
+from transforms.continuous.id_key import own_id_key
+
+FACE = "  stream: {kafka: {topic: sales, brokers: b}}\nsteps:\n"
+
+
+class Runner:
+    """Left these checkpoints, and has these jobs."""
+
+    shares = 3
+
+    def __init__(self, *, checkpoint: str = "", jobs: tuple[str, ...] = ()) -> None:
+        self.checkpoint, self.jobs = checkpoint, jobs
+
+    def running(self, job: str) -> bool:
+        return job in self.jobs
+
+    def restorable(self, job: str) -> str:
+        return self.checkpoint
+
+    def pipeline(self, name: str, **_: Any) -> Any:
+        raise NotImplementedError
+
+    def launch(self, root: Any, name: str) -> Any:
+        raise NotImplementedError
+
+
+def plan_of(root: Path, *sets: str) -> Plan:
+    folder = root / "shop"
+    if not folder.exists():
+        make_folder(root, pipeline=PIPELINE.replace("steps:\n", FACE, 1))
+    return load_plan(folder, runner="flink", mode="stream", sets=sets)
+
+
+def record(plan: Plan, **more: Any) -> Record:
+    key = own_id_key(plan).key_id
+    made = Record(
+        runner="flink",
+        name="n",
+        run_id="r",
+        started=1.0,
+        state=state_of(plan),
+        shares=2,
+        key_id=key,
+        options={},
+        job="j",
+    )
+    return replace(made, **more)
+
+
+def savepoint(root: Path) -> str:
+    folder = root / "savepoint"
+    folder.mkdir(exist_ok=True)
+    (folder / "_metadata").touch()
+    return folder.as_uri()
+
+
+def test_a_stream_goes_on_from_the_savepoint_with_its_restrictions_and_its_key(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(tmp_path)
+    last = record(plan, savepoint=savepoint(tmp_path))
+    begin = where(Runner(checkpoint="c"), plan, last, "auto")
+    assert (begin.path, begin.shares, begin.key_id) == (last.savepoint, 2, last.key_id)
+    assert begin.note == f"goes on from {last.savepoint}"
+    assert where(Runner(), plan, last, "lake") == Begin()
+
+
+def test_without_a_savepoint_it_goes_on_from_the_newest_checkpoint(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    gone = f"{savepoint(tmp_path)}-gone"
+    for last in (record(plan), record(plan, savepoint=gone), record(plan, ended="failed")):
+        assert where(Runner(checkpoint="c"), plan, last, "auto").path == "c"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"ended": "drained"}, "one that drained"),
+        ({"ended": "finished"}, "one that finished"),
+        ({"runner": "prism"}, "none that ran on flink"),
+        ({"state": "other"}, "the state of another plan"),
+        ({"key_id": "12345678"}, "a state of the key 12345678, which is lost"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_left_aside_and_resume_says_why(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    plan = plan_of(tmp_path)
+    last = record(plan, **changed)
+    assert where(Runner(checkpoint="c"), plan, last, "auto").path == ""
+    with pytest.raises(UsageError, match="--resume must have a savepoint") as error:
+        where(Runner(checkpoint="c"), plan, last, "resume")
+    assert f"got {said};" in str(error.value)
+
+
+def test_resume_without_any_stream_before_is_refused(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    for last in (None, record(plan)):
+        assert where(Runner(), plan, last, "auto") == Begin()
+        with pytest.raises(UsageError, match="--resume must have"):
+            where(Runner(), plan, last, "resume")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "source.stream.kafka.topic=others",
+        "source.stream.kafka.end=latest",
+        "steps.0.deduplicate.horizon=2d",
+        "aggregates.0.windowing.size=5m",
+    ],
+)
+def test_a_state_is_that_of_another_stream_when_what_it_is_made_of_changed(
+    tmp_path: Path, other: str
+) -> None:
+    assert state_of(plan_of(tmp_path)) != state_of(plan_of(tmp_path, other))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "sinks.lake.commit_every=1s",
+        "source.stream.disorder=1m",
+        "source.stream.kafka.start=latest",
+        "source.stream.kafka.on_gap=skip",
+    ],
+)
+def test_a_state_stays_that_of_a_stream_that_only_goes_another_pace(
+    tmp_path: Path, same: str
+) -> None:
+    assert state_of(plan_of(tmp_path)) == state_of(plan_of(tmp_path, same))
+
+
+def test_a_second_stream_is_refused_while_the_first_one_runs(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    last = record(plan)
+    for job in ("j", "n"):
+        one = record(plan, job="") if job == "n" else last  # it died before it knew its job
+        with pytest.raises(UsageError, match="one stream at a time"):
+            refuse_second(Runner(jobs=(job,)), plan, one)
+    refuse_second(Runner(), plan, last)
+    refuse_second(Runner(jobs=("j",)), plan, record(plan, ended="stopped"))
+    refuse_second(Runner(jobs=("j",)), plan, None)
+
+
+def test_a_record_is_read_as_it_was_kept_and_not_changed_by_a_stream_before_it(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(tmp_path)
+    assert last_stream(tmp_path / "out") is None
+    first, second = record(plan, run_id="1"), record(plan, run_id="2")
+    keep(tmp_path / "out", first)
+    assert noted(tmp_path / "out", first, ended="stopped").ended == "stopped"
+    assert last_stream(tmp_path / "out") == replace(first, ended="stopped")
+    keep(tmp_path / "out", second)
+    noted(tmp_path / "out", first, ended="finished")
+    assert last_stream(tmp_path / "out") == second
+    (tmp_path / "out" / "stream.json").write_text("{")
+    assert last_stream(tmp_path / "out") is None
+
+
+def test_the_seeds_of_ids_are_the_same_as_long_as_their_key_is_there_and_no_secret_is_pickled(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(tmp_path)
+    first = own_id_key(plan)
+    seeds = first.seeds()
+    assert all(0 <= seed < 1 << 63 for seed in seeds)
+    assert seeds[0] != seeds[1]
+    key = plan.folder / ".penstock-key"
+    secret = key.read_text().strip()
+    assert secret not in repr(first)
+    key.write_text(f"{secret}\n{'n' * 44}\n")  # rotated: a newer key stands after it
+    assert own_id_key(plan).key_id != first.key_id
+    assert own_id_key(plan, first.key_id).seeds() == seeds
+    assert own_id_key(replace(plan, name="other")).seeds() != own_id_key(plan).seeds()
+    key.write_text(f"{'n' * 44}\n")
+    with pytest.raises(UsageError, match="begin without a checkpoint"):
+        first.seeds()
