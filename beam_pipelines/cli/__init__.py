@@ -25,7 +25,7 @@ from beam_pipelines.cli.ends import (
 )
 from schemas.errors import PenstockError, UsageError
 
-VERBS: Final = ("validate", "plan", "run", "load", "stop", "status", "dlq", "produce")
+VERBS: Final = ("validate", "plan", "run", "load", "stop", "status", "dlq", "produce", "maintain")
 
 _EXAMPLES: Final = """\
 examples:

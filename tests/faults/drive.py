@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from tests.faults import job, oracle, synthetic
+from tests.faults import job, oracle, synthetic, upkeep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class Case:
         keep, fold: Snapshots kept; commits between folds.
         broken: The rule that is switched off.
         positions: Positions of each of three sources.
+        tending: Processes that compact, expire and sweep beside the jobs; killed like them.
+        age: Seconds after which they take a file that nothing names for old.
     """
 
     processes: int = 1
@@ -43,6 +45,8 @@ class Case:
     fold: int = 8
     broken: str = ""
     positions: int = 240
+    tending: int = 0
+    age: float = 5.0
     seconds: float = 170.0
 
 
@@ -87,26 +91,30 @@ def drive(root: Path, seed: int, case: Case) -> Outcome:
     want = prepare(root, rng, case.positions)
     # Children are forked from a clean process that has imported everything and run nothing.
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["tests.faults.job"])
-    names = ("die", "lie", "stop", "keep", "fold", "broken")
+    forks.set_forkserver_preload(["tests.faults.job", "tests.faults.upkeep"])
+    names = ("die", "lie", "stop", "keep", "fold", "broken", "age")
     options = {n: getattr(case, n) for n in names}
     outcome = Outcome(finished=False)
-    stat, alive, began, strike = outcome.stat, [], time.monotonic(), time.monotonic() + case.every
+    alive: list[BaseProcess] = []
+    tending: list[BaseProcess] = []
+    stat, began, strike = outcome.stat, time.monotonic(), time.monotonic() + case.every
     while stat["finished"] < case.processes and time.monotonic() - began < case.seconds:
+        own = options if stat["kills"] < case.kills else options | {"die": 0.0}
         while len(alive) + stat["finished"] < case.processes:
             stat["runs"] += 1
-            own = options if stat["kills"] < case.kills else options | {"die": 0.0}
-            one = forks.Process(target=job.run, args=(root, seed * 1000 + stat["runs"], own))
-            one.start()
-            alive.append(one)
+            alive.append(_started(forks, job.run, root, seed * 1000 + stat["runs"], own))
+        while len(tending) < case.tending:
+            stat["upkeeps"] += 1
+            tending.append(_started(forks, upkeep.run, root, seed * 1000 + stat["upkeeps"], own))
         time.sleep(0.03)
         alive = [p for p in alive if not _ended(p, stat)]
-        for p in alive:
+        tending = [p for p in tending if not _ended(p, stat)]
+        for p in (*alive, *tending):
             if rng.random() < 0.04 and _stopped(p):
                 stat["woken"] += 1
                 os.kill(p.pid, signal.SIGCONT)
         if case.every and time.monotonic() > strike and stat["kills"] < case.kills and alive:
-            victim = rng.choice(alive)
+            victim = rng.choice([*alive, *tending])
             stop = case.stop and rng.random() < 0.5
             os.kill(victim.pid, signal.SIGSTOP if stop else signal.SIGKILL)
             strike = time.monotonic() + rng.uniform(0.3, 1.7) * case.every
@@ -114,9 +122,8 @@ def drive(root: Path, seed: int, case: Case) -> Outcome:
             stat["reads beside"] += 1
             lake = oracle.catalog(root)
             outcome.broken_reads += oracle.wrongs(lake, oracle.newest(lake))
-    for p in alive:
-        p.kill()
     outcome.finished = stat["finished"] == case.processes
+    stat["tended"] = _end(root, alive, tending)
     _judge(root, outcome, want)
     return outcome
 
@@ -127,6 +134,7 @@ def _judge(root: Path, outcome: Outcome, want: set[tuple[str, int]]) -> None:
     outcome.stat["voids"] = sum(r["state"] == "void" for r in rows)
     done = sorted((r for r in rows if r["state"] == "done"), key=lambda r: r["seq"])
     outcome.stat["commits"] = len(done)
+    outcome.stat["compactions"] = sum(r["op"] == "compact" for r in done)
     if len({r["seq"] for r in done}) != len(done):
         outcome.broken_states.append("a sequence number came twice")
     for r in done[:-1]:
@@ -136,6 +144,25 @@ def _judge(root: Path, outcome: Outcome, want: set[tuple[str, int]]) -> None:
             outcome.broken_states += [(r["seq"], w) for w in oracle.wrongs(lake, snapshots)]
     outcome.by_done = oracle.wrongs(lake, oracle.newest(lake), want)
     outcome.by_heads = oracle.wrongs(lake, oracle.heads(lake), want)
+
+
+def _started(forks: Any, what: Any, *args: Any) -> BaseProcess:
+    one = forks.Process(target=what, args=args)
+    one.start()
+    return one
+
+
+def _end(root: Path, jobs: list[BaseProcess], tending: list[BaseProcess]) -> int:
+    """End what is left; return how many of those that tend ended well."""
+    for p in jobs:
+        p.kill()
+    (root / upkeep.STOP).touch()
+    for p in tending:
+        if _stopped(p):
+            os.kill(p.pid, signal.SIGCONT)
+        p.join(60)
+        p.kill()
+    return sum(p.exitcode == 0 for p in tending)
 
 
 def _ended(process: BaseProcess, stat: Counter[str]) -> bool:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.faults import oracle, synthetic
 from transforms.commit.committer import Committer
-from transforms.commit.draft import Draft
 from transforms.commit.iceberg import Files
-from transforms.commit.intent import declare, finish
 from transforms.commit.lake import Lake, local_catalog
 from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
@@ -55,13 +52,7 @@ class World:
 
     def land(self, op: str, parts: dict[str, Files]) -> None:
         """Change tables in one commit of another kind."""
-        one = self.committer()
-        state = one.ask()
-        tables = {name: self.lake.load(name) for name in parts}
-        draft = Draft(uuid.uuid4().hex, state.seq + 1, op, {}, tables, parts)
-        intent = one._drafter.intent(state, draft)
-        assert declare(one._hand, state.commits, intent)
-        finish(one._hand, intent, found=False)
+        assert self.committer().change(op, lambda _: parts) is not None
 
     def die_at(self, name: str, stretch: tuple[str, int, int], nth: int = 1) -> None:
         """Land a stretch with a committer that dies when it comes to a point for the nth time."""

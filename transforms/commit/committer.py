@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,6 +15,7 @@ from schemas.errors import CommitError
 from schemas.plan import Plan
 from transforms.commit.draft import Draft, Drafter, Request
 from transforms.commit.fold import fold
+from transforms.commit.iceberg import Files
 from transforms.commit.intent import VOID, Hand, declare, finish
 from transforms.commit.journal import Entry, is_head, is_open, tail
 from transforms.commit.lake import Lake
@@ -26,6 +28,10 @@ from transforms.commit.state import State
 
 KEEP: Final = 100
 FOLD_AT: Final = 32
+_GONE: Final = (
+    "files that a run wrote must stay until it ends; some are gone; nothing of it was landed; "
+    "run again (a stream: without its checkpoint or savepoint)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +41,7 @@ class Committed:
     Attributes:
         seq: Its sequence number.
         commit_id: Its id.
-        op: append, refresh or rebuild.
+        op: append, refresh, rebuild or compact.
         added: Table -> rows more (or fewer) than before; tables that did not change are absent.
         total: Table -> rows of every table of the pipeline that holds any.
         counts: (destiny, step, rule) -> rows that are new in this commit.
@@ -118,7 +124,7 @@ class Committer:
                 return replace(known, commits=commits)
             rows = wrote if wrote and is_head(commits, wrote[-1]) else tail(commits, known.seq)
             if rows and is_open(commits, rows[-1].commit_id):
-                finish(self._hand, rows[-1], found=True)
+                finish(self._hand, rows[-1])
                 continue
             self._known = known.after(self.lake, commits, rows)
             return self._known
@@ -160,6 +166,41 @@ class Committer:
         request = Request(
             landed, panes, sources, recompute, rebuild, asked, rollup or FromLake(), closing
         )
+
+        def draft(state: State) -> Draft | None:
+            return self._drafter.draft(state, request, book_run=not self._booked)
+
+        committed = self._land(draft)
+        self._booked = self._booked or committed is not None
+        return committed
+
+    def change(self, op: str, parts_of: Callable[[State], Mapping[str, Files]]) -> Committed | None:
+        """Put files in place of others without landing rows: a commit like any other.
+
+        Args:
+            op: compact.
+            parts_of: State asked -> table -> files to put in and take out, as of that state; asked
+                again when others commit first. Nothing to change ends it.
+
+        Returns:
+            What changed, or None if nothing would.
+
+        Raises:
+            CommitError: The lake could not be changed; nothing of this commit is visible.
+        """
+
+        def draft(state: State) -> Draft | None:
+            parts = dict(parts_of(state))
+            tables = {name: self.lake.load(name) for name in parts}
+            return Draft(uuid.uuid4().hex, state.seq + 1, op, {}, tables, parts) if parts else None
+
+        return self._land(draft)
+
+    def fold(self, at: int) -> str:
+        """Put the commits since the last base row together if there are `at`; see `fold`."""
+        return fold(self._hand, self.ask(), at, self._drafter.plan.processed)
+
+    def _land(self, draft_of: Callable[[State], Draft | None]) -> Committed | None:
         tried: list[tuple[Draft, State]] = []
         for _ in patience():
             state = self.ask()
@@ -167,7 +208,10 @@ class Committer:
                 if state.ended.get(draft.commit_id) == "done":  # Thought lost, it landed late.
                     return self._committed(draft, before, state)
             self._point("asked")
-            drafted = self._drafter.draft(state, request, book_run=not self._booked)
+            try:
+                drafted = draft_of(state)
+            except FileNotFoundError as error:
+                raise CommitError(_GONE) from error
             if drafted is None:
                 return None
             intent = self._drafter.intent(state, drafted)
@@ -176,11 +220,10 @@ class Committer:
             if not declare(self._hand, state.commits, intent):
                 continue
             self._point("after intent")
-            ended = finish(self._hand, intent, found=False)
+            ended = finish(self._hand, intent)
             after = self._ask([] if ended is None else [intent, ended])
             if after.ended.get(drafted.commit_id) == VOID:
-                msg = "files that a run wrote must stay until it ends; some are gone; run again"
-                raise CommitError(msg)
+                raise CommitError(_GONE)
             note = fold(self._hand, after, self._fold_at, self._drafter.plan.processed)
             committed = self._committed(drafted, state, after)
             return replace(committed, notes=(note,)) if note else committed
@@ -188,7 +231,6 @@ class Committer:
         raise CommitError(msg)
 
     def _committed(self, draft: Draft, before: State, after: State) -> Committed:
-        self._booked = True
         return Committed(
             seq=draft.seq,
             commit_id=draft.commit_id,

@@ -87,14 +87,27 @@ def _fold(hand: Hand, state: State, at: int, processed: str) -> None:
     )
     add = [f for t in (archive, entries_table([entry])) for f in write_files(info, t)]
     summary = {ID: "", STATE: "base", OP: "base", BASE: str(state.seq)}
-    gone = Files(add, [*small, *_too_old(commits, head.snapshot_id, info)])
+    gone = Files(add, [*small, *too_old(commits, state.seq)])
     send(hand.lake.catalog, commits, gone, summary, keep=hand.keep)
 
 
-def _too_old(commits: Table, snapshot: int, info: TableInfo) -> list[DataFile]:
-    """Archives that no follower may still ask for."""
+def too_old(commits: Table, newest: int) -> list[DataFile]:
+    """Return the archives that no follower may still ask for; the next fold takes them out.
+
+    Args:
+        commits: `_commits` as loaded.
+        newest: Sequence number of the last commit: its rows stay whatever their age, as a follower
+            may stand there.
+    """
+    head, info = commits.current_snapshot(), TableInfo.of(commits)
     cutoff = now() - timedelta(days=KEPT_DAYS)
-    old = files_at(commits, snapshot, LessThan("at", cutoff.isoformat()))
+    old = files_at(commits, head and head.snapshot_id, LessThan("at", cutoff.isoformat()))
     limit = int(cutoff.timestamp() * 1_000_000)
-    ends = [bounds(f, info.schema, "at") for f in old]
-    return [f for f, end in zip(old, ends, strict=True) if end is not None and end[1] < limit]
+
+    def past(file: DataFile) -> bool:
+        kind, seq, end = (bounds(file, info.schema, name) for name in ("state", "seq", "at"))
+        if kind is None or seq is None or end is None or kind[0] == "base":
+            return False
+        return bool(end[1] < limit and seq[1] < newest)
+
+    return [file for file in old if past(file)]

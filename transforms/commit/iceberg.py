@@ -33,7 +33,8 @@ from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
 from pyiceberg.typedef import EMPTY_DICT, Record
 
 _PARTITION: Final = 3
-"""Place of the partition in a DataFile, whose properties have no setters."""
+_SORT_ORDER: Final = 15
+"""Places of partition and sort order in a DataFile, whose properties have no setters."""
 
 Stored = list[tuple[str, int]]
 """Manifests that hold data files: (path, partition spec id)."""
@@ -111,9 +112,18 @@ class _Overwrite(_OverwriteFiles, _Append):
 
 
 def _unpartitioned(file: DataFile) -> DataFile:
+    return _with(file, _PARTITION, Record())
+
+
+def with_sort_order(file: DataFile, order_id: int) -> DataFile:
+    """Return a data file that says by which order of its table it is sorted."""
+    return _with(file, _SORT_ORDER, order_id)
+
+
+def _with(file: DataFile, place: int, value: object) -> DataFile:
     same = copy.copy(file)
     same._data = [*file._data]  # noqa: SLF001
-    same._data[_PARTITION] = Record()  # noqa: SLF001
+    same._data[place] = value  # noqa: SLF001
     return same
 
 
@@ -157,6 +167,16 @@ def send(
     same_table = AssertTableUUID(uuid=table.metadata.table_uuid)
     catalog.commit_table(table, (*transaction._requirements, same_table), updates)  # noqa: SLF001
     return staged
+
+
+def drop_snapshots(catalog: Catalog, table: Table, snapshots: list[int]) -> None:
+    """Ask the catalog to forget snapshots; no file is deleted.
+
+    Raises:
+        Exception: Any exception means: unknown.
+    """
+    same_table = AssertTableUUID(uuid=table.metadata.table_uuid)
+    catalog.commit_table(table, (same_table,), tuple(_expire(snapshots)))
 
 
 def _expire(snapshots: list[int]) -> Iterable[RemoveSnapshotsUpdate]:

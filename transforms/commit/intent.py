@@ -73,13 +73,15 @@ def declare(hand: Hand, commits: Table, intent: Entry) -> bool:
     return True
 
 
-def finish(hand: Hand, intent: Entry, *, found: bool) -> Entry | None:
+def finish(hand: Hand, intent: Entry) -> Entry | None:
     """Carry out an intent and write its done row; return when it has ended, whoever ended it.
+
+    If a file of it is gone, it is voided: one's own, too, whose files may have waited for days in
+    the savepoint of a stream, where no maintenance sees that they are still wanted.
 
     Args:
         hand: Where and how.
         intent: A row in state intent.
-        found: Whether it was found open: then its files may be gone, and it may be voided.
 
     Returns:
         The row that ended it, if this call wrote it.
@@ -88,16 +90,16 @@ def finish(hand: Hand, intent: Entry, *, found: bool) -> Entry | None:
         CommitError: Part of it has landed and files are gone, or the catalog does not take it.
     """
     try:
-        return _finish(hand, intent, found=found)
+        return _finish(hand, intent)
     except OvertakenError:
         return None
 
 
-def _finish(hand: Hand, intent: Entry, *, found: bool) -> Entry | None:
+def _finish(hand: Hand, intent: Entry) -> Entry | None:
     lake = hand.lake
     io = lake.commits().io
     parts = {name: stored(io, manifests) for name, manifests in intent.parts.items()}
-    lost = found and _lost(io, list(parts.values()))
+    lost = _lost(io, list(parts.values()))
     snapshots, totals = dict(intent.snapshots), dict(intent.totals)
     for name, files in parts.items():
         landed = _land(hand, name, intent, Files([], []) if lost else files, lost=lost)
@@ -131,10 +133,12 @@ def _land(hand: Hand, name: str, intent: Entry, files: Files, *, lost: bool) -> 
         # this second look a sleeper lands an intent twice.
         table = hand.lake.load(name)
         there = _landed(table, intent.commit_id, before)
-        if there is not None:
-            return _same_op(there, op, name, intent)
+        if there is not None and _op(there) == op:
+            return there
         if not is_open(hand.lake.commits(), intent.commit_id):
             raise OvertakenError
+        if there is not None:
+            raise _other_op(op, name, intent)
         hand.point("before send")
         try:
             return send(
@@ -154,16 +158,18 @@ def _land(hand: Hand, name: str, intent: Entry, files: Files, *, lost: bool) -> 
     raise CommitError(msg) from last
 
 
-def _same_op(there: Snapshot, op: str, name: str, intent: Entry) -> Snapshot:
-    if there.summary is not None and there.summary.get(OP) == op:
-        return there
-    if op == VOID:
-        msg = (
-            f"commit {intent.commit_id} must be finished from its files; {name} has landed, but "
-            "files of other tables are gone; restore the files its manifests name, and run again"
-        )
-        raise CommitError(msg)
-    raise OvertakenError
+def _op(snapshot: Snapshot) -> str | None:
+    return None if snapshot.summary is None else snapshot.summary.get(OP)
+
+
+def _other_op(op: str, name: str, intent: Entry) -> Exception:
+    if op != VOID:
+        return OvertakenError()
+    msg = (
+        f"commit {intent.commit_id} must be finished from its files; {name} has landed, but "
+        "files of other tables are gone; restore the files its manifests name, and run again"
+    )
+    return CommitError(msg)
 
 
 def _landed(table: Table, commit_id: str, before: int | None) -> Snapshot | None:

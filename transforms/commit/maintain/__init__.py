@@ -1,0 +1,1 @@
+"""Upkeep of the lake: small files put together, what nobody needs any more deleted."""
