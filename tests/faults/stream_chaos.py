@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -70,9 +71,14 @@ class Chaos:
     def start(self, **options: Any) -> BaseProcess:
         """Start a run."""
         usual = {"sets": self.sets, "rules": self.rules, "lie": self.lie, "log": self.said}
-        process = self._forks.Process(
-            target=stream_command.run, args=(self.folder,), kwargs=usual | options
-        )
+        return self._started(stream_command.run, usual | options)
+
+    def maintain(self) -> BaseProcess:
+        """Start maintenance, which goes on until it is killed."""
+        return self._started(stream_command.maintain, {"log": self.said})
+
+    def _started(self, what: Callable[..., None], options: dict[str, Any]) -> BaseProcess:
+        process = self._forks.Process(target=what, args=(self.folder,), kwargs=options)
         process.start()
         self.alive.append(process)
         return process
@@ -123,6 +129,10 @@ class Chaos:
             return len(events_oracle.commits(self.folder))
         except events_oracle.NoSuchTableError:  # the run has not come so far
             return 0
+
+    def ops(self) -> Counter[str]:
+        """Commits that are done, by their kind."""
+        return Counter(r["op"] for r in events_oracle.commits(self.folder))
 
     def wait_for_commits(self, more: int, process: BaseProcess) -> None:
         """Wait until a run, or another beside it, has done so many more commits."""

@@ -19,7 +19,7 @@ import pyiceberg.catalog.sql  # noqa: F401
 from apache_beam.runners.portability import portable_runner  # noqa: F401
 
 from beam_pipelines import cli, commit_once, streaming  # noqa: F401
-from runners import prism  # noqa: F401
+from runners.prism import launch  # noqa: F401
 from tests.faults.stream_rules import apply, lie_often
 from transforms.commit.committer import Committer
 from transforms.continuous.committer import StreamCommitter
@@ -60,16 +60,28 @@ def run(
         lie: Probability that the catalog answers falsely.
         log: What the run says goes there.
     """
-    logging.disable(logging.CRITICAL)
-    out = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
+    _say_to(log)
     _make_points(die, nth, how)
     apply(rules)
     if lie:
         lie_often(lie)
     flags = [word for one in sets for word in ("--set", one)]
     sys.exit(cli.main(["run", str(folder), "--stream", "--runner", "prism", "--json", *flags]))
+
+
+def maintain(folder: Path, log: Path | None = None) -> None:
+    """Put small files together and forget what is old, as often as can be, until killed."""
+    _say_to(log)
+    ages = ["--keep", "20", "--age", "30s", "--unlanded-age", "5m"]
+    while cli.main(["maintain", str(folder), *ages]) == 0:
+        pass
+
+
+def _say_to(log: Path | None) -> None:
+    logging.disable(logging.CRITICAL)
+    out = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
 
 
 def _make_points(die: str, nth: int, how: int) -> None:
