@@ -24,7 +24,7 @@ from tests.faults import events_oracle
 
 PARTITIONS = 3
 DISORDER, WINDOW_S = 20.0, 10
-FUTURE = b"2099-"
+FUTURE = b'"2099-'
 LARGEST = 60 << 20
 POISON = (
     b"{",
