@@ -20,7 +20,8 @@ REST: Final = "PENSTOCK_FLINK_REST"
 _WORKERS: Final = ("process", "loopback", "external")
 _LEAST: Final = {"parallelism": 1, "worker_processes": 0, "restarts": 0, "bundle_elements": 1}
 _LENGTHS: Final = ("checkpoint_every", "restart_delay", "bundle_time")
-_IDLE_WORKER_MS: Final = 60_000
+# Shorter than a restart waits: a worker that died is otherwise what its job is restarted with.
+_IDLE_WORKER_MS: Final = 1_000
 _IDLE_SOURCE_MS: Final = 500
 
 

@@ -19,7 +19,7 @@ from tests.faults.stream_world import Stream, TopicTruth, make_folder, make_topi
 
 T = TypeVar("T")
 
-PATIENCE = 120
+PATIENCE = 300
 TO_THE_END = ("source.stream.kafka.end=latest",)
 
 

@@ -21,7 +21,6 @@ SETTINGS = {
     "taskmanager.memory.task.off-heap.size": "256m",
     "heartbeat.interval": "1000",
     "heartbeat.timeout": "5000",
-    "restart-strategy.fixed-delay.delay": "500 ms",
 }
 """For `PENSTOCK_FLINK`: a small TaskManager, soon missed, soon back."""
 _BOOT = """\

@@ -126,6 +126,21 @@ def test_a_stream_on_flink_whose_processes_die_20_times_loses_and_doubles_nothin
     assert chaos.kills >= KILLS
 
 
+def test_a_job_is_restarted_with_its_dead_worker_where_that_is_kept_longer_than_a_restart_waits(
+    tmp_path: Path, broker: str
+) -> None:
+    chaos = FlinkChaos(tmp_path / "events", broker, random.Random(1))
+    chaos.sets += ("runner.flags=--environment_cache_millis=60000",)
+    with chaos.sending() as stream:
+        chaos.submit()
+        chaos.wait_for_commits(1)
+        os.kill(chaos.wait_for(chaos.workers)[0], signal.SIGKILL)
+        landed = chaos.landed()
+        time.sleep(40)
+        assert chaos.landed() <= landed + 1
+        assert chaos.judge(stream) == []
+
+
 def old_savepoint(chaos: FlinkChaos) -> None:
     """Go on from a savepoint that is older than what has landed since."""
     chaos.submit()
