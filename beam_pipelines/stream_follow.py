@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Final
 
 from beam_pipelines.failures import meant
@@ -55,8 +59,8 @@ def follow(
     *,
     began: float,
     places: Mapping[str, Place] | None = None,
-) -> None:
-    """Wait until a job comes to its end.
+) -> bool:
+    """Wait until a job comes to its end, or an interrupt or SIGTERM comes.
 
     Args:
         job: It runs.
@@ -66,17 +70,48 @@ def follow(
         began: When the run began (monotonic clock).
         places: Where each partition ends, if those ends are fixed.
 
+    Returns:
+        Whether it came to its end.
+
     Raises:
         StalledError: Nothing landed in time though the source has something.
         PenstockError: It failed, or fails again and again, in a way that no retry mends.
     """
     look = _Look(job, plan, lake, watching, began, places)
     looked = time.monotonic()
-    while not job.over():
-        time.sleep(_LOOK_S)
-        if time.monotonic() - looked > _COMMITS_S:
-            looked = time.monotonic()
-            look()
+    with _interrupts() as interrupted:
+        while not job.over():
+            time.sleep(_LOOK_S)
+            if interrupted.is_set():
+                return False
+            if time.monotonic() - looked > _COMMITS_S:
+                looked = time.monotonic()
+                look()
+    return True
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Note interrupts instead of raising them: libraries make errors of their own of one.
+
+    A second one is raised.
+    """
+    came = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if came.is_set():
+            signal.default_int_handler(number, frame)
+        came.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Look:

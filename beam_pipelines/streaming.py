@@ -26,7 +26,7 @@ from beam_pipelines.stream_lag import first_missing
 from beam_pipelines.stream_record import Draining, Record, keep, last_stream, noted, state_of
 from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
-from schemas.errors import PenstockError, UsageError
+from schemas.errors import UsageError
 from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import to_json
@@ -239,21 +239,16 @@ def _stopped(
 ) -> bool:
     """Wait for a job; return whether it was stopped rather than that it came to its end."""
     try:
-        follow(job, plan, lake, watching, began=began, places=places)
-    except KeyboardInterrupt:
-        job.cancel()
-        noted(plan.out, record, ended="cancelled")
-        return True
-    except PenstockError:  # One that we give up: it may run on.
-        with suppress(PenstockError):
+        finished = follow(job, plan, lake, watching, began=began, places=places)
+        if not finished:
             job.cancel()
-        noted(plan.out, record, ended="failed")
+    except BaseException:  # One that we give up may run on.
+        with suppress(Exception):
+            job.cancel()
+            noted(plan.out, record, ended="failed")
         raise
-    except Exception:
-        noted(plan.out, record, ended="failed")
-        raise
-    noted(plan.out, record, ended="finished")
-    return False
+    noted(plan.out, record, ended="finished" if finished else "cancelled")
+    return not finished
 
 
 def _count(lake: Lake, before: Mapping[str, int], result: Result) -> None:

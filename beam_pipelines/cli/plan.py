@@ -22,6 +22,7 @@ examples:
   penstock plan events/                           for a person
   penstock plan events/ --json                    for a program (plan.schema.json)
   penstock plan events/ --sinks lake              of fewer sinks
+  penstock plan events/ --stream --runner flink   of a stream, with the options of its job
   penstock plan events/ --set steps.0.deduplicate.horizon=2d
 """
 _WIDTH = 100
@@ -92,6 +93,11 @@ def describe(plan: Plan) -> Iterator[str]:
     sinks = ", ".join(plan.sinks)
     yield f"  sinks {sinks}; {plan.hash_partitions} hash partitions; key {plan.secret}"
     yield f"  {', '.join(f'{name} {version}' for name, version in plan.versions.items())}"
+    if plan.options:
+        yield f"  {plan.runner} (--set runner.NAME=VALUE)"
+        yield from _wrapped(
+            f"{name} {value}" for name, value in plan.options.items() if value != ""
+        )
 
 
 def _wrapped(words: Any) -> list[str]:

@@ -16,13 +16,14 @@ from apache_beam.runners.runner import PipelineState
 from runners.flink.health import stuck
 from runners.flink.job import ENDED, Job, failure, find, known, newest_checkpoint
 from runners.flink.options import FlinkOptions, beam_flags
-from runners.flink.rest import FlinkError, Rest
+from runners.flink.rest import FlinkError, NoAnswerError, Rest
 from runners.quiet import quiet
 from schemas.errors import UsageError
 
 _LOOK_S: Final = 0.1
 _STARTS_S: Final = 180.0
 _LISTENS_S: Final = 5.0
+_SILENT_S: Final = 60.0
 
 
 class Flink:
@@ -108,9 +109,11 @@ class Flink:
                 raise _refused(result)
             if time.monotonic() > until:
                 state = "no job" if job is None else job.state()
+                free = self.rest.get("/overview")["slots-available"]
                 msg = (
-                    f"a job must run within {_STARTS_S:.0f} s; got {state}; see that the cluster "
-                    f"has {self.options.parallelism} free slots: {self.rest.url}"
+                    f"a job must run within {_STARTS_S:.0f} s; got {state}, with {free} free slots "
+                    f"for a parallelism of {self.options.parallelism}; see {self.rest.url}, and "
+                    "stop other jobs or add slots"
                 )
                 raise FlinkError(msg)
             time.sleep(_LOOK_S)
@@ -142,10 +145,20 @@ class FlinkJob:
         self.job, self._submitted = job, submitted
         self.id, self.page = job.jid, job.page
         self._told_ms = 0
+        self._heard = time.monotonic()
 
     def over(self) -> bool:
-        """Whether it came to its end; raises what it failed with, or that somebody ended it."""
-        state = self.job.state()
+        """Whether it came to its end; raises what it failed with, or that somebody ended it.
+
+        A cluster that is silent for a while, as one is whose JobManager comes back, is waited for.
+        """
+        try:
+            state = self.job.state()
+        except NoAnswerError:
+            if time.monotonic() - self._heard > _SILENT_S:
+                raise
+            return False
+        self._heard = time.monotonic()
         if state == "FAILED":
             raise self.job.failure() or FlinkError(f"a job must not fail; got it; {self.page}")
         if state in ENDED and state != "FINISHED":
@@ -155,7 +168,10 @@ class FlinkJob:
 
     def trouble(self) -> Exception | None:
         """Return what it failed with and began again after, if that is news."""
-        at_ms, text = self.job.trouble()
+        try:
+            at_ms, text = self.job.trouble()
+        except NoAnswerError:  # `over` says so
+            return None
         if at_ms <= self._told_ms:
             return None
         self._told_ms = at_ms

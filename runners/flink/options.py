@@ -158,6 +158,8 @@ def beam_flags(
         f"--execution_retry_delay={_ms(chosen.restart_delay)}",
         f"--max_bundle_size={chosen.bundle_elements}",
         f"--max_bundle_time_mills={_ms(chosen.bundle_time)}",
+        # It would run `pip freeze`; the workers' environment is not made of ours.
+        "--experiments=disable_logging_submission_environment",
         *_workers(chosen, environment),
     ]
     if chosen.checkpoints:

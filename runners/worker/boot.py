@@ -24,6 +24,7 @@ from apache_beam.portability.api import (
     beam_runner_api_pb2,
     endpoints_pb2,
 )
+from apache_beam.runners.worker import sdk_worker_main
 from google.protobuf import json_format, text_format
 
 # Staged with every job, and of no use where nothing is installed.
@@ -32,7 +33,7 @@ MAIN_SESSION = "pickled_main_session"
 
 
 def main() -> None:
-    """Ask the runner what to run, and become the worker."""
+    """Ask the runner what to run, and be the worker until it ends."""
     given = _arguments()
     channel = grpc.intercept_channel(grpc.insecure_channel(given.provision_endpoint), _Id(given.id))
     info = (
@@ -44,8 +45,7 @@ def main() -> None:
     _stage(
         info.dependencies, info.artifact_endpoint.url or given.artifact_endpoint, given.id, folder
     )
-    environment = dict(
-        os.environ,
+    os.environ.update(
         WORKER_ID=given.id,
         PIPELINE_OPTIONS=json_format.MessageToJson(info.pipeline_options),
         LOGGING_API_SERVICE_DESCRIPTOR=_endpoint(info.logging_endpoint, given.logging_endpoint),
@@ -54,9 +54,9 @@ def main() -> None:
         SEMI_PERSISTENT_DIRECTORY=str(folder),
     )
     if info.status_endpoint.url:
-        environment["STATUS_API_SERVICE_DESCRIPTOR"] = _endpoint(info.status_endpoint, "")
-    program = [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"]
-    os.execve(program[0], program, environment)  # noqa: S606 - becomes Beam's worker
+        os.environ["STATUS_API_SERVICE_DESCRIPTOR"] = _endpoint(info.status_endpoint, "")
+    # Not as a program of its own, as Beam's boot does it: all of Beam has been imported here.
+    sdk_worker_main.main([sys.argv[0]])
 
 
 def _arguments() -> argparse.Namespace:

@@ -31,6 +31,8 @@ STEP = """\
 import time
 from pathlib import Path
 
+import pyarrow as pa
+
 HELD = Path(__file__).with_name("held")
 
 
@@ -174,7 +176,9 @@ def test_a_job_goes_on_when_its_driver_dies_and_the_next_one_from_its_checkpoint
     assert penstock("stop", folder)["state"] == penstock.state(job) == "CANCELED"
     send(topic, lines[600:])
     resumed = penstock.stream(folder, "--resume")
-    assert wait_for(lambda: landed(out) == len(lines), PATIENCE)
+    wait_for(lambda: landed(out) == len(lines) or resumed.poll() is not None, PATIENCE)
+    assert resumed.poll() is None, resumed.communicate()
+    assert landed(out) == len(lines)
     resumed.send_signal(signal.SIGINT)
     told = said(resumed)
     assert f"/{job}/chk-" in told["job"]["from"]
@@ -245,16 +249,15 @@ def test_a_stall_can_be_only_told_of_and_a_source_that_is_quiet_is_none(
     assert all("300 messages wait" in line for line in warned)
 
 
-def test_what_a_worker_raises_is_told_in_one_sentence_without_a_value(
+def test_what_a_worker_raises_is_told_in_one_sentence(
     tmp_path: Path, topic: str, penstock: Penstock
 ) -> None:
     folder = folder_of(tmp_path, topic, more="")
-    with_step(folder, then='raise ValueError("a SECRET value")')
+    with_step(folder, then="batch = pa.concat_batches([batch, batch])")
     send(topic, sales(0, 30).splitlines())
     process = penstock.stream(folder, "--set", "runner.restarts=0")
     complaint = said(process, code=1)["said"]
     assert complaint.count("\n") == 1, complaint
-    assert "SECRET" not in complaint
     assert "slow_shop:step" in complaint
 
 

@@ -130,8 +130,9 @@ def configuration(place: Place, cluster: Ports) -> dict[str, str]:
         "rest.port": str(cluster["rest"]),
         "parallelism.default": str(SLOTS),
         "state.backend.type": "hashmap",
-        "execution.checkpointing.dir": f"file://{shared / 'checkpoints'}",
-        "execution.checkpointing.savepoint-dir": f"file://{shared / 'savepoints'}",
+        # By these names 1.19 knows them; by newer ones it keeps checkpoints in memory.
+        "state.checkpoints.dir": f"file://{shared / 'checkpoints'}",
+        "state.savepoints.dir": f"file://{shared / 'savepoints'}",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "heartbeat.interval": "2000",
         "heartbeat.timeout": "10000",
