@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
 from runners.prism import UNSPLIT
-from runners.prism.process import find_binary, started
+from runners.prism.process import PrismError, find_binary, started
 from runners.quiet import quiet
 
 
@@ -79,9 +80,10 @@ class PrismJob:
 
     def over(self) -> bool:
         """Whether it came to its end; raises what it failed with."""
-        if not PipelineState.is_terminal(self._result.state):
-            return False
-        self._result.wait_until_finish()
+        with _answered():
+            if not PipelineState.is_terminal(self._result.state):
+                return False
+            self._result.wait_until_finish()
         return True
 
     def trouble(self) -> Exception | None:
@@ -94,7 +96,20 @@ class PrismJob:
 
     def cancel(self) -> None:
         """End it at once."""
-        self._result.cancel()
+        with _answered():
+            self._result.cancel()
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        msg = (
+            "prism must live as long as its stream; got no answer from it; what has landed stays: "
+        )
+        msg += "run again"
+        raise PrismError(msg) from error
 
 
 @contextmanager

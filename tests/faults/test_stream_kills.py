@@ -53,6 +53,7 @@ def prisms_at_any_time(chaos: Chaos) -> None:
         time.sleep(chaos.rng.uniform(0, 2))
         os.kill(one, signal.SIGKILL)
         chaos.fails(process)
+    assert chaos.said.read_text().count("prism must live as long as its stream") >= KILLS * 3 / 4
 
 
 def sleepers(chaos: Chaos) -> None:
