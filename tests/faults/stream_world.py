@@ -97,7 +97,7 @@ class Stream:
     broker: str
     topic: str
     seed: int = 1000
-    rate: float = 200.0
+    rate: float = 100.0
     times: int = 1
     copies: float = 0.1
     poison: float = 0.02
