@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
+import socket
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 import grpc
@@ -14,6 +17,8 @@ from apache_beam.runners.runner import PipelineState
 from runners.prism import UNSPLIT
 from runners.prism.process import PrismError, find_binary, started
 from runners.quiet import quiet
+
+_LOOK_S: Final = 0.2
 
 
 class Prism:
@@ -56,7 +61,8 @@ class Prism:
 
     def launch(self, root: beam.Pipeline, name: str) -> PrismJob:
         """Start what was built."""
-        return PrismJob(root.run(), name)
+        with _interrupted_by_its_end(self.address):
+            return PrismJob(root.run(), name)
 
     def running(self, job: str) -> bool:
         """Whether an earlier job runs: it ended with its process."""
@@ -101,15 +107,45 @@ class PrismJob:
 
 
 @contextmanager
+def _interrupted_by_its_end(address: str) -> Iterator[None]:
+    """Interrupt the block when prism is gone: a job that is handed over waits for it for ever."""
+    host, _, port = address.rpartition(":")
+    over, gone = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_S):
+            with socket.socket() as one:
+                if one.connect_ex((host, int(port))):
+                    gone.set()
+                    _thread.interrupt_main()
+                    return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not gone.is_set():
+            raise
+        raise _died() from None
+    finally:
+        over.set()
+        watcher.join()
+
+
+@contextmanager
 def _answered() -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        msg = (
-            "prism must live as long as its stream; got no answer from it; what has landed stays: "
-        )
-        msg += "run again"
-        raise PrismError(msg) from error
+        raise _died() from error
+
+
+def _died() -> PrismError:
+    return PrismError(
+        "prism must live as long as its stream; got no answer from it; what has landed stays: run "
+        "again"
+    )
 
 
 @contextmanager
