@@ -75,3 +75,7 @@ class StreamRunner(Protocol):
     def restorable(self, job: str) -> str:
         """Return where the newest checkpoint of an earlier job is, empty if there is none."""
         ...
+
+    def discard(self, path: str) -> None:
+        """Drop a checkpoint that nothing goes on from any more; a savepoint stays."""
+        ...

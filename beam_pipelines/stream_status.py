@@ -41,12 +41,12 @@ class Landed:
     notes: list[str] = field(default_factory=list)
 
 
-def landed(plan: Plan, lake: Lake, now: datetime | None = None) -> Landed:
+def landed(plan: Plan, lake: Lake | None, now: datetime | None = None) -> Landed:
     """Look at a lake, writing nothing, and ask the source for its ends."""
     notes: list[str] = []
     done, entries = {}, list[Entry]()
     seq = rows = 0
-    if lake.exists():
+    if lake is not None and lake.exists():
         last = lake.last_done()
         seq, rows = last.seq, last.totals.get(plan.processed, 0)
         done = DonePositions(lake)()

@@ -23,7 +23,15 @@ from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
 from beam_pipelines.stream_follow import Watching, follow
 from beam_pipelines.stream_lag import first_missing
-from beam_pipelines.stream_record import Draining, Record, keep, last_stream, noted, state_of
+from beam_pipelines.stream_record import (
+    Draining,
+    Record,
+    keep,
+    last_stream,
+    note_end,
+    noted,
+    state_of,
+)
 from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from schemas.errors import UsageError
@@ -31,7 +39,7 @@ from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import to_json
 from schemas.references import references
-from schemas.stream_source import KafkaSource, StreamFace
+from schemas.stream_source import StreamFace
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
@@ -131,7 +139,12 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
             )
-            job, record = _launched(plan, runner, source, known, engine, begin, lake)
+            left_over = _left_over(plan, runner, last) - {begin.path, ""}
+            shares = begin.shares or runner.shares
+            reading = _reading(plan, plan.stream, source, known, shares, result.run_id)
+            job, record = _launched(plan, runner, reading, engine, begin, lake)
+            for path in left_over:
+                runner.discard(path)
             if begin.note:
                 result.warnings.append(begin.note)
             result.job = {
@@ -158,42 +171,45 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
 def _launched(
     plan: Plan,
     runner: StreamRunner,
-    source: StreamSource,
-    known: Mapping[str, int],
+    reading: ReadStream,
     engine: StreamEngine,
     begin: Begin,
     lake: Lake,
 ) -> tuple[StreamJob, Record]:
     """Build the pipeline and start it; its record is there before it is."""
     name = f"penstock-{plan.name}-{engine.run_id[:12]}"
-    shares = begin.shares or runner.shares
     record = Record(
         runner=plan.runner,
         name=name,
         run_id=engine.run_id,
         started=engine.started,
         state=state_of(plan),
-        shares=shares,
+        shares=reading.shares,
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
     )
     root = runner.pipeline(
         name,
-        bounded=source.bounded,
+        bounded=reading.source.bounded,
         savepoint=begin.path,
         references=references(json.dumps(to_json(plan))),
     )
-    draining = Draining(plan.out, engine.run_id)
-    raw = root | "Source" >> _reading(plan, source, known, shares, draining)
-    _ = build_stream(raw, plan, engine, lake)
+    _ = build_stream(root | "Source" >> reading, plan, engine, lake)
     keep(plan.out, record)
     try:
         job = runner.launch(root, name)
     except BaseException:
-        noted(plan.out, record, ended="failed")
+        note_end(plan.out, record, "failed")
         raise
     return job, noted(plan.out, record, job=job.id)
+
+
+def _left_over(plan: Plan, runner: StreamRunner, last: Record | None) -> set[str]:
+    """Return the checkpoints that the last stream had, and went on from."""
+    if last is None or last.runner != plan.runner:
+        return set()
+    return {last.resumed, runner.restorable(last.job)}
 
 
 def starts(source: StreamSource, state: State) -> dict[str, int]:
@@ -209,12 +225,12 @@ def starts(source: StreamSource, state: State) -> dict[str, int]:
 
 def _reading(
     plan: Plan,
+    face: StreamFace,
     source: StreamSource,
     known: Mapping[str, int],
     shares: int,
-    draining: Draining,
+    run_id: str,
 ) -> ReadStream:
-    face = plan.stream or StreamFace(kafka=KafkaSource(brokers=""))
     return ReadStream(
         source=source,
         contract=plan.contract,
@@ -223,7 +239,7 @@ def _reading(
         ),
         known=known,
         done=LakePositions(plan),
-        draining=draining,
+        draining=Draining(plan.out, run_id),
         shares=shares,
     )
 
@@ -245,9 +261,9 @@ def _stopped(
     except BaseException:  # One that we give up may run on.
         with suppress(Exception):
             job.cancel()
-            noted(plan.out, record, ended="failed")
+            note_end(plan.out, record, "failed")
         raise
-    noted(plan.out, record, ended="finished" if finished else "cancelled")
+    note_end(plan.out, record, "finished" if finished else "cancelled")
     return not finished
 
 

@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
 
     collect_from_here()
     record = last_stream(plan.out)
-    found = landed(plan, open_lake(plan))
+    there = (plan.out / "lake").is_dir()  # to open one makes it
+    found = landed(plan, open_lake(plan) if there else None)
     told = {"pipeline": plan.name} | _job(record, args) | _lake(found)
     told["notes"] = [*told["notes"], *found.notes]
     if args.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -200,6 +201,15 @@ def newest_checkpoint(job: Job, folder: str) -> str:
         return ""
     path = latest.get("external_path", _NOWHERE)
     return "" if path == _NOWHERE or latest.get("discarded") else str(path)
+
+
+def discard(path: str, folder: str) -> None:
+    """Remove what a job kept beside a checkpoint that is in its folder of a local `folder`."""
+    kept, root = local_folder(path), local_folder(folder)
+    if kept is not None and root is not None and kept.name.startswith("chk-"):
+        own = kept.parent
+        if own.parent == root:
+            shutil.rmtree(own, ignore_errors=True)
 
 
 def checkpoint(said: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
 from runners.flink.health import stuck
-from runners.flink.job import ENDED, Job, failure, find, known, newest_checkpoint
+from runners.flink.job import ENDED, Job, discard, failure, find, known, newest_checkpoint
 from runners.flink.options import FlinkOptions, beam_flags
 from runners.flink.rest import FlinkError, NoAnswerError, Rest
 from runners.quiet import quiet
@@ -126,6 +126,10 @@ class Flink:
     def restorable(self, job: str) -> str:
         """Return where the newest checkpoint of an earlier job is, empty if there is none."""
         return newest_checkpoint(Job(self.rest, job), self.options.checkpoints)
+
+    def discard(self, path: str) -> None:
+        """Drop a checkpoint that nothing goes on from any more; a savepoint stays."""
+        discard(path, self.options.checkpoints)
 
 
 def _refused(result: Any) -> Exception:

@@ -74,6 +74,10 @@ class Prism:
         _ = job
         return ""
 
+    def discard(self, path: str) -> None:
+        """Drop a checkpoint: prism writes none."""
+        _ = path
+
 
 class PrismJob:
     """A job of this process."""

@@ -27,6 +27,9 @@ pytestmark = pytest.mark.stack
 
 EXAMPLES = Path(__file__).parents[2] / "beam_pipelines"
 PATIENCE = 240.0
+# Rows of these tests are old: a partition that is quiet for a while would end all their windows,
+# and what is known of their ids would be forgotten.
+NEVER_IDLE = ("--set", "source.stream.idle=1d")
 STEP = """\
 import time
 from pathlib import Path
@@ -116,13 +119,14 @@ def job_of(folder: Path) -> str:
     return json.loads(record.read_text())["job"] if record.exists() else ""
 
 
+@pytest.mark.parametrize("parallelism", [1, 2])
 def test_a_topic_with_an_end_lands_as_a_batch_of_its_messages_would_and_the_job_ends_by_itself(
-    tmp_path: Path, topic: str, penstock: Penstock
+    tmp_path: Path, topic: str, penstock: Penstock, parallelism: int
 ) -> None:
     folder = folder_of(tmp_path, topic)
     first = sales(0, 900, broken=5, copies=60).splitlines()
     send(topic, first)
-    told = said(penstock.stream(folder))
+    told = said(penstock.stream(folder, "--set", f"runner.parallelism={parallelism}"))
     want = expected({"a": b"\n".join(first)})
     assert_tables(Out(folder / "out"), want)
     assert told["rows"] == want["counts"]
@@ -137,7 +141,7 @@ def test_a_stream_stopped_with_a_savepoint_goes_on_from_it_and_lands_what_a_batc
     out = Out(folder / "out")
     lines = sales(0, 1200, broken=5, copies=100).splitlines()
     send(topic, lines[:700])
-    job = penstock.detached(folder)
+    job = penstock.detached(folder, *NEVER_IDLE)
     assert job["from"] == ""
     assert wait_for(lambda: landed(out) == 700, PATIENCE)
     status = penstock("status", folder)
@@ -147,7 +151,7 @@ def test_a_stream_stopped_with_a_savepoint_goes_on_from_it_and_lands_what_a_batc
     send(topic, lines[700:])
     assert penstock("status", folder)["lag"]["messages"] == len(lines) - 700
 
-    resumed = penstock.detached(folder, "--resume")
+    resumed = penstock.detached(folder, "--resume", *NEVER_IDLE)
     assert resumed["from"] == stopped["savepoint"]
     assert wait_for(lambda: landed(out) == len(lines), PATIENCE)
     penstock("stop", folder)
@@ -163,7 +167,7 @@ def test_a_job_goes_on_when_its_driver_dies_and_the_next_one_from_its_checkpoint
     out = Out(folder / "out")
     lines = sales(0, 900, copies=60).splitlines()
     send(topic, lines[:300])
-    driver = penstock.stream(folder)
+    driver = penstock.stream(folder, *NEVER_IDLE)
     assert wait_for(lambda: landed(out) == 300, PATIENCE)
     driver.kill()
     send(topic, lines[300:600])
@@ -175,10 +179,11 @@ def test_a_job_goes_on_when_its_driver_dies_and_the_next_one_from_its_checkpoint
     job = job_of(folder)
     assert penstock("stop", folder)["state"] == penstock.state(job) == "CANCELED"
     send(topic, lines[600:])
-    resumed = penstock.stream(folder, "--resume")
+    resumed = penstock.stream(folder, "--resume", *NEVER_IDLE)
     wait_for(lambda: landed(out) == len(lines) or resumed.poll() is not None, PATIENCE)
     assert resumed.poll() is None, resumed.communicate()
     assert landed(out) == len(lines)
+    assert wait_for(lambda: job_of(folder) not in ("", job), PATIENCE)
     resumed.send_signal(signal.SIGINT)
     told = said(resumed)
     assert f"/{job}/chk-" in told["job"]["from"]
@@ -193,13 +198,13 @@ def test_after_a_drain_all_windows_are_final_and_the_next_stream_begins_at_the_l
     out = Out(folder / "out")
     lines = sales(0, 600).splitlines()
     send(topic, lines[:300])
-    penstock.detached(folder)
+    penstock.detached(folder, *NEVER_IDLE)
     assert wait_for(lambda: landed(out) == 300, PATIENCE)
     assert not any(row["_final"] for row in out.rows(HOURLY))
     assert penstock("stop", folder, "--drain")["state"] == "DRAINED"
     assert all(row["_final"] for row in out.rows(HOURLY))
     send(topic, lines[300:])
-    assert penstock.detached(folder)["from"] == ""
+    assert penstock.detached(folder, *NEVER_IDLE)["from"] == ""
     assert wait_for(lambda: landed(out) == len(lines), PATIENCE)
     penstock("stop", folder)
     assert_tables(out, expected({"a": b"\n".join(lines)}), warehouse=False)
@@ -335,7 +340,6 @@ def test_an_example_as_a_stream_that_is_stopped_and_resumed_equals_its_batch(
     sets = {
         "source.stream.kafka.topic": topic,
         "sinks.lake.commit_every": "1s",
-        # These rows are years old: a quiet partition would end all their windows.
         "source.stream.idle": "1d",
     }
     flags = ["--out", str(streamed), "--sinks", "lake"]

@@ -63,6 +63,7 @@ def test_more_beam_flags_come_last() -> None:
 
 
 def test_an_address_is_the_flag_s_else_the_environment_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REST, raising=False)
     assert options({}).rest == "http://127.0.0.1:8081"
     monkeypatch.setenv(REST, "far:1")
     assert options({}).rest == "http://far:1"

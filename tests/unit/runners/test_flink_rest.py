@@ -1,20 +1,17 @@
-"""Questions to a cluster, answered by a small server of this test's own."""
+"""What we ask a cluster, and what we make of its answers."""
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runners.flink import job as jobs
-from runners.flink.job import Job, checkpoint, failure, find, known, newest_checkpoint
+from runners.flink.job import Job, checkpoint, discard, failure, find, known, newest_checkpoint
 from runners.flink.rest import FlinkError, GoneError, NoAnswerError, Rest
 from schemas.errors import UsageError
+from tests.flink_cluster import Cluster, played
 
 TRACE = """\
 org.apache.flink.runtime.JobException: Recovery is suppressed
@@ -30,47 +27,10 @@ Caused by: java.lang.RuntimeException: Error: Traceback (most recent call last):
 """
 
 
-class Cluster:
-    """Answers by method and path; a list is answered one after the other."""
-
-    def __init__(self, url: str) -> None:
-        self.rest = Rest(url, seconds=5)
-        self.answers: dict[str, Any] = {}
-        self.asked: list[tuple[str, Any]] = []
-
-    def answer(self, asked: str, body: Any) -> tuple[int, Any]:
-        self.asked.append((asked, body))
-        found = self.answers.get(asked, (404, {"errors": ["Not found."]}))
-        if isinstance(found, list):
-            found = found.pop(0) if len(found) > 1 else found[0]
-        return found if isinstance(found, tuple) else (200, found)
-
-
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(size)) if size else None
-            code, told = made.answer(f"{self.command} {self.path}", body)
-            text = told.encode() if isinstance(told, str) else json.dumps(told).encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        do_GET = do_POST = do_PATCH = _answer
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made = Cluster(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
+    with played() as made:
+        yield made
 
 
 def test_nobody_there_is_a_wrong_address_with_what_to_do() -> None:
@@ -194,6 +154,24 @@ def test_elsewhere_the_newest_checkpoint_is_the_one_that_the_cluster_names(
         cluster.answers[asked] = {"latest": {"completed": lost}}
         assert newest_checkpoint(job, "s3://k") == ""
     assert newest_checkpoint(Job(cluster.rest, "forgotten"), "s3://k") == ""
+
+
+def test_what_a_job_kept_is_removed_with_its_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    for name in ("a/chk-1", "a/shared", "b/chk-1", "savepoints/savepoint-a"):
+        (folder / name).mkdir(parents=True)
+    (tmp_path / "other" / "chk-1").mkdir(parents=True)
+    uri = folder.as_uri()
+    for left in (
+        f"{uri}/savepoints/savepoint-a",
+        (tmp_path / "other" / "chk-1").as_uri(),
+        "s3://k",
+    ):
+        discard(left, uri)
+    discard(f"{uri}/a/chk-1".replace("file:///", "file:/"), uri)
+    assert sorted(path.name for path in folder.iterdir()) == ["b", "savepoints"]
+    assert (folder / "savepoints" / "savepoint-a").is_dir()
+    assert (tmp_path / "other" / "chk-1").is_dir()
 
 
 def test_a_checkpoint_is_told_by_time_length_and_size() -> None:

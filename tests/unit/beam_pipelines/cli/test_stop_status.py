@@ -1,0 +1,238 @@
+"""`penstock stop` and `penstock status`, against a cluster that is played."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pipelines.cli import main
+from beam_pipelines.stream_record import Record, keep, last_stream
+from schemas.planning import load_plan
+from tests.flink_cluster import Cluster, played
+from tests.pipelines.shop import PIPELINE, make_folder
+
+FACE = "  stream: {kafka: {topic: sales, brokers: '${NOT_SET}'}}\nsteps:\n"
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with played() as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path, pipeline=PIPELINE.replace("steps:\n", FACE, 1))
+
+
+def recorded(folder: Path, cluster: Cluster | None = None, **more: Any) -> Record:
+    out = folder / "out"
+    options = {"checkpoints": (out / "checkpoints").as_uri()}
+    if cluster is not None:
+        options["rest"] = cluster.rest.url
+    values = {
+        "runner": "flink",
+        "name": "penstock-shop-1",
+        "run_id": "r",
+        "started": 1_700_000_000.0,
+        "state": "s",
+        "shares": 1,
+        "key_id": "",
+        "options": options,
+        "job": "a",
+    }
+    made = Record(**{**values, **more})
+    keep(out, made)
+    return made
+
+
+def test_there_must_be_a_stream_to_stop(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stop", str(folder)]) == 2
+    assert "there must be a stream to stop; got no" in capsys.readouterr().err
+
+
+def test_what_a_runner_cannot_do_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, runner="prism")
+    assert main(["stop", str(folder), "--savepoint"]) == 2
+    assert "--savepoint must be something that the runner can do; got prism; use flink" in (
+        capsys.readouterr().err
+    )
+    assert main(["stop", str(folder)]) == 2
+    assert "a stream on prism must be stopped where it runs" in capsys.readouterr().err
+    assert main(["run", str(folder), "--stream", "--runner", "prism", "--detach"]) == 2
+    assert "--detach must be something that the runner can do" in capsys.readouterr().err
+
+
+def test_a_stream_on_prism_is_asked_to_drain_and_its_end_waited_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, runner="prism")
+    assert main(["stop", str(folder), "--drain", "--wait", "300ms"]) == 1
+    assert "a drained stream must end within 0 s" in capsys.readouterr().err
+    found = last_stream(folder / "out")
+    assert found is not None
+    assert found.draining
+    recorded(folder, runner="prism", draining=True, ended="finished")
+    assert main(["stop", str(folder), "--drain"]) == 0
+
+
+def test_stop_cancels_and_notes_it(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, cluster)
+    cluster.answers["PATCH /jobs/a?mode=cancel"] = (202, {})
+    running, canceled = {"state": "RUNNING"}, {"state": "CANCELED"}
+    cluster.answers["GET /jobs/a"] = [running, running, canceled]
+    assert main(["stop", str(folder)]) == 0
+    assert capsys.readouterr().out == "job a: canceled\n"
+    found = last_stream(folder / "out")
+    assert found is not None
+    assert (found.ended, found.savepoint) == ("cancelled", "")
+
+
+def with_savepoint(folder: Path, cluster: Cluster, location: str) -> None:
+    recorded(folder, cluster)
+    cluster.answers["GET /jobs/a"] = [
+        {"state": "RUNNING"},
+        {"state": "RUNNING"},
+        {"state": "FINISHED"},
+    ]
+    cluster.answers["POST /jobs/a/stop"] = (202, {"request-id": "r"})
+    cluster.answers["GET /jobs/a/savepoints/r"] = {
+        "status": {"id": "COMPLETED"},
+        "operation": {"location": location},
+    }
+
+
+def test_stop_with_a_savepoint_keeps_where_it_is(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = folder / "out" / "checkpoints" / "savepoints" / "one"
+    made.mkdir(parents=True)
+    (made / "_metadata").touch()
+    with_savepoint(folder, cluster, made.as_uri())
+    assert main(["stop", str(folder), "--savepoint", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["savepoint"] == made.as_uri()
+    asked = dict(cluster.asked)["POST /jobs/a/stop"]
+    assert asked == {"targetDirectory": made.parent.as_uri(), "drain": False}
+    found = last_stream(folder / "out")
+    assert found is not None
+    assert (found.ended, found.savepoint) == ("stopped", made.as_uri())
+
+
+def test_a_savepoint_that_is_not_on_the_disk_is_no_savepoint(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_savepoint(folder, cluster, (folder / "nowhere").as_uri())
+    assert main(["stop", str(folder), "--savepoint"]) == 1
+    assert "a savepoint must be there when Flink says so" in capsys.readouterr().err
+    found = last_stream(folder / "out")
+    assert found is not None
+    assert (found.ended, found.savepoint) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--savepoint", "--to", "/plain/path"], "--to must be a URI"),
+        (["--savepoint", "--wait", "5"], "--wait must be a whole number and a unit"),
+        (["--flink-rest", "127.0.0.1:9"], "a Flink cluster must answer at http://127.0.0.1:9"),
+    ],
+)
+def test_a_wrong_flag_stops_nothing(
+    folder: Path, cluster: Cluster, flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, cluster)
+    cluster.answers["GET /jobs/a"] = {"state": "RUNNING"}
+    assert main(["stop", str(folder), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert {asked.split()[0] for asked, _ in cluster.asked} <= {"GET"}
+
+
+def test_a_job_that_the_cluster_does_not_know_is_said(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, cluster)
+    cluster.answers["GET /jobs/overview"] = {"jobs": []}
+    assert main(["stop", str(folder)]) == 2
+    assert "must know the job; got none named penstock-shop-1" in capsys.readouterr().err
+
+
+def test_status_of_a_pipeline_that_never_ran_as_a_stream(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", str(folder)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "shop: no stream has run"
+    assert "note: lag is not known: ${NOT_SET} must have a value" in out[1]
+    assert not (folder / "out" / "lake" / "catalog.db").exists()
+
+
+def test_status_shows_what_the_cluster_says_of_a_job(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, cluster, resumed="file:///k")
+    vertices = {"state": "RUNNING", "vertices": [{"id": "v"}]}
+    cluster.answers |= {
+        "GET /jobs/a": vertices,
+        "GET /jobs/a/vertices/v/watermarks": (200, [{"id": "0", "value": "1700000000000"}]),
+        "GET /jobs/a/checkpoints": {
+            "counts": {"restored": 3},
+            "latest": {
+                "completed": {
+                    "latest_ack_timestamp": 1_700_000_001_000,
+                    "end_to_end_duration": 250,
+                    "state_size": 1234,
+                    "external_path": "file:/k/chk-1",
+                }
+            },
+        },
+    }
+    assert main(["status", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "shop: running on flink, job a\n" in out
+    assert "watermark   2023-11-14T22:13:20.000+00:00\n" in out
+    assert "restarts    2\n" in out
+    assert "checkpoint  2023-11-14T22:13:21+00:00, 1,234 bytes in 0.2 s\n" in out
+    assert main(["status", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["checkpoint"]["path"] == "file:/k/chk-1"
+    assert (told["state"], told["lag"], told["commit"]) == ("RUNNING", None, None)
+
+
+def test_status_says_what_is_known_when_no_cluster_answers(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, None, ended="stopped", savepoint="file:///s", options={"rest": "127.0.0.1:9"})
+    assert main(["status", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "shop: stopped on flink, job a\n" in out
+    assert "savepoint   file:///s\n" in out
+    assert "note: a Flink cluster must answer at http://127.0.0.1:9" in out
+
+
+def test_runner_options_are_set_shown_and_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flink = ["plan", str(folder), "--stream", "--runner", "flink"]
+    assert main([*flink, "--set", "runner.parallelism=2", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["options"]["parallelism"] == 2
+    assert shown["options"]["checkpoints"] == (folder / "out" / "checkpoints").as_uri()
+    assert shown["hash"] == load_plan(folder).hash
+    assert main(flink) == 0
+    assert "checkpoint_every 5s" in capsys.readouterr().out
+    for argv, said in (
+        ([*flink, "--set", "runner.paralelism=2"], "did you mean 'parallelism'?"),
+        (["plan", str(folder), "--set", "runner.parallelism=2"], "direct, which has none"),
+        (["run", str(folder), "--detach"], "must come with --stream"),
+        (["run", str(folder), "--resume", "--from-lake"], "not allowed with argument"),
+    ):
+        assert main(argv) == 2
+        assert said in capsys.readouterr().err
