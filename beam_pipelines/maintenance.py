@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from schemas.errors import UsageError
@@ -44,7 +44,8 @@ class Maintained:
             "compact": {name: asdict(one) for name, one in self.compacted.items()},
             "expire": None
             if self.forgotten is None or self.expired is None
-            else asdict(self.forgotten) | _swept(self.expired),
+            else {"snapshots": len(self.forgotten.snapshots), "commits": self.forgotten.commits}
+            | _swept(self.expired),
             "orphans": None
             if self.orphans is None
             else _swept(self.orphans)
@@ -91,9 +92,12 @@ def maintain(
         before = Named()
         before.learn(lake, tables)
         forgotten = forget(committer, tables, keep=keep, dry_run=dry_run)
+        sweep = replace(sweep, forgotten=forgotten)
         expired = sweep.run(before.paths)
     if "orphans" in tasks:
         orphans = sweep.run()
+        if dry_run and expired is not None:
+            orphans = orphans.without(expired)
     return Maintained(
         compacted=compaction.told,
         forgotten=forgotten,

@@ -125,7 +125,7 @@ def _lines(name: str, done: Maintained, *, dry_run: bool) -> list[str]:
             (f"compact {table}", f"into {one.into:,}{after}", f"{one.files:,}", _size(one.bytes))
         )
     if (forgotten := done.forgotten) is not None and done.expired is not None:
-        what = f"{forgotten.snapshots:,} snapshots, {forgotten.commits:,} commit rows"
+        what = f"{len(forgotten.snapshots):,} snapshots, {forgotten.commits:,} commit rows"
         cells.append(("expire", what, f"{done.expired.files:,}", _size(done.expired.bytes)))
     if (orphans := done.orphans) is not None:
         waiting = _size(orphans.waiting_bytes)

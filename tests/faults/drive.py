@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -112,11 +113,11 @@ def drive(root: Path, seed: int, case: Case) -> Outcome:
         for p in (*alive, *tending):
             if rng.random() < 0.04 and _stopped(p):
                 stat["woken"] += 1
-                os.kill(p.pid, signal.SIGCONT)
+                _send(p, signal.SIGCONT)
         if case.every and time.monotonic() > strike and stat["kills"] < case.kills and alive:
             victim = rng.choice([*alive, *tending])
             stop = case.stop and rng.random() < 0.5
-            os.kill(victim.pid, signal.SIGSTOP if stop else signal.SIGKILL)
+            _send(victim, signal.SIGSTOP if stop else signal.SIGKILL)
             strike = time.monotonic() + rng.uniform(0.3, 1.7) * case.every
         if rng.random() < 0.02 and stat["reads beside"] < 6:
             stat["reads beside"] += 1
@@ -158,11 +159,15 @@ def _end(root: Path, jobs: list[BaseProcess], tending: list[BaseProcess]) -> int
         p.kill()
     (root / upkeep.STOP).touch()
     for p in tending:
-        if _stopped(p):
-            os.kill(p.pid, signal.SIGCONT)
+        _send(p, signal.SIGCONT)
         p.join(60)
         p.kill()
     return sum(p.exitcode == 0 for p in tending)
+
+
+def _send(process: BaseProcess, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # It has just ended.
+        os.kill(process.pid, number)
 
 
 def _ended(process: BaseProcess, stat: Counter[str]) -> bool:

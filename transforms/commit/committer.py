@@ -197,7 +197,11 @@ class Committer:
         return self._land(draft)
 
     def fold(self, at: int) -> str:
-        """Put the commits since the last base row together if there are `at`; see `fold`."""
+        """Put the rows of `_commits` since the last base row together if `at` commits have come.
+
+        Returns:
+            What failed, for a person; empty if nothing did.
+        """
         return fold(self._hand, self.ask(), at, self._drafter.plan.processed)
 
     def _land(self, draft_of: Callable[[State], Draft | None]) -> Committed | None:

@@ -29,12 +29,15 @@ def packed(sizes: Sequence[int], target: int) -> list[list[int]]:
     [[0, 1], [2, 3]]
     """
     groups: list[list[int]] = [[]]
+    room = target
     for number, size in enumerate(sizes):
         if size >= target * _NEARLY:
             continue
-        if sum(sizes[i] for i in groups[-1]) + size > target:
+        if size > room:
             groups.append([])
+            room = target
         groups[-1].append(number)
+        room -= size
     return [worth for group in groups if len(worth := _worth(group, sizes)) > 1]
 
 

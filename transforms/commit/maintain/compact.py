@@ -184,7 +184,11 @@ def groups(
 
 
 def rewritten(table: Table, group: Group) -> list[DataFile]:
-    """Write the rows of a group to one file for each partition; nobody sees it yet."""
+    """Write the rows of a group to one file for each partition; nobody sees it yet.
+
+    Raises:
+        CommitError: Rows would be lost.
+    """
     info = TableInfo.of(table)
     # Rows of one position must not come to lie in two files: none is finished before the end.
     writer = FileWriter(info, target_bytes=_WHOLE, open_files=_WHOLE)
@@ -192,6 +196,13 @@ def rewritten(table: Table, group: Group) -> list[DataFile]:
     for batch in rows if group.order is None else in_order(rows, group.order):
         writer.write(batch)
     made = writer.close()
+    before, after = (sum(f.record_count for f in files) for files in (group.files, made))
+    if before != after:
+        msg = (
+            f"a compaction must keep every row of {group.table}; got {after} of {before}; nothing "
+            "of it was landed: please report this"
+        )
+        raise CommitError(msg)
     return made if group.order is None else [with_sort_order(f, group.order.id) for f in made]
 
 

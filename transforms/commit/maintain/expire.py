@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 
 from schemas.errors import CommitError
+from transforms.commit.bounds import bounds
 from transforms.commit.committer import KEEP, Committer
 from transforms.commit.fold import too_old
 from transforms.commit.iceberg import drop_snapshots
@@ -24,10 +24,17 @@ _DAY_MS: Final = 86_400_000
 
 @dataclass
 class Forgotten:
-    """How many snapshots and rows of `_commits` the lake does not keep any more."""
+    """What the lake does not keep any more, or would not.
 
-    snapshots: int = 0
+    Attributes:
+        snapshots: Ids.
+        commits: Rows of `_commits`.
+        until: Their greatest sequence number.
+    """
+
+    snapshots: set[int] = field(default_factory=set)
     commits: int = 0
+    until: int = 0
 
 
 def forget(
@@ -42,16 +49,17 @@ def forget(
         committer: Of a run of its own.
         tables: Full names.
         keep: Snapshots kept for each table.
-        dry_run: Only count.
+        dry_run: Only find out.
 
     Raises:
-        CommitError: A table is changed all the time by others.
+        CommitError: The catalog does not take it.
     """
     lake = committer.lake
-    out = Forgotten(commits=_forget_history(committer, dry_run=dry_run))
+    out = Forgotten()
+    _forget_history(committer, out, dry_run=dry_run)
     done = look(lake).snapshots
     for name in (*tables, lake.operations("commits")):
-        out.snapshots += _forget_snapshots(lake, name, done.get(name), keep, dry_run=dry_run)
+        out.snapshots |= _forget_snapshots(lake, name, done.get(name), keep, dry_run=dry_run)
     return out
 
 
@@ -76,31 +84,38 @@ def outdated(table: Table, done: int | None, keep: int, before_ms: int) -> list[
     return out
 
 
-def _forget_history(committer: Committer, *, dry_run: bool) -> int:
+def _forget_history(committer: Committer, out: Forgotten, *, dry_run: bool) -> None:
     lake = committer.lake
-    old = sum(file.record_count for file in too_old(lake.commits(), look(lake).seq))
+    commits = lake.commits()
+    for file in too_old(commits, look(lake).seq):
+        out.commits += file.record_count
+        found = bounds(file, commits.schema(), "seq")
+        out.until = max(out.until, found[1] if found is not None else 0)
     if dry_run:
-        return old
+        return
     # Commits since the last base row become an archive of their own, which can age.
     note = committer.fold(1)
     if not note and too_old(lake.commits(), look(lake).seq):
         note = committer.fold(0)
     if note:
         raise CommitError(note)
-    return old
 
 
-def _forget_snapshots(lake: Lake, name: str, done: int | None, keep: int, *, dry_run: bool) -> int:
+def _forget_snapshots(
+    lake: Lake, name: str, done: int | None, keep: int, *, dry_run: bool
+) -> set[int]:
     before_ms = int(time.time() * 1000) - KEPT_DAYS * _DAY_MS
-    for _ in patience():
+    out: set[int] = set()
+    for _ in patience(20):
         table = lake.load(name)
         old = outdated(table, done, keep, before_ms)
+        out.update(old)
         if not old or dry_run:
-            return len(old)
+            return out
         try:
             drop_snapshots(lake.catalog, table, old)
-        except CommitFailedException:  # Somebody else changed the table: look again.
+        except Exception:  # noqa: BLE001, S112 - conflict or unknown: look again
             continue
-        return len(old)
-    msg = f"the table {name} must hold still to be tended; it did not; run again"
+        return out
+    msg = f"snapshots of {name} must be forgotten; the catalog did not take it; run again"
     raise CommitError(msg)

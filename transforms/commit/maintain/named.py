@@ -6,7 +6,7 @@ of `_commits` are kept that long, and each names the manifests of the data files
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -23,12 +23,14 @@ class Named:
     """What is named, brought up to date as commits come.
 
     Attributes:
+        seq: Rows of `_commits` are asked from this commit on.
+        forgotten: Snapshots that name nothing.
         paths: Every file that is named.
-        seq: Rows of `_commits` are known up to the commit before this one.
     """
 
-    paths: set[str] = field(default_factory=set)
     seq: int = 0
+    forgotten: Collection[int] = ()
+    paths: set[str] = field(default_factory=set)
     _manifests: set[str] = field(default_factory=set)
 
     def learn(self, lake: Lake, tables: Iterable[str]) -> None:
@@ -47,7 +49,7 @@ class Named:
 
     def _of_snapshots(self, table: Table) -> Iterator[str]:
         for snapshot in table.metadata.snapshots:
-            if snapshot.manifest_list in self._manifests:
+            if snapshot.snapshot_id in self.forgotten or snapshot.manifest_list in self._manifests:
                 continue
             self._manifests.add(snapshot.manifest_list)
             yield snapshot.manifest_list

@@ -18,6 +18,7 @@ from schemas.errors import CommitError
 from schemas.names import POSITION, SOURCE
 from transforms.commit.files import read_batches
 from transforms.commit.lake import Lake
+from transforms.commit.maintain.expire import Forgotten
 from transforms.commit.maintain.look import look
 from transforms.commit.maintain.named import Named
 from transforms.commit.ranges import Ranges, merged, within
@@ -54,6 +55,16 @@ class Swept:
     waiting_bytes: int = 0
     tables: Counter[str] = field(default_factory=Counter)
 
+    def without(self, earlier: Swept) -> Swept:
+        """Return what is left when those of an earlier sweep, all of them among these, are gone."""
+        return Swept(
+            self.files - earlier.files,
+            self.bytes - earlier.bytes,
+            self.waiting - earlier.waiting,
+            self.waiting_bytes - earlier.waiting_bytes,
+            self.tables - earlier.tables,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
@@ -70,6 +81,7 @@ class Sweep:
             takes, and than a rebuild, whose rows have landed before.
         unlanded_s: The same for data files with rows that have not landed.
         dry_run: Only count.
+        forgotten: What the lake does not keep any more; with `dry_run`, what it would not.
     """
 
     lake: Lake
@@ -77,6 +89,7 @@ class Sweep:
     age_s: float = AGE_S
     unlanded_s: float = UNLANDED_S
     dry_run: bool = False
+    forgotten: Forgotten = field(default_factory=Forgotten)
 
     def run(self, among: Collection[str] | None = None) -> Swept:
         """Delete, and return what.
@@ -86,7 +99,7 @@ class Sweep:
         """
         # Listed first: what is named after that is found to be named.
         old = {n: list(self._old(n)) for n in (*self.tables, self.lake.operations("commits"))}
-        named, out = Named(), Swept()
+        named, out = Named(self.forgotten.until + 1, self.forgotten.snapshots), Swept()
         named.learn(self.lake, self.tables)
         state = look(self.lake)
         landed = merged(state.done, state.removed)

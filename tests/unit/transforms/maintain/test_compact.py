@@ -166,12 +166,12 @@ def test_partitions_are_kept_and_old_ones_follow_the_present_spec(tmp_path: Path
     _compact(world)
     files, spec = world.lake.files(name), world.lake.load(name).spec().spec_id
     assert {f.spec_id for f in files} == {spec - 1}
-    world.commit(("a", 90, 300))
-    world.commit(("a", 300, 480))
+    for k in range(90, 450, 120):
+        world.commit(("a", k, k + 120))
     _compact(world)
     files = world.lake.files(name)
     assert sorted(f.partition[0] for f in files if f.spec_id == spec) == [0, 1, 2]
-    assert world.wrongs(("a", 0, 480)) == []
+    assert world.wrongs(("a", 0, 450)) == []
 
 
 def test_with_a_sort_order_every_file_is_sorted_once(tmp_path: Path) -> None:
@@ -232,6 +232,13 @@ def test_windows_are_computed_anew_from_compacted_files(world: World) -> None:
     assert world.wrongs(*STRETCHES) == []
     world.commit(("b", 0, 100))
     assert world.wrongs(*STRETCHES, ("b", 0, 100)) == []
+
+
+def test_a_rebuild_that_began_before_a_compaction_replaces_all_of_it(world: World) -> None:
+    asked = world.asked()
+    _compact(world)
+    world.commit(("a", 0, 50), rebuild=True, asked=asked)
+    assert world.wrongs(("a", 0, 50)) == []
 
 
 def test_a_compaction_has_no_positions_and_no_windows(world: World) -> None:
