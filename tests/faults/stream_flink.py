@@ -33,7 +33,7 @@ exec {boot} "$@"
 _SITE = """\
 import sys
 
-if "apache_beam.runners.worker.sdk_worker_main" in sys.orig_argv:
+if "runners.worker.boot" in sys.orig_argv:
     from tests.faults.stream_rules import apply
 
     apply({rules!r})
@@ -107,7 +107,8 @@ class FlinkChaos(Chaos):
         return [
             int(entry.name)
             for entry in Path("/proc").iterdir()
-            if b"sdk_worker_main" in _read(entry / "cmdline") and mark in _read(entry / "environ")
+            if b"runners.worker.boot" in _read(entry / "cmdline")
+            and mark in _read(entry / "environ")
         ]
 
     def end(self) -> None:
