@@ -13,7 +13,6 @@ from transforms.commit import draft
 from transforms.commit.sqlite_catalog import SqliteCatalog
 from transforms.continuous.admit import Admission
 from transforms.decode.messages import MessageDecoder
-from transforms.sources.kafka import client
 from transforms.sources.streams import live
 
 
@@ -83,18 +82,12 @@ def _short_records() -> None:
     MessageDecoder.__init__ = short  # type: ignore[method-assign]
 
 
-def _no_return() -> None:
-    hour_ms = 3_600_000
-    client._FETCH.update({"reconnect.backoff.ms": hour_ms, "reconnect.backoff.max.ms": hour_ms})
-
-
 RULES: dict[str, Callable[[], None]] = {
     "no fence": lambda: job.break_rule("no fence"),
     "no recovery": lambda: job.break_rule("no recovery"),
     "no trim": _no_trim,
     "no ids": _no_ids,
     "no dead letters": _no_dead_letters,
-    "no return to brokers": _no_return,
     "newest watermark": _newest_watermark,
     "short records": _short_records,
     "read anew": _read_anew,

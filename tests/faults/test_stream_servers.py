@@ -45,23 +45,6 @@ def test_a_stream_outlives_20_deaths_of_its_broker(tmp_path: Path, broker: str) 
         assert chaos.judge(stream) == []
 
 
-def test_a_stream_whose_client_does_not_come_back_to_a_broker_lands_nothing_more(
-    tmp_path: Path, broker: str
-) -> None:
-    chaos = Chaos(tmp_path / "events", broker, random.Random(1), rules=("no return to brokers",))
-    with chaos.sending() as stream:
-        run = chaos.start()
-        chaos.wait_for_commits(1, run)
-        manager.kill("kafka")
-        manager.up(["kafka"])
-        time.sleep(10)
-        landed, delivered = sum(chaos.destinies().values()), stream.delivered
-        time.sleep(20)
-        assert stream.delivered > delivered + 1000
-        assert sum(chaos.destinies().values()) == landed
-        assert chaos.judge(stream) == []
-
-
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
     """A folder on a disk of its own, of DISK bytes."""
