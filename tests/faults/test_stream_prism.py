@@ -58,5 +58,5 @@ def test_a_slow_step_on_prism_loses_no_state(tmp_path: Path) -> None:
 def test_where_prism_may_split_bundles_a_slow_step_loses_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "UNSPLIT", "--experiments=none")
+    monkeypatch.setattr(launch, "WHOLE_BUNDLES", "--experiments=none")
     assert most_seen(tmp_path / "seen") < COUNT
