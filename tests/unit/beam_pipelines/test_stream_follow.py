@@ -18,6 +18,7 @@ from schemas.planning import load_plan
 from tests.pipelines.shop import make_folder
 from tests.streams import stream_plan
 from transforms.commit.lake import open_lake
+from transforms.sources.kafka import topics
 from transforms.sources.streams.vector import Place
 
 WAITS = {"c/t/0": Place(position=0, end=30, label="t/0"), "c/t/1": Place(position=0, end=5)}
@@ -91,7 +92,10 @@ def test_a_source_that_has_nothing_more_is_no_stall(plan: Plan) -> None:
     assert followed(Job(50), plan, stall_s=0) == (True, [])
 
 
-def test_a_source_that_does_not_answer_is_the_reason(plan: Plan, tmp_path: Path) -> None:
+def test_a_source_that_does_not_answer_is_the_reason(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, "TIMEOUT_S", 1)
     face = "  stream: {kafka: {topic: t, brokers: '127.0.0.1:9'}}\nsteps:\n"
     file = plan.folder / "pipeline.yaml"
     file.write_text(file.read_text().replace("steps:\n", face, 1))
