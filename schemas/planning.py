@@ -17,6 +17,7 @@ from schemas.errors import Problem, SpecError, UsageError
 from schemas.kafka_sink import check_kafka_sink
 from schemas.located import NodePath, did_you_mean, dotted
 from schemas.noted import Noted
+from schemas.personal.check import check_personal, released, tainted
 from schemas.pipeline_file import FILE, PipelineFile, file_source, read_pipeline
 from schemas.plan import Aggregate, FileSource, Plan
 from schemas.planning_aggregates import plan_aggregate
@@ -141,6 +142,8 @@ def _draft(
     plan = None
     if contract is not None and file.name:
         plan = _typed(folder.absolute(), file, contract, noted)
+    if plan is not None and not problems and not noted:
+        problems += check_personal(plan, file, noted)
     problems += noted.found
     if problems or plan is None:
         raise SpecError(problems)
@@ -188,6 +191,7 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
     )
     if noted:
         return plan
+    plan = replace(plan, steps=tainted(plan), released=released(plan, file))
     parts = _parts(plan)
     named = sorted(set(references.references(json.dumps(noted.located.value))))
     return replace(plan, parts=parts, hash=_digest([parts, named]))
@@ -307,7 +311,7 @@ def _plain(value: Any) -> Any:
     if fields is None:
         return str(value)
     # The words of an expression do not decide rows, what they mean does.
-    return {name: getattr(value, name) for name in fields if name != "text"}
+    return {n: getattr(value, n) for n in fields if n not in ("text", "shown")}
 
 
 def _versions() -> dict[str, str]:
