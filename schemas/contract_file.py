@@ -271,7 +271,7 @@ def _releases(
         return ()
     at = (*node, "customProperties", names.index("penstock:release"), "value")
     found: dict[str, Release] = {}
-    for i, entry in enumerate(entries):
+    for i, entry in enumerate(entries or ()):
         if entry.keys() != {"place", "reason"}:
             continue  # its shape is wrong, which is told
         place = entry["place"]

@@ -31,7 +31,7 @@ def check_personal(plan: Plan, file: PipelineFile, problems: Noted) -> list[Prob
     found = list(reached(plan, file))
     for reach in found:
         if reach.place not in reasons:
-            problems.add(reach.at, _message(reach))
+            problems.add(reach.at, _message(reach, plan.contract))
     places = {reach.place for reach in found}
     return [
         Problem(
@@ -83,10 +83,11 @@ def _kept(contract: Contract) -> Iterator[Column]:
     return (column for column in contract.leaves() if kept(column))
 
 
-def _message(reach: Reach) -> str:
+def _message(reach: Reach, contract: Contract) -> str:
     origin = reach.trace.hops[0]
     path = origin.removesuffix(" (keep)")
-    own = f"protect {path} in the contract" if path != origin else ""
+    free = path not in (origin, contract.event_time)  # the event time cannot be protected
+    own = f"protect {path} in the contract" if free else ""
     ways = [reach.hint, own, f"release {reach.place} with a reason in the contract"]
     said = ", or ".join(way for way in ways if way)
     drawn = reach.trace.drawn(reach.to)

@@ -77,7 +77,8 @@ def _rows(plan: Plan, specs: Sequence[StepSpec], after: list[Traces]) -> Iterato
         step, spec = makers[trace.hops[-2]]
         at = (*spec.at, *_INSIDE.get(step.kind, ()), name)
         must = "a column must not show personal data"
-        yield Reach(f"processed.{name}", at, must, trace, plan.processed)
+        hint = "leave the column out" if step.kind == "enrich" else ""
+        yield Reach(f"processed.{name}", at, must, trace, plan.processed, hint)
 
 
 _INSIDE = {"enrich": ("add",), "python": ("columns",)}
@@ -167,5 +168,5 @@ def _messages(plan: Plan, sink: KafkaSink, rows: Traces) -> Iterator[Reach]:
                     f"a message's {'key' if what == 'key' else 'header'} must not show "
                     "personal data",
                     trace,
-                    f"{what} of {sink.topic_of(table)}",
+                    f"{what if what == 'key' else f'header {node}'} of {sink.topic_of(table)}",
                 )
