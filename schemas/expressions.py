@@ -171,7 +171,7 @@ class _Checker:
         if not columns:
             # A constant that cannot be computed would refuse every row.
             self._connection.sql(f"SELECT {sql}").fetchall()
-        values = shown(tree).intersection(columns)
+        values = frozenset(shown(tree).intersection(columns))
         return Expression(text=text, sql=sql, type=known[0], columns=columns, shown=values)
 
     def _register(self, schema: pa.Schema, columns: tuple[str, ...]) -> None:

@@ -148,7 +148,7 @@ def shown(node: Node) -> set[str]:
     match node["class"], node["type"]:
         case "COLUMN_REF", _:
             return {".".join(node["column_names"])}
-        case ("COMPARISON" | "BETWEEN" | "CONJUNCTION"), _:
+        case (("COMPARISON" | "BETWEEN" | "CONJUNCTION"), _):
             return set()
         case "OPERATOR", kind if kind.startswith(("COMPARE_", "OPERATOR_IS_", "OPERATOR_NOT")):
             return set()

@@ -137,8 +137,10 @@ def routes() -> Iterator[Route]:
         )
 
 
-def written(text: str) -> str:
-    """Put in the two custom properties that a kept column has."""
+def _edited(text: str, edits: tuple[str, ...]) -> str:
+    for old, new in zip(edits[::2], edits[1::2], strict=True):
+        assert old in text, old
+        text = text.replace(old, new, 1)
     return text.replace("KEEP", KEEP).replace("REASON", REASON)
 
 
@@ -151,14 +153,8 @@ def make(
 ) -> Path:
     """Write a pipeline folder with changes: pairs of old and new text."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text, edits in (
-        ("contract.odcs.yaml", CONTRACT, contract),
-        ("pipeline.yaml", PIPELINE, pipeline),
-    ):
-        for old, new in zip(edits[::2], edits[1::2], strict=True):
-            assert old in text, old
-            text = text.replace(old, new, 1)
-        (folder / name).write_text(written(text))
+    (folder / "contract.odcs.yaml").write_text(_edited(CONTRACT, contract))
+    (folder / "pipeline.yaml").write_text(_edited(PIPELINE, pipeline))
     (folder / "data.jsonl").write_text("".join(f"{json.dumps(_row(i))}\n" for i in range(rows)))
     (folder / "countries.csv").write_text("code,land\nde,Germany\nfr,France\n")
     people = "".join(f"p{i},u{i}-{CANARY},address-{CANARY}\n" for i in range(rows))
@@ -180,4 +176,3 @@ def _row(i: int) -> dict[str, object]:
         "extra": {"kind": "app", "mail": f"x{i}.{CANARY}@mail.example"},
         "private": {"note": f"note-{CANARY}", "other": f"other-{CANARY}"},
     }
-

@@ -36,10 +36,10 @@ class Python(StepTransform):
 
     Input: batches with position columns. The function gets the whole batch and returns a
     `pyarrow.RecordBatch`: rows may be missing or in another order, none added; the position columns
-    stay. With `reads` it sees these columns and the position columns alone, and nothing else of the
-    rows is its to change. Output: `columns` if given, else the columns that went in. Rows that do not come back have
-    destiny `filtered`. When it raises, the batch is halved until the rows are found on which it
-    does, so its result for a row must not hang on the other rows; these are refused with rule
+    stay. With `reads` it gets these columns and the position columns alone, and can change no
+    other. Output: `columns` if given, else the columns that went in. Rows that do not come back
+    have destiny `filtered`. When it raises, the batch is halved until the rows are found on which
+    it does, so its result for a row must not hang on the other rows; these are refused with rule
     `python` and the name of the exception's class. An ImportError, or a result that breaks the
     promise, ends the run. No state; windows and timestamps stay.
 

@@ -15,9 +15,10 @@ def flow(contract: Contract, steps: tuple[Step, ...]) -> list[Traces]:
     """Return the traces before the first step and after each.
 
     A derived column has what the columns that its expression reads have; what only says yes or no
-    about protected values, and not about clear ones, is free. What a lookup adds has what its key has, and is clear where the
-    lookup's column is called as a classified property: it would bring back what was protected. What
-    a function declares has what it sees; that it leaves the rest alone is not known here.
+    about protected values, and not about clear ones, is free. What a lookup adds has what its key
+    has, and is clear where the lookup's column is called as a classified property: it would bring
+    back what was protected. What a function declares has what it sees; that it leaves the rest
+    alone is not known here.
     """
     traces = [origins(contract)]
     for step in steps:

@@ -1,4 +1,4 @@
-"""The places of a plan where a column's values come out, and which of them personal data reaches."""
+"""Where values of columns come out of a plan, and which of these places personal data reaches."""
 
 from __future__ import annotations
 
@@ -151,22 +151,20 @@ def _messages(plan: Plan, sink: KafkaSink, rows: Traces) -> Iterator[Reach]:
     """Yield keys and headers: brokers, proxies and tools show them as they are."""
     by_table = {plan.processed: rows}
     for aggregate in plan.aggregates:
-        named = zip(aggregate.group_by, aggregate.group_names, strict=True)
+        groups = zip(aggregate.group_by, aggregate.group_names, strict=True)
         by_table[f"analytics.{aggregate.name}"] = {
-            landed: rows[name] for name, landed in named if name in rows
+            landed: rows[name] for name, landed in groups if name in rows
         }
     for table in sink.tables:
-        keys = sink.key or tuple(by_table[table] if table != plan.processed else ())
-        named = [("key", i, name) for i, name in enumerate(keys)]
-        named += [("headers", header, name) for header, name in sink.headers.items()]
-        for what, node, name in named:
+        # Without a key rows are named by their position, and windows by their groups.
+        key = sink.key or tuple(by_table[table] if table != plan.processed else ())
+        shown: list[tuple[NodePath, str, str]] = [
+            (("key", i), name, "key") for i, name in enumerate(key)
+        ]
+        shown += [(("headers", h), name, f"header {h}") for h, name in sink.headers.items()]
+        for at, name, what in shown:
             trace = by_table[table].get(name)
             if trace is not None and _clear(trace):
-                yield Reach(
-                    f"kafka.{what}.{name}",
-                    ("sinks", "kafka", what, node),
-                    f"a message's {'key' if what == 'key' else 'header'} must not show "
-                    "personal data",
-                    trace,
-                    f"{what if what == 'key' else f'header {node}'} of {sink.topic_of(table)}",
-                )
+                must = "keys and headers of messages must not show personal data"
+                to = f"{what} of {sink.topic_of(table)}"
+                yield Reach(f"kafka.{at[0]}.{name}", ("sinks", "kafka", *at), must, trace, to)
