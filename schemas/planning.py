@@ -18,6 +18,7 @@ from schemas.kafka_sink import check_kafka_sink
 from schemas.located import NodePath, did_you_mean, dotted
 from schemas.noted import Noted
 from schemas.personal.check import check_personal, released, tainted
+from schemas.personal.places import reached
 from schemas.pipeline_file import FILE, PipelineFile, file_source, read_pipeline
 from schemas.plan import Aggregate, FileSource, Plan
 from schemas.planning_aggregates import plan_aggregate
@@ -143,7 +144,9 @@ def _draft(
     if contract is not None and file.name:
         plan = _typed(folder.absolute(), file, contract, noted)
     if plan is not None and not problems and not noted:
-        problems += check_personal(plan, file, noted)
+        reaches = tuple(reached(plan, file))
+        problems += check_personal(plan, reaches, noted)
+        plan = replace(plan, steps=tainted(plan), released=released(plan, reaches))
     problems += noted.found
     if problems or plan is None:
         raise SpecError(problems)
@@ -191,7 +194,6 @@ def _typed(folder: Path, file: PipelineFile, contract: Contract, noted: Noted) -
     )
     if noted:
         return plan
-    plan = replace(plan, steps=tainted(plan), released=released(plan, file))
     parts = _parts(plan)
     named = sorted(set(references.references(json.dumps(noted.located.value))))
     return replace(plan, parts=parts, hash=_digest([parts, named]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from schemas.contract import Column, Contract
@@ -10,29 +10,27 @@ from schemas.errors import Problem
 from schemas.located import did_you_mean, dotted
 from schemas.noted import Noted
 from schemas.personal.flow import flow
-from schemas.personal.places import Reach, reached
+from schemas.personal.places import Reach
 from schemas.personal.traces import Level, kept
-from schemas.pipeline_file import PipelineFile
 from schemas.plan import Plan, Released, Step
 
 
-def check_personal(plan: Plan, file: PipelineFile, problems: Noted) -> list[Problem]:
+def check_personal(plan: Plan, reaches: Sequence[Reach], problems: Noted) -> list[Problem]:
     """Note each place of the pipeline that personal data reaches without a release.
 
     Args:
         plan: Checked for everything else.
-        file: The pipeline file that it was made of.
+        reaches: Every place that personal data reaches in it.
         problems: Takes what is wrong with the pipeline file.
 
     Returns:
         What is wrong with the contract: releases of places that need none.
     """
     reasons = _reasons(plan.contract)
-    found = list(reached(plan, file))
-    for reach in found:
+    for reach in reaches:
         if reach.place not in reasons:
             problems.add(reach.at, _message(reach, plan.contract))
-    places = {reach.place for reach in found}
+    places = {reach.place for reach in reaches}
     return [
         Problem(
             plan.contract.file,
@@ -45,7 +43,7 @@ def check_personal(plan: Plan, file: PipelineFile, problems: Noted) -> list[Prob
     ]
 
 
-def released(plan: Plan, file: PipelineFile) -> tuple[Released, ...]:
+def released(plan: Plan, reaches: Sequence[Reach]) -> tuple[Released, ...]:
     """Return what leaves a plan in clear, with the contract's reasons: documents list it."""
     reasons = _reasons(plan.contract)
     own = [
@@ -60,7 +58,7 @@ def released(plan: Plan, file: PipelineFile) -> tuple[Released, ...]:
         reach.place: Released(
             place=reach.place, way=reach.trace.drawn(reach.to), reason=reasons[reach.place]
         )
-        for reach in reached(plan, file)
+        for reach in reaches
         if reach.place in reasons
     }
     return (*own, *made.values())

@@ -105,7 +105,8 @@ def _aggregate(
         place = f"{aggregate.name}.{landed[name]}"
         to = f"{table}.{landed[name]}"
         yield Reach(place, (*spec.at, "group_by", i), must, trace, to, hint)
-    for measure in aggregate.measures:
+    clear = any(_clear(rows.get(name)) for name in aggregate.input.names)
+    for measure in aggregate.measures if clear else ():
         trace = None if measure.function in COUNTS else _argument(plan, aggregate, measure, rows)
         if trace is not None and _clear(trace):
             at = (*spec.at, "measures", measure.name)
@@ -123,7 +124,7 @@ def _event_time(plan: Plan) -> Trace | None:
 
 
 def _argument(plan: Plan, aggregate: Aggregate, measure: Measure, rows: Traces) -> Trace | None:
-    if measure.argument is None or not rows:
+    if measure.argument is None:
         return None
     place = Place(plan.contract.file, 1)  # it was checked before: nothing is said of it
     columns = check(measure.argument, aggregate.input, place=place).columns
