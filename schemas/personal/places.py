@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.expressions import Place, check
 from schemas.kafka_sink import KafkaSink, kafka_sink
@@ -13,8 +13,9 @@ from schemas.personal.traces import Level, Trace, Traces, origins, strongest
 from schemas.pipeline_file import AggregateSpec, PipelineFile, StepSpec
 from schemas.plan import Aggregate, Measure, Plan
 
-COUNTS = ("count", "approx_count_distinct")
+COUNTS: Final = ("count", "approx_count_distinct")
 """Measures that show no value of what they count."""
+WINDOW: Final = "window_start"
 
 
 class Reach(NamedTuple):
@@ -88,39 +89,47 @@ _INSIDE = {"enrich": ("add",), "python": ("columns",)}
 def _aggregate(
     plan: Plan, aggregate: Aggregate, spec: AggregateSpec, rows: Traces
 ) -> Iterator[Reach]:
-    table = f"analytics.{aggregate.name}"
-    time = _event_time(plan)
-    if time is not None and aggregate.window.type != "global":
-        must = "windows must not show personal data"
-        place = f"{aggregate.name}.window_start"
-        yield Reach(place, (*spec.at, "windowing"), must, time, f"{table}.window_start")
-    landed = dict(zip(aggregate.group_by, aggregate.group_names, strict=True))
-    for i, name in enumerate(spec.group_by):
-        trace = rows.get(name)
-        if trace is None or trace.level < Level.PROTECTED:
+    """Yield what an aggregate's table shows of a person."""
+    traces = _of_aggregate(plan, aggregate, rows)
+    nodes: dict[str, NodePath] = {WINDOW: ("windowing",)}
+    nodes |= {name: ("group_by", i) for i, name in enumerate(aggregate.group_names)}
+    for name, trace in traces.items():
+        group, clear = name in aggregate.group_names, _clear(trace)
+        if not clear and not (group and trace.level is Level.PROTECTED):
             continue
-        clear = trace.level is Level.CLEAR
-        must = "a group must not show personal data" if clear else "a group must be of many persons"
-        hint = "" if clear else "group by a generalized column"
-        place = f"{aggregate.name}.{landed[name]}"
-        to = f"{table}.{landed[name]}"
-        yield Reach(place, (*spec.at, "group_by", i), must, trace, to, hint)
-    clear = any(_clear(rows.get(name)) for name in aggregate.input.names)
-    for measure in aggregate.measures if clear else ():
-        trace = None if measure.function in COUNTS else _argument(plan, aggregate, measure, rows)
-        if trace is not None and _clear(trace):
-            at = (*spec.at, "measures", measure.name)
+        if group and clear:
+            must, hint = "a group must not show personal data", ""
+        elif group:
+            must, hint = "a group must be of many persons", "group by a generalized column"
+        elif name == WINDOW:
+            must, hint = "windows must not show personal data", ""
+        else:
             must = "a measure must not show personal data, which it does of a group of one"
-            place, to = f"{aggregate.name}.{measure.name}", f"{table}.{measure.name}"
-            shown = trace.through(measure.function)
-            yield Reach(place, at, must, shown, to, "count(...) shows no value")
+            hint = "count(...) shows no value"
+        at = (*spec.at, *nodes.get(name, ("measures", name)))
+        to = f"analytics.{aggregate.name}.{name}"
+        yield Reach(f"{aggregate.name}.{name}", at, must, trace, to, hint)
+
+
+def _of_aggregate(plan: Plan, aggregate: Aggregate, rows: Traces) -> Traces:
+    """Return the traces of an aggregate's columns: window, groups, measures that show a value."""
+    found: dict[str, Trace | None] = {}
+    if aggregate.window.type != "global":
+        found[WINDOW] = _event_time(plan)
+    names = zip(aggregate.group_by, aggregate.group_names, strict=True)
+    found |= {landed: rows.get(name) for name, landed in names}
+    if any(_clear(rows.get(name)) for name in aggregate.input.names):
+        for measure in aggregate.measures:
+            if measure.function not in COUNTS:
+                trace = _argument(plan, aggregate, measure, rows)
+                found[measure.name] = trace.through(measure.function) if trace else None
+    return {name: trace for name, trace in found.items() if trace is not None}
 
 
 def _event_time(plan: Plan) -> Trace | None:
-    """Return the trace of the event time if it is personal and clear."""
+    """Return the trace of the event time."""
     name = plan.contract.event_time
-    trace = None if name is None else origins(plan.contract).get(name.partition(".")[0])
-    return trace if _clear(trace) else None
+    return None if name is None else origins(plan.contract).get(name.partition(".")[0])
 
 
 def _argument(plan: Plan, aggregate: Aggregate, measure: Measure, rows: Traces) -> Trace | None:
@@ -150,22 +159,24 @@ def _partitions(plan: Plan, rows: Traces) -> Iterator[Reach]:
 
 def _messages(plan: Plan, sink: KafkaSink, rows: Traces) -> Iterator[Reach]:
     """Yield keys and headers: brokers, proxies and tools show them as they are."""
-    by_table = {plan.processed: rows}
+    traces = {plan.processed: rows}
+    keys: dict[str, tuple[str, ...]] = {plan.processed: ()}  # a row's is its position
     for aggregate in plan.aggregates:
-        groups = zip(aggregate.group_by, aggregate.group_names, strict=True)
-        by_table[f"analytics.{aggregate.name}"] = {
-            landed: rows[name] for name, landed in groups if name in rows
-        }
+        table = f"analytics.{aggregate.name}"
+        traces[table] = _of_aggregate(plan, aggregate, rows)
+        keys[table] = (WINDOW, *aggregate.group_names)
     for table in sink.tables:
-        # Without a key rows are named by their position, and windows by their groups.
-        key = sink.key or tuple(by_table[table] if table != plan.processed else ())
-        shown: list[tuple[NodePath, str, str]] = [
-            (("key", i), name, "key") for i, name in enumerate(key)
+        shown: list[tuple[str, NodePath, str, str]] = [
+            ("key", ("key", i) if sink.key else (), name, "key")
+            for i, name in enumerate(sink.key or keys[table])
         ]
-        shown += [(("headers", h), name, f"header {h}") for h, name in sink.headers.items()]
-        for at, name, what in shown:
-            trace = by_table[table].get(name)
+        shown += [
+            ("headers", ("headers", header), name, f"header {header}")
+            for header, name in sink.headers.items()
+        ]
+        for part, at, name, what in shown:
+            trace = traces[table].get(name)
             if trace is not None and _clear(trace):
                 must = "keys and headers of messages must not show personal data"
                 to = f"{what} of {sink.topic_of(table)}"
-                yield Reach(f"kafka.{at[0]}.{name}", ("sinks", "kafka", *at), must, trace, to)
+                yield Reach(f"kafka.{part}.{name}", ("sinks", "kafka", *at), must, trace, to)

@@ -11,8 +11,10 @@ import pytest
 from beam_pipelines import cli
 from runners import audit
 from schemas import contract_protection, contract_transforms, planning
+from schemas.kafka_sink import kafka_sink
 from tests import leaks
 from tests.pipelines.byte_search import find
+from transforms.sinks.kafka_rows import RowMessages
 
 LEAKING = [route for route in leaks.routes() if route.left is not None]
 NEEDLES = {route.left[1] for route in LEAKING if route.left is not None}
@@ -50,6 +52,25 @@ def test_a_pipeline_that_passes_leaves_nothing_there(tmp_path: Path, capfd: Any)
     assert not [n for n in NEEDLES | {leaks.CANARY} if n in said.out + said.err]
     # What is kept with a reason is there, so that the search would find more.
     assert any("processed_data/people/data" in file for file in found[leaks.CANARY])
+
+
+@pytest.mark.parametrize("claim", ["keys of messages", "headers of messages"])
+def test_with_the_check_switched_off_messages_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claim: str
+) -> None:
+    monkeypatch.setattr(planning, "check_personal", lambda *_: [])
+    route = next(r for r in leaks.routes() if r.claim == claim)
+    folder = leaks.make(tmp_path, pipeline=route.pipeline)
+    plan = planning.load_plan(folder)
+    sink = kafka_sink(plan)
+    assert sink is not None
+    lake = run(folder, "--sinks", "lake") / "lake"
+    files = (lake / plan.processed.replace(".", "/")).rglob("*.parquet")
+    (rows,) = pq.read_table(next(files)).to_batches()
+    messages = RowMessages(plan.tables[plan.processed], sink, plan.contract)(rows, None)
+    shown = [messages.keys, *messages.headers.values()]
+    texts = [str(text) for values in shown for text in values.to_pylist()]
+    assert any(leaks.CANARY in text for text in texts)
 
 
 def test_a_group_by_pseudonym_is_a_group_of_one(
