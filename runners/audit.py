@@ -11,6 +11,7 @@ import fcntl
 import getpass
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -42,6 +43,7 @@ def append(out: Path, action: str, **fields: Any) -> None:
         }
         file.write(_line(entry | {"hash": _hash(entry)}))
         file.flush()
+        os.fsync(file.fileno())
 
 
 def broken(path: Path) -> int | None:

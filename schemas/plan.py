@@ -173,7 +173,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """A place where classified data comes out in clear.
+    """A place that personal data is let out to: in clear, or one person a group.
 
     `way` leads there from the property, through steps and columns; `reason` is the contract's.
     """
@@ -197,7 +197,7 @@ class Plan:
         hash_partitions: Partitions of every shuffle by hash.
         hash: SHA-256 (hex) over what decides the rows: contract, steps, aggregates, references.
         parts: Hash of `contract`, of `steps`, and of each `aggregate:<name>`, to say what changed.
-        released: Where classified data comes out in clear, as the contract says.
+        released: Where personal data is let out, as the contract says.
         secret: Reference of the pseudonym key (`file:...`, `env:...`), never its value.
     """
 

@@ -90,7 +90,7 @@ def describe(plan: Plan) -> Iterator[str]:
         yield f"  warehouse.duckdb: the same tables and analytics.fact_{plan.name}, from the lake"
     if plan.released:
         yield ""
-        yield "personal data that comes out in clear, with the contract's reason"
+        yield "personal data that is let out, with the contract's reason"
     for released in plan.released:
         yield f"  {released.place}: {released.way}"
         yield from _wrapped([released.reason])

@@ -44,7 +44,7 @@ def check_personal(plan: Plan, reaches: Sequence[Reach], problems: Noted) -> lis
 
 
 def released(plan: Plan, reaches: Sequence[Reach]) -> tuple[Released, ...]:
-    """Return what leaves a plan in clear, with the contract's reasons: documents list it."""
+    """Return where a plan lets personal data out, with the contract's reasons."""
     reasons = _reasons(plan.contract)
     own = [
         Released(

@@ -48,14 +48,14 @@ def _derive(step: Step, traces: Traces, _: Contract) -> _Made:
 
 
 def _enrich(step: Step, traces: Traces, contract: Contract) -> _Made:
-    classified = classified_names(contract)
+    classified = _classified_names(contract)
     key = strongest(map(traces.get, step.parameters["on"]))
     made: _Made = {}
     for name, added in step.parameters["add"].items():
         column = added["column"]
-        again = _folded(column) in classified or _folded(name) in classified
-        hop = f"{step.parameters['table']}.{column}"
-        back = Trace(level=Level.CLEAR, hops=(hop,)) if again else None
+        path = classified.get(_folded(column)) or classified.get(_folded(name))
+        hop = f"{step.parameters['table']}.{column} (called as {path})"
+        back = Trace(level=Level.CLEAR, hops=(hop,)) if path else None
         found = strongest((back, key))
         made[name] = found.through(step.id, name) if found else None
     return made
@@ -81,7 +81,7 @@ _STEPS: dict[str, Callable[[Step, Traces, Contract], _Made]] = {
 }
 
 
-def classified_names(contract: Contract) -> dict[str, str]:
+def _classified_names(contract: Contract) -> dict[str, str]:
     """Return the paths of classified properties by the last word of them, folded."""
     paths = [c.path.removesuffix("[]") for c in contract.leaves() if c.classification]
     return {_folded(path.rpartition(".")[2]): path for path in paths}

@@ -9,7 +9,7 @@ from schemas.expressions import Place, check
 from schemas.kafka_sink import KafkaSink, kafka_sink
 from schemas.located import NodePath
 from schemas.personal.flow import flow, seen
-from schemas.personal.traces import Level, Trace, Traces, origins, strongest
+from schemas.personal.traces import Level, Trace, Traces, of_path, strongest
 from schemas.pipeline_file import AggregateSpec, PipelineFile, StepSpec
 from schemas.plan import Aggregate, Measure, Plan
 
@@ -128,8 +128,8 @@ def _of_aggregate(plan: Plan, aggregate: Aggregate, rows: Traces) -> Traces:
 
 def _event_time(plan: Plan) -> Trace | None:
     """Return the trace of the event time."""
-    name = plan.contract.event_time
-    return None if name is None else origins(plan.contract).get(name.partition(".")[0])
+    path = plan.contract.event_time
+    return None if path is None else of_path(plan.contract, path)
 
 
 def _argument(plan: Plan, aggregate: Aggregate, measure: Measure, rows: Traces) -> Trace | None:

@@ -80,7 +80,22 @@ def kept(column: Column) -> bool:
     objects and arrays that only hold what is protected are kept without one.
     """
     personal = column.classification is not None or column.transform is not None
-    return column.protect is Protection.KEEP and personal and bool(column.protect_reason)
+    if column.protect is not Protection.KEEP or not personal or not column.protect_reason:
+        return False
+    inner = (*column.children, *((column.items,) if column.items else ()))
+    return column.open or not inner or any(map(_holds, inner))
+
+
+def _holds(column: Column) -> bool:
+    """Whether anything in a column stays as it came."""
+    inner = (*column.children, *((column.items,) if column.items else ()))
+    return column.protect is Protection.KEEP and (not inner or any(map(_holds, inner)))
+
+
+def of_path(contract: Contract, path: str) -> Trace | None:
+    """Return the trace of one property: its own, or that of an object around it that is kept."""
+    around = (c for c in contract.leaves() if c.path == path or path.startswith(f"{c.path}."))
+    return strongest(map(_own, around))
 
 
 def _own(column: Column) -> Trace | None:

@@ -158,3 +158,28 @@ def test_a_release_stands_on_the_schema_object(tmp_path: Path) -> None:
     contract = ("[KEEP, REASON]", f"[KEEP, REASON, {entry}]")
     with pytest.raises(SpecError, match="must stand on the schema object"):
         load_plan(leaks.make(tmp_path, contract=contract))
+
+
+NESTED = """\
+      - name: seen
+        logicalType: object
+        customProperties: [{property: "penstock:open", value: true}]
+        properties:
+          - {name: when, logicalType: timestamp}
+          - {name: by, logicalType: string, classification: restricted, customProperties: [KEEP, REASON]}
+      - name: extra
+"""
+
+
+def test_a_time_beside_a_personal_key_is_no_alarm(tmp_path: Path) -> None:
+    contract = ("value: at}", "value: seen.when}", "      - name: extra\n", NESTED)
+    plan = load_plan(leaks.make(tmp_path, contract=contract))
+    assert [r.place for r in plan.released][2:] == ["processed.seen.by"]
+
+
+def test_a_reason_on_an_object_that_is_protected_inside_makes_nothing_clear(tmp_path: Path) -> None:
+    old = "      - name: contact\n        logicalType: object\n"
+    new = f"{old}        classification: restricted\n        customProperties: [REASON]\n"
+    step = f"{STEPS}  - derive: {{post: contact.email}}\n"
+    plan = load_plan(leaks.make(tmp_path, contract=(old, new), pipeline=(STEPS, step)))
+    assert "post" not in plan.steps[-1].taint
