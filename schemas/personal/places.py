@@ -12,9 +12,10 @@ from schemas.personal.flow import flow, seen
 from schemas.personal.traces import Level, Trace, Traces, of_path, strongest
 from schemas.pipeline_file import AggregateSpec, PipelineFile, StepSpec
 from schemas.plan import Aggregate, Measure, Plan
+from schemas.sql_types import quote
 
 COUNTS: Final = ("count", "approx_count_distinct")
-"""Measures that show no value of what they count."""
+"""Measures that show no value of the column that they count."""
 WINDOW: Final = "window_start"
 
 
@@ -105,7 +106,7 @@ def _aggregate(
             must, hint = "windows must not show personal data", ""
         else:
             must = "a measure must not show personal data, which it does of a group of one"
-            hint = "count(...) shows no value"
+            hint = "count a column, which shows no value"
         at = (*spec.at, *nodes.get(name, ("measures", name)))
         to = f"analytics.{aggregate.name}.{name}"
         yield Reach(f"{aggregate.name}.{name}", at, must, trace, to, hint)
@@ -120,9 +121,8 @@ def _of_aggregate(plan: Plan, aggregate: Aggregate, rows: Traces) -> Traces:
     found |= {landed: rows.get(name) for name, landed in names}
     if any(_clear(rows.get(name)) for name in aggregate.input.names):
         for measure in aggregate.measures:
-            if measure.function not in COUNTS:
-                trace = _argument(plan, aggregate, measure, rows)
-                found[measure.name] = trace.through(measure.function) if trace else None
+            trace = _measured(plan, aggregate, measure, rows)
+            found[measure.name] = trace.through(measure.function) if trace else None
     return {name: trace for name, trace in found.items() if trace is not None}
 
 
@@ -132,12 +132,18 @@ def _event_time(plan: Plan) -> Trace | None:
     return None if path is None else of_path(plan.contract, path)
 
 
-def _argument(plan: Plan, aggregate: Aggregate, measure: Measure, rows: Traces) -> Trace | None:
+def _measured(plan: Plan, aggregate: Aggregate, measure: Measure, rows: Traces) -> Trace | None:
+    """Return the trace of what a measure shows: a count of a column shows nothing of it.
+
+    `count(CASE WHEN salary > 100 THEN 1 END)` does: of a group of one, whether it is so.
+    """
     if measure.argument is None:
         return None
     place = Place(plan.contract.file, 1)  # it was checked before: nothing is said of it
-    columns = check(measure.argument, aggregate.input, place=place).columns
-    return strongest(map(rows.get, columns))
+    expression = check(measure.argument, aggregate.input, place=place)
+    if measure.function in COUNTS and expression.sql in map(quote, expression.columns):
+        return None
+    return strongest(map(rows.get, expression.columns))
 
 
 def _partitions(plan: Plan, rows: Traces) -> Iterator[Reach]:
