@@ -9,8 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 
 CANARY = "qwanda-zyxerton"
-"""In every value of `user`, and of what a row's other personal texts hold."""
+"""In every personal text of every row."""
 SALARY = 918273645
+ROWS = 6
 
 CONTRACT = """\
 apiVersion: v3.1.0
@@ -144,20 +145,14 @@ def _edited(text: str, edits: tuple[str, ...]) -> str:
     return text.replace("KEEP", KEEP).replace("REASON", REASON)
 
 
-def make(
-    folder: Path,
-    *,
-    contract: tuple[str, ...] = (),
-    pipeline: tuple[str, ...] = (),
-    rows: int = 6,
-) -> Path:
+def make(folder: Path, *, contract: tuple[str, ...] = (), pipeline: tuple[str, ...] = ()) -> Path:
     """Write a pipeline folder with changes: pairs of old and new text."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "contract.odcs.yaml").write_text(_edited(CONTRACT, contract))
     (folder / "pipeline.yaml").write_text(_edited(PIPELINE, pipeline))
-    (folder / "data.jsonl").write_text("".join(f"{json.dumps(_row(i))}\n" for i in range(rows)))
+    (folder / "data.jsonl").write_text("".join(f"{json.dumps(_row(i))}\n" for i in range(ROWS)))
     (folder / "countries.csv").write_text("code,land\nde,Germany\nfr,France\n")
-    people = "".join(f"p{i},u{i}-{CANARY},address-{CANARY}\n" for i in range(rows))
+    people = "".join(f"p{i},u{i}-{CANARY},address-{CANARY}\n" for i in range(ROWS))
     (folder / "people.csv").write_text(f"id,user,mail\n{people}")
     (folder / "mine.py").write_text(MINE)
     return folder
