@@ -83,6 +83,18 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Release:
+    """A place that classified data may reach in clear, and why (`penstock:release`).
+
+    `place` is named as the refusal names it (`processed.size`); `line` is where the file says so.
+    """
+
+    place: str
+    reason: str
+    line: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """A checked data contract; build with `schemas.contract_file.load_contract`.
 
@@ -91,6 +103,7 @@ class Contract:
         event_time: Dotted path of the event time, or None (`_arrived` is used).
         primary_key: Column names in key order; empty if the contract names none.
         hash: SHA-256 (hex) over the meaning of the contract.
+        releases: Beside the columns that are kept, what may come out in clear.
         event_times: First and last event time (us) that a row of the pipeline may have, both
             included; None: any. Not in the contract: a plan sets it, for its windows.
     """
@@ -104,6 +117,7 @@ class Contract:
     primary_key: tuple[str, ...]
     hash: str
     description: str = ""
+    releases: tuple[Release, ...] = ()
     event_times: tuple[int, int] | None = None
 
     @property

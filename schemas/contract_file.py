@@ -8,6 +8,7 @@ standard has none, are custom properties `penstock:...`:
 | on | property | value |
 |---|---|---|
 | schema object | `penstock:eventTime` | path of the timestamp that is the event time |
+| schema object | `penstock:release` | places that classified data may reach in clear, and why |
 | property | `penstock:open` | an object whose undeclared keys stay |
 | property | `penstock:protect` | pseudonymize, mask, generalize, drop, keep |
 | property | `penstock:protectOptions` | see `schemas.protection` |
@@ -23,6 +24,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from typing import Any
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
 from pydantic import ValidationError
 
-from schemas.contract import Column, Contract, Protection
+from schemas.contract import Column, Contract, Protection, Release
 from schemas.contract_columns import ColumnReader, struct_type
 from schemas.contract_custom import ours
 from schemas.contract_rules import runs, unsupported
@@ -73,7 +75,8 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
     for i, check in enumerate(schema.quality or ()):
         if runs(check):
             problems.add((*node, "quality", i), unsupported("a quality check of a schema object"))
-    event_time = ours(schema.customProperties, node, problems).get("eventTime")
+    custom = ours(schema.customProperties, node, problems)
+    event_time = custom.get("eventTime")
     if event_time is not None:
         columns = _with_event_time(columns, str(event_time), node, problems)
     contract = Contract(
@@ -85,6 +88,7 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
         event_time=event_time,
         primary_key=_primary_key(columns),
         hash="",
+        releases=_releases(custom.get("release", ()), schema, node, problems),
         description=schema.description or (model.description and model.description.purpose) or "",
     )
     if not stubs:  # else types may be missing, and every expression would be wrong
@@ -256,6 +260,27 @@ def _with_event_time(
             f"{must}; got `{path}`, which is protected; set penstock:protect: keep with a reason",
         )
     return _required(columns, path)
+
+
+def _releases(
+    entries: Sequence[Mapping[str, str]], schema: SchemaObject, node: NodePath, problems: Problems
+) -> tuple[Release, ...]:
+    """Return the releases with their lines; whether their places are there is the plan's to say."""
+    names = [entry.property for entry in schema.customProperties or ()]
+    if "penstock:release" not in names:
+        return ()
+    at = (*node, "customProperties", names.index("penstock:release"), "value")
+    found: dict[str, Release] = {}
+    for i, entry in enumerate(entries or ()):
+        if entry.keys() != {"place", "reason"}:
+            continue  # its shape is wrong, which is told
+        place = entry["place"]
+        if place in found:
+            message = f"a place must be released once; got {quoted(place)} again; remove one"
+            problems.add((*at, i), message)
+        line = problems.located.line((*at, i))
+        found[place] = Release(place=place, reason=entry["reason"], line=line)
+    return tuple(found.values())
 
 
 def _find(columns: tuple[Column, ...], path: str) -> tuple[Column | None, list[Column]]:

@@ -42,7 +42,7 @@ def protect(
         protect_reason=reason,
         protect_options=tuple(sorted((options or {}).items())),
     )
-    if explicit == Protection.KEEP and column.classification and not reason:
+    if explicit == Protection.KEEP and _unexplained(column):
         problems.add(
             node,
             f"a classified property that is kept must say why; got `{path}` without a reason; "
@@ -64,6 +64,11 @@ def protect(
             f"`{path}` {how}; set penstock:protect",
         )
     return column
+
+
+def _unexplained(column: Column) -> bool:
+    """Whether a property would need a reason to be kept, and has none."""
+    return column.classification is not None and not column.protect_reason
 
 
 def _default(column: Column) -> Protection:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from schemas.errors import Problem, SpecError
 from schemas.functions import Functions
 from schemas.sql_engine import BATCH, connect
-from schemas.sql_tree import Node, Refusal, Resolver, alike, is_text, parse, render
+from schemas.sql_tree import Node, Refusal, Resolver, alike, is_text, parse, render, shown
 from schemas.sql_types import lake_type, quote
 
 _T = TypeVar("_T")
@@ -44,12 +44,14 @@ class Expression:
             alone where the expression is a column.
         type: Arrow type of the result.
         columns: Names of the batch columns that it reads, in schema order.
+        shown: Those of them whose values are in its result, not only a yes or no about them.
     """
 
     text: str
     sql: str
     type: pa.DataType
     columns: tuple[str, ...]
+    shown: frozenset[str] = frozenset()
 
 
 def check(
@@ -169,7 +171,8 @@ class _Checker:
         if not columns:
             # A constant that cannot be computed would refuse every row.
             self._connection.sql(f"SELECT {sql}").fetchall()
-        return Expression(text=text, sql=sql, type=known[0], columns=columns)
+        values = frozenset(shown(tree).intersection(columns))
+        return Expression(text=text, sql=sql, type=known[0], columns=columns, shown=values)
 
     def _register(self, schema: pa.Schema, columns: tuple[str, ...]) -> None:
         seen: dict[str, str] = {}

@@ -57,7 +57,8 @@ class Step:
             enrich: {"table": str, "from": FileSource, "on": {row column: lookup column},
                      "add": {new name: {"column": lookup column, "type": logicalType}}}
             python: {"call": "module:function", "columns": {name: logicalType} | None,
-                     "code": SHA-256 of the module's file in the pipeline folder, or None}
+                     "code": SHA-256 of the module's file in the pipeline folder, or None,
+                     "reads": [name, ...], the only columns that it sees; not there: all}
         input: Arrow schema of contract, derived and path columns before this step.
         output: The same after it.
         taint: Names of output columns that hold clear personal data.
@@ -171,6 +172,18 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Released:
+    """A place that personal data is let out to: in clear, or one person a group.
+
+    `way` leads there from the property, through steps and columns; `reason` is the contract's.
+    """
+
+    place: str
+    way: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything downstream reads this; nothing parses or checks twice.
 
@@ -184,6 +197,7 @@ class Plan:
         hash_partitions: Partitions of every shuffle by hash.
         hash: SHA-256 (hex) over what decides the rows: contract, steps, aggregates, references.
         parts: Hash of `contract`, of `steps`, and of each `aggregate:<name>`, to say what changed.
+        released: Where personal data is let out, as the contract says.
         secret: Reference of the pseudonym key (`file:...`, `env:...`), never its value.
     """
 
@@ -203,6 +217,7 @@ class Plan:
     hash_partitions: int = 8
     hash: str = ""
     parts: dict[str, str] = field(default_factory=dict)
+    released: tuple[Released, ...] = ()
     secret: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -44,6 +44,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "steps": [_step(step) for step in plan.steps],
         "aggregates": [_aggregate(aggregate) for aggregate in plan.aggregates],
         "tables": [_table(table) for table in plan.tables.values()],
+        "released": [asdict(released) for released in plan.released],
         "sinks": plan.sinks,
         "hash_partitions": plan.hash_partitions,
         "secret": plan.secret,

@@ -17,6 +17,8 @@ from schemas.errors import Problem, SpecError, UsageError
 from schemas.kafka_sink import check_kafka_sink
 from schemas.located import NodePath, did_you_mean, dotted
 from schemas.noted import Noted
+from schemas.personal.check import check_personal, released, tainted
+from schemas.personal.places import reached
 from schemas.pipeline_file import FILE, PipelineFile, file_source, read_pipeline
 from schemas.plan import Aggregate, FileSource, Plan
 from schemas.planning_aggregates import plan_aggregate
@@ -141,6 +143,10 @@ def _draft(
     plan = None
     if contract is not None and file.name:
         plan = _typed(folder.absolute(), file, contract, noted)
+    if plan is not None and not problems and not noted:
+        reaches = tuple(reached(plan, file))
+        problems += check_personal(plan, reaches, noted)
+        plan = replace(plan, steps=tainted(plan), released=released(plan, reaches))
     problems += noted.found
     if problems or plan is None:
         raise SpecError(problems)
@@ -307,7 +313,7 @@ def _plain(value: Any) -> Any:
     if fields is None:
         return str(value)
     # The words of an expression do not decide rows, what they mean does.
-    return {name: getattr(value, name) for name in fields if name != "text"}
+    return {n: getattr(value, n) for n in fields if n not in ("text", "shown")}
 
 
 def _versions() -> dict[str, str]:

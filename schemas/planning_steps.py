@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from schemas.contract import Column, Contract, Protection
+from schemas.contract import Contract, Protection
 from schemas.durations import parse_duration
 from schemas.errors import SpecError
 from schemas.expressions import Expression, Place, check
@@ -49,7 +49,6 @@ class Flow:
         self.protection = {column.path: column.protect for column in columns}
         self._contract, self._problems, self._folder = contract, problems, folder
         self._unknown: set[str] = set()
-        self._taint = {column.path for column in columns if _clear(column)}
         self._deduplicated = False
         self._by: tuple[str, ...] = ()
 
@@ -63,7 +62,6 @@ class Flow:
             parameters=parameters,
             input=before,
             output=self.schema,
-            taint=frozenset(self._taint.intersection(self.schema.names)),
         )
 
     def expression(
@@ -151,8 +149,6 @@ class Flow:
         found = {name: self.expression(text, (*at, name)) for name, text in body.items()}
         columns = {name: e for name, e in found.items() if e is not None}
         self._unknown.update(body.keys() - columns.keys())
-        tainted = {name for name, e in columns.items() if self._taint.intersection(e.columns)}
-        self._taint = self._taint - columns.keys() | tainted
         self._set({name: e.type for name, e in columns.items()}, at, replaces=True)
         return {"columns": columns}
 
@@ -184,8 +180,9 @@ class Flow:
         columns = body.get("columns")
         kinds = {name: LOGICAL[logical] for name, logical in (columns or {}).items()}
         self._set(kinds, (*at, "columns"), replaces=True)
-        if self._taint:  # a function sees the whole row
-            self._taint.update(kinds)
+        reads = body.get("reads")
+        for i, name in enumerate(reads or ()):
+            self.column(name, (*at, "reads", i), "a column of the row")
         code = module_file(body["call"], self._folder)
         wrong = check_function(body["call"], code) if code is not None else None
         if wrong is not None:
@@ -195,19 +192,13 @@ class Flow:
         return {
             "call": body["call"],
             "columns": dict(columns) if columns is not None else None,
+            **({"reads": list(reads)} if reads is not None else {}),
             "code": _digest(code) if code is not None and wrong is None else None,
         }
 
 
 def _digest(code: Path) -> str:
     return hashlib.sha256(code.read_bytes()).hexdigest()
-
-
-def _clear(column: Column) -> bool:
-    """Whether a column holds a classified value as it came, or anything in it does."""
-    inner = (*column.children, *((column.items,) if column.items else ()))
-    kept = column.classification is not None and column.protect is Protection.KEEP
-    return kept or any(map(_clear, inner))
 
 
 def _additions(add: Any) -> dict[str, dict[str, str]]:

@@ -108,16 +108,16 @@ def _generalize_problem(column: Column, options: dict[str, object]) -> str | Non
         units = UNITS if pa.types.is_timestamp(kind) else UNITS[:3]
         good, must = options.get("to") in units, f"to: one of {', '.join(units)}"
     elif pa.types.is_integer(kind):
-        good, must = _whole(options.get("step"), at_least=1), "step: a whole number from 1"
+        good, must = _whole(options.get("step"), at_least=2), "step: a whole number from 2"
     elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         step = options.get("step")
         number = isinstance(step, int | float) and not isinstance(step, bool)
         good, must = number and float(cast("float", step)) > 0, "step: a number above 0"
     elif pa.types.is_string(kind):
-        bits = {"ipv4": 32, "ipv6": 128}.get(address_format(column) or "", 1 << 20)
+        bits = {"ipv4": 32, "ipv6": 128}.get(address_format(column) or "", _longest(column))
         size = options.get("prefix")
-        good = _whole(size, at_least=0) and cast("int", size) <= bits
-        must = f"prefix: a whole number from 0 to {bits}"
+        good = _whole(size, at_least=0) and cast("int", size) < bits  # all of it is the value
+        must = f"prefix: a whole number from 0 to {bits - 1}"
     else:
         return f"generalize must have a meaning for the type; got {kind}; use drop or pseudonymize"
     if good and len(options) == 1:
@@ -125,6 +125,12 @@ def _generalize_problem(column: Column, options: dict[str, object]) -> str | Non
     return (
         f"generalize of {kind} must say {must}; got {options}; set it in the protection's options"
     )
+
+
+def _longest(column: Column) -> int:
+    """Characters that a value of a text column may have."""
+    sizes = [rule.value for rule in column.rules if rule.kind == "max_length" and rule.refuse]
+    return max(1, min([s for s in sizes if isinstance(s, int)], default=1 << 20))
 
 
 def _whole(value: object, *, at_least: int) -> bool:

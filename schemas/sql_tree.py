@@ -140,6 +140,24 @@ def alike(node: Node) -> Iterator[list[Node]]:
         yield from alike(child)
 
 
+def shown(node: Node) -> set[str]:
+    """Return the columns of a resolved tree whose values, not only a yes or no, are in its result.
+
+    `CASE WHEN a IS NULL THEN b ELSE 'c' END` shows `b`.
+    """
+    match node["class"], node["type"]:
+        case "COLUMN_REF", _:
+            return {".".join(node["column_names"])}
+        case (("COMPARISON" | "BETWEEN" | "CONJUNCTION"), _):
+            return set()
+        case "OPERATOR", kind if kind.startswith(("COMPARE_", "OPERATOR_IS_", "OPERATOR_NOT")):
+            return set()
+        case "CASE", _:
+            results = [check["then_expr"] for check in node["case_checks"]] + [node["else_expr"]]
+            return set().union(*map(shown, results))
+    return set().union(*map(shown, _children(node)))
+
+
 def _children(value: Any) -> Iterator[Node]:
     """Yield the nearest nodes below a node."""
     for part in value.values() if isinstance(value, dict) else value:

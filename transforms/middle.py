@@ -72,5 +72,9 @@ def step_kernel(plan: Plan, step: Step) -> Kernel:
         case "enrich":
             return EnrichKernel(step, plan.folder)
         case _:
-            declared = step.output if step.parameters.get("columns") else None
-            return PythonKernel(step.id, step.parameters["call"], plan.folder, declared)
+            made, reads = step.parameters.get("columns"), step.parameters.get("reads")
+            declared = step.output if made else None
+            if made and reads is not None:
+                declared = pa.schema([step.output.field(name) for name in made])
+            seen = None if reads is None else tuple(reads)
+            return PythonKernel(step.id, step.parameters["call"], plan.folder, declared, seen)

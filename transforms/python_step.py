@@ -36,9 +36,10 @@ class Python(StepTransform):
 
     Input: batches with position columns. The function gets the whole batch and returns a
     `pyarrow.RecordBatch`: rows may be missing or in another order, none added; the position columns
-    stay. Output: `columns` if given, else the columns that went in. Rows that do not come back have
-    destiny `filtered`. When it raises, the batch is halved until the rows are found on which it
-    does, so its result for a row must not hang on the other rows; these are refused with rule
+    stay. With `reads` it gets these columns and the position columns alone, and can change no
+    other. Output: `columns` if given, else the columns that went in. Rows that do not come back
+    have destiny `filtered`. When it raises, the batch is halved until the rows are found on which
+    it does, so its result for a row must not hang on the other rows; these are refused with rule
     `python` and the name of the exception's class. An ImportError, or a result that breaks the
     promise, ends the run. No state; windows and timestamps stay.
 
@@ -46,27 +47,37 @@ class Python(StepTransform):
         call: `module:function`, the module in `folder` or installed.
         folder: The pipeline folder.
         columns: Schema of what the function returns, position columns not included; None if it is
-            that of its input.
+            that of its input. With `reads` only of what it adds or changes; None: nothing.
+        reads: Names of the columns that the function sees; None: all.
     """
 
     call: str
     folder: Path
     columns: pa.Schema | None = None
+    reads: tuple[str, ...] | None = None
 
     @override
     def kernel(self) -> Kernel:
-        return PythonKernel(self.step, self.call, self.folder, self.columns)
+        return PythonKernel(self.step, self.call, self.folder, self.columns, self.reads)
 
 
 class PythonKernel:
     """The pure function of `Python`; pickles as the name of the user's function."""
 
-    def __init__(self, step: str, call: str, folder: Path, columns: pa.Schema | None) -> None:
+    def __init__(
+        self,
+        step: str,
+        call: str,
+        folder: Path,
+        columns: pa.Schema | None,
+        reads: tuple[str, ...] | None = None,
+    ) -> None:
         """See `Python`; the function is imported by `setup` or at the first batch."""
         self.step, self.call, self.folder, self.columns = step, call, folder, columns
+        self.reads = reads
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("step", "call", "folder", "columns")
+        names = ("step", "call", "folder", "columns", "reads")
         return {name: getattr(self, name) for name in names}
 
     @cached_property
@@ -113,7 +124,7 @@ class PythonKernel:
     def _tried(self, batch: pa.RecordBatch, start: int) -> Iterator[tuple[int, _Piece | str]]:
         """Results of parts of the batch; for a single row that fails the exception's class."""
         try:
-            returned = self.function(batch)
+            returned = self.function(self._seen(batch))
         except (ImportError, MemoryError) as error:
             msg = (
                 f"{self.call} must find what it imports at import time; "
@@ -134,22 +145,42 @@ class PythonKernel:
         if not isinstance(returned, pa.RecordBatch):
             self._fail("return a pyarrow.RecordBatch", f"got {type(returned).__name__}")
         promised = self._promised(batch)
-        if extra := set(returned.schema.names) - set(promised.names):
-            self._fail("return only declared columns", f"got {sorted(extra)} too")
+        allowed = promised.names if self.reads is None else self._seen(batch).schema.names
+        theirs = self._theirs(promised)
+        names = enumerate(returned.schema.names, 1)
+        if extra := [i for i, name in names if name not in theirs.union(allowed)]:
+            # Not by name: a function that turns values into columns would have them shown.
+            self._fail("return only declared columns", f"got {len(extra)} more, at {extra[0]}")
         numbers = self._numbers(batch, returned)
         order = np.argsort(numbers)
         if (order[1:] < order[:-1]).any():
             returned, numbers = returned.take(pa.array(order)), numbers[order]
         kept = batch if len(numbers) == batch.num_rows else batch.take(pa.array(numbers))
         columns = [
-            kept.column(field.name) if field.name in _OURS else self._column(returned, field)
+            self._column(returned, field) if field.name in theirs else kept.column(field.name)
             for field in promised
         ]
         return _Piece(pa.record_batch(columns, schema=promised), numbers + start)
 
+    def _seen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What the function gets."""
+        if self.reads is None:
+            return batch
+        return batch.select([n for n in batch.schema.names if n in self.reads or n in _OURS])
+
+    def _theirs(self, promised: pa.Schema) -> set[str]:
+        """Names of the columns that are taken from what the function returns."""
+        if self.reads is None:
+            return set(promised.names) - _OURS
+        return set(self.columns.names if self.columns is not None else ())
+
     def _promised(self, batch: pa.RecordBatch) -> pa.Schema:
         if self.columns is None:
             return batch.schema
+        if self.reads is not None:
+            ours = [field for field in batch.schema if field.name in _OURS]
+            rest = {field.name: field for field in batch.schema if field.name not in _OURS}
+            return pa.schema([*(rest | {f.name: f for f in self.columns}).values(), *ours])
         return pa.schema([*self.columns, *(field for field in batch.schema if field.name in _OURS)])
 
     def _column(self, returned: pa.RecordBatch, field: pa.Field) -> pa.Array:

@@ -88,6 +88,12 @@ def describe(plan: Plan) -> Iterator[str]:
         yield from _wrapped(f"{f.name} {f.type}{'' if f.nullable else '!'}" for f in table.schema)
     if "warehouse" in plan.sinks:
         yield f"  warehouse.duckdb: the same tables and analytics.fact_{plan.name}, from the lake"
+    if plan.released:
+        yield ""
+        yield "personal data that is let out, with the contract's reason"
+    for released in plan.released:
+        yield f"  {released.place}: {released.way}"
+        yield from _wrapped([released.reason])
     yield ""
     yield "options"
     sinks = ", ".join(plan.sinks)

@@ -9,7 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from beam_pipelines.cli import flags
 from beam_pipelines.cli.ends import say
 from beam_pipelines.cli.stream_runners import stream_runner
+from runners import audit
 from runners.lean import collect_from_here, import_libraries, no_warnings
 from schemas.errors import UsageError
 
@@ -114,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         )
         raise UsageError(msg)
     plan = flags.plan_of(args)
+    _audit(plan)
     result = _stream(plan, args) if plan.mode == "stream" else _batch(plan, args)
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
 
@@ -128,6 +130,19 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             print(balanced)
     return 0
+
+
+def _audit(plan: Plan) -> None:
+    """Write down, before anything is read, what will come out in clear and why."""
+    if plan.released:
+        audit.append(
+            plan.out,
+            "personal-data-released",
+            pipeline=plan.name,
+            plan=plan.hash,
+            mode=plan.mode,
+            released=[asdict(released) for released in plan.released],
+        )
 
 
 def _batch(plan: Plan, args: argparse.Namespace) -> Result:

@@ -39,7 +39,9 @@ status: active
 schema:
   - name: people
     logicalType: object
-    customProperties: [{property: "penstock:eventTime", value: at}]
+    customProperties:
+      - {property: "penstock:eventTime", value: at}
+      - {property: "penstock:release", value: [{place: daily.name, reason: "tests pseudonyms"}]}
     properties:
       - {name: id, logicalType: string, required: true, primaryKey: true}
       - {name: at, logicalType: timestamp, required: true}

@@ -54,6 +54,7 @@ def pseudonym(value: str) -> str:
 
 
 IPV4 = (Rule(kind="format", value="ipv4"),)
+NINE = (Rule(kind="max_length", value=9),)
 TEXTS = pa.list_(pa.string())
 PERSON = pa.struct({"name": pa.string(), "phones": TEXTS, "age": pa.int64()})
 VISIT = pa.struct({"ip": pa.string(), "page": pa.string()})
@@ -323,7 +324,9 @@ def test_what_is_no_address_becomes_the_network_of_all(address: str, everything:
         (column("c", pa.string(), P.MASK, options={"keep": 1}), "must be among"),
         (column("c", pa.string(), P.PSEUDONYMIZE, options={"prefix": 1}), "must be among"),
         (column("c", pa.string(), P.GENERALIZE), "must say prefix"),
-        (column("c", pa.string(), P.GENERALIZE, options={"prefix": 33}, rules=IPV4), "0 to 32"),
+        (column("c", pa.string(), P.GENERALIZE, options={"prefix": 32}, rules=IPV4), "0 to 31"),
+        (column("c", pa.string(), P.GENERALIZE, options={"prefix": 9}, rules=NINE), "0 to 8"),
+        (column("c", pa.int64(), P.GENERALIZE, options={"step": 1}), "whole number from 2"),
         (column("c", pa.int64(), P.GENERALIZE, options={"step": 0}), "must say step"),
         (column("c", pa.int64(), P.GENERALIZE, options={"step": 1, "prefix": 1}), "must say step"),
         (column("c", pa.date32(), P.GENERALIZE, options={"to": "hour"}), "must say to"),

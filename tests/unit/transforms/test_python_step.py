@@ -123,7 +123,7 @@ return b.filter(pa.array([n not in {drops or {-1}} for n in b['n'].to_pylist()])
         ("return b.drop_columns(['_position'])", "keep the position columns; got others"),
         ("return b.set_column(1, '_source', pa.nulls(2))", "add no rows"),
         ("return b.drop_columns(['n'])", "return the column 'n' once; got none"),
-        ("return b.append_column('m', b['n'])", r"return only declared columns; got \['m'\] too"),
+        ("return b.append_column('m', b['n'])", r"return only declared columns; got 1 more, at 7"),
         ("return b.set_column(0, 'n', b['n'].cast(pa.float64()))", "'n' as int64; got double"),
         ("return b.set_column(0, 'n', b['n'].cast(pa.string()))", "'n' as int64; got string"),
         ("return b.to_pylist()", "return a pyarrow.RecordBatch; got list"),
@@ -170,3 +170,49 @@ def test_the_kernel_pickles_as_a_name(make: Make) -> None:
 
 def test_an_empty_batch_does_not_reach_the_function(make: Make) -> None:
     assert sides(make("raise ValueError")(batch([]))) == ([], [], [])
+
+
+def seeing(make: Make, body: str, *reads: str, **columns: pa.DataType) -> PythonKernel:
+    kernel = make(body, pa.schema(list(columns.items())) if columns else None)
+    kernel.reads = reads
+    return kernel
+
+
+def with_secret(values: list[int | None]) -> pa.RecordBatch:
+    rows = batch(values)
+    return rows.add_column(0, "secret", pa.array([f"s{i}" for i in range(rows.num_rows)]))
+
+
+def test_a_function_sees_and_changes_nothing_but_what_it_reads(make: Make) -> None:
+    body = """\
+assert b.schema.names[0] == 'n' and 'secret' not in b.schema.names
+twice = pc.multiply(b['n'], 2)
+b = b.set_column(0, 'n', pa.array([0] * b.num_rows))
+return b.append_column('twice', twice).filter(pc.greater(twice, 2))"""
+    outcome = pickle.loads(pickle.dumps(seeing(make, body, "n", twice=pa.int64())))(
+        with_secret([1, 2, 3])
+    )
+    assert sides(outcome) == ([1, 2], [0], [])
+    assert outcome.rows.schema.names[:3] == ["secret", "n", "twice"]
+    assert outcome.rows.select(["secret", "n", "twice"]).to_pylist() == [
+        {"secret": "s1", "n": 2, "twice": 4},
+        {"secret": "s2", "n": 3, "twice": 6},
+    ]
+
+
+def test_a_declared_column_that_it_does_not_see_takes_the_place_of_the_old(make: Make) -> None:
+    body = "return b.append_column('secret', pc.cast(b['n'], pa.string()))"
+    outcome = seeing(make, body, "n", secret=pa.string())(with_secret([1, None]))
+    assert outcome.rows.select(["secret", "n"]).to_pylist() == [
+        {"secret": "1", "n": 1},
+        {"secret": None, "n": None},
+    ]
+
+
+def test_columns_that_are_neither_read_nor_declared_are_an_error_without_their_names(
+    make: Make,
+) -> None:
+    body = "return b.append_column('Bob', b['n'])"
+    with pytest.raises(PythonStepError, match=r"declared columns; got 1 more, at 7;") as caught:
+        seeing(make, body, "n")(with_secret([1]))
+    assert "Bob" not in str(caught.value)

@@ -49,8 +49,12 @@ def test_what_is_made_of_clear_personal_data_is_tainted(folder: Folder) -> None:
     kept = '{property: "penstock:protect", value: keep}, {property: "penstock:reason", value: x}'
     where = folder("class: CASE WHEN", "length: length(phone)\n      class: CASE WHEN")
     contract = where / "contract.odcs.yaml"
-    mask = '{property: "penstock:protect", value: mask}'
-    contract.write_text(contract.read_text().replace(mask, kept))
+    places = ("processed.length", "python-1.*", "processed.score")
+    entries = ", ".join(f'{{place: "{place}", reason: x}}' for place in places)
+    time = '      - {property: "penstock:eventTime", value: ordered_at}\n'
+    text = contract.read_text().replace('{property: "penstock:protect", value: mask}', kept)
+    released = f'{time}      - {{property: "penstock:release", value: [{entries}]}}\n'
+    contract.write_text(text.replace(time, released))
     plan = load_plan(where)
     assert [set(step.taint) for step in plan.steps] == [
         {"phone"},
