@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,11 +87,24 @@ class Commit:
 
 
 def committer(
-    lake: Lake, plan: Plan, run_id: str, started: float, keys: str | None = ""
+    lake: Lake,
+    plan: Plan,
+    run_id: str,
+    started: float,
+    keys: str | None = "",
+    *,
+    point: Callable[[str], None] = lambda _: None,
 ) -> Committer:
     """Return the committer of a run, which keeps the plan's published form in `_runs`."""
-    text = json.dumps(to_json(plan))
-    return Committer(lake, plan, run_id=run_id, started=started, plan_text=text, keys=keys)
+    return Committer(
+        lake,
+        plan,
+        run_id=run_id,
+        started=started,
+        plan_text=json.dumps(to_json(plan)),
+        keys=keys,
+        point=point,
+    )
 
 
 def _summary(committed: Committed | None) -> dict[str, Any] | None:

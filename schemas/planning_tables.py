@@ -18,6 +18,7 @@ from schemas.names import (
     SEQUENCE,
     SOURCE,
     TIMESTAMP,
+    TRIED,
 )
 from schemas.noted import Noted
 from schemas.plan import Aggregate, Table, Window
@@ -64,6 +65,7 @@ def plan_tables(
                 *_landed(REFUSED),
                 pa.field("contract_version", pa.string(), nullable=False),
                 pa.field("run_id", pa.string(), nullable=False),
+                *TRIED,
             ]
         ),
         key=(SOURCE, POSITION, SEQUENCE),
