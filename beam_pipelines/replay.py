@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -25,7 +26,6 @@ from transforms.commit.lake import Lake, read_at
 from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
 from transforms.commit.removed import fold_removed
-from transforms.commit.state import State
 from transforms.replay_rows import Made, ReplayRows
 from transforms.sinks.lake import FileWriter
 
@@ -215,17 +215,15 @@ def _became(some: pa.Table, made: Made) -> Counter[Became]:
     """Count dead letters by what had refused them and what they became."""
     was = list(zip(*(some[name].to_pylist() for name in _WHY), strict=True))
     places = Places(some)
+    kept, again = Destiny.KEPT.value, Destiny.REFUSED.value
+    sides = [(rows, [kept], [""], [""]) for rows in made.rows]
+    sides += [(gone, *(gone[n].to_pylist() for n in ("destiny", *_WHY))) for gone in made.removed]
+    sides += [(dead, [again], *(dead[n].to_pylist() for n in _WHY)) for dead in made.refused]
     out: Counter[Became] = Counter()
-    for rows in made.rows:
-        out.update(Became(*was[i], Destiny.KEPT) for i in places.at(rows).tolist())
-    for gone in made.removed:
-        said = zip(*(gone[n].to_pylist() for n in ("destiny", *_WHY)), strict=True)
-        at = places.at(gone).tolist()
-        out.update(Became(*was[i], *why) for i, why in zip(at, said, strict=True))
-    for dead in made.refused:
-        said = zip(*(dead[n].to_pylist() for n in _WHY), strict=True)
-        at = places.at(dead).tolist()
-        out.update(Became(*was[i], Destiny.REFUSED, *why) for i, why in zip(at, said, strict=True))
+    for rows, destinies, steps, rules in sides:
+        said = zip(places.at(rows).tolist(), cycle(destinies), cycle(steps), cycle(rules))
+        for at, destiny, step, rule in said:
+            out[Became(*was[at], destiny, step, rule)] += 1
     return out
 
 

@@ -45,7 +45,8 @@ class DoneCommit:
         commit_id: Its id.
         op: append (new rows, and the windows they touched), replay (the same of dead letters; the
             refused rows of `replaced` files are in `added` ones, or closed), refresh (windows
-            only), erase, compact (same rows in other files), rebuild (all tables anew) or EVERYTHING.
+            only), erase, compact (same rows in other files), rebuild (all tables anew) or
+            EVERYTHING.
         added: Table -> paths of data files that the commit put in.
         replaced: Table -> paths of data files that it took out.
         windows: Aggregate (without `analytics.`) -> touched window starts (timestamp[us, UTC],

@@ -29,8 +29,8 @@ COMMITS: Final = pa.schema(
 )
 """`_commits`: the fence and the outbox. Only `transforms.commit.journal` reads and writes rows.
 
-`state` intent, done, void or base; `op` append, refresh, replay, erase, compact or rebuild. JSON texts:
-`done` source -> ranges, `parts` table -> [[manifest path, spec id], ...] of data files to add
+`state` intent, done, void or base; `op` append, replay, refresh, erase, compact or rebuild. JSON
+texts: `done` source -> ranges, `parts` table -> [[manifest path, spec id], ...] of data files to add
 and to take out, `snapshots` table -> snapshot of the last done commit (intent) or of this one
 (done), `totals` table -> rows there, `windows` aggregate -> runs of touched window starts,
 `hints` (base only) event-time column -> manifest of processed_data -> span of its files, `owed`
@@ -62,7 +62,7 @@ LEDGER: Final = pa.schema(
 The ranges (`start` in, `end` not) are disjoint from those of every other entry. One row for each
 (destiny, step, rule) with its count; `kept` has neither step nor rule.
 
-The entry of a replay has no ranges: no position becomes done. It names in `moved` (null in others)
+The entry of a replay has no ranges: no position becomes done. It names in `moved` (empty in others)
 the positions of the rows whose destiny changes, and its counts, `refused` below zero, sum to zero.
 """
 

@@ -1,0 +1,205 @@
+"""Dead letters replayed: what the contract of now keeps lands once, as if it had always been so."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pipelines import replay as replays
+from beam_pipelines.balance import balance
+from beam_pipelines.cli import main
+from beam_pipelines.dead_letters import Choice
+from schemas.planning import load_plan
+from tests.pipelines.shop import (
+    BROKEN,
+    CONTRACT,
+    FACT,
+    HOURLY,
+    LEDGER,
+    PROCESSED,
+    REFUSED,
+    Out,
+    make_folder,
+    sales,
+)
+from transforms.commit.lake import open_lake
+
+PIECES = "- {name: pieces, logicalType: integer}"
+STRICT = CONTRACT.replace(
+    PIECES, "- {name: pieces, logicalType: integer, logicalTypeOptions: {maximum: 1}}"
+)
+assert STRICT != CONTRACT
+CONTENT = {
+    "a.jsonl": sales(0, 60, seed=1, broken=5, copies=8),
+    "b.jsonl": sales(90, 40, seed=1, broken=3, copies=8),
+}
+
+Dlq = Callable[..., list[dict[str, Any]]]
+
+
+def filled(root: Path, contract: str) -> Path:
+    folder = make_folder(root, contract=contract)
+    for name, content in CONTENT.items():
+        (folder / "data" / name).write_bytes(content)
+    return folder
+
+
+def with_contract(folder: Path, contract: str) -> Path:
+    (folder / "contract.odcs.yaml").write_text(contract)
+    return folder
+
+
+@pytest.fixture
+def strict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A folder whose rows landed under a contract that was too strict, and has been put right."""
+    folder = filled(tmp_path, STRICT)
+    assert main(["run", str(folder), "--json"]) == 0
+    capsys.readouterr()
+    return with_contract(folder, CONTRACT)
+
+
+@pytest.fixture
+def dlq(capsys: pytest.CaptureFixture[str]) -> Iterator[Dlq]:
+    def said(action: str, folder: Path, *flags: str) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        code = main(["dlq", action, str(folder), "--json", *flags])
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        return [json.loads(line) for line in captured.out.splitlines()]
+
+    yield said
+
+
+def tables(out: Out) -> dict[str, Any]:
+    """What lake and warehouse hold, in an order of its own, without what numbers the commits."""
+
+    def plain(rows: list[dict[str, Any]], *without: str) -> list[str]:
+        return sorted(repr({k: v for k, v in r.items() if k not in without}) for r in rows)
+
+    dead = ("run_id", "record", "tried_at", "tried_step", "tried_rule", "tried_reason")
+    return {
+        f"{where.__name__} {name}": plain(where(name), *without)
+        for where in (out.rows, out.warehouse)
+        for name, without in (
+            (PROCESSED, ("_arrived", "properties")),
+            (HOURLY, ("_epoch",)),
+            (REFUSED, (*dead, "_arrived")),
+        )
+    } | {
+        "fact": plain(out.warehouse(FACT), "properties"),
+        "destinies": sorted(map(repr, destinies(out).items())),
+    }
+
+
+def destinies(out: Out) -> dict[Any, int]:
+    counts: Counter[Any] = Counter()
+    for row in out.rows(LEDGER):
+        counts[row["_source"], row["destiny"], row["step"], row["rule"]] += row["rows"]
+    return {key: n for key, n in counts.items() if n}
+
+
+def moved(folder: Path, there: Path) -> Any:
+    """The tables of one folder as if it lay where another does."""
+    return json.loads(
+        json.dumps(repr(tables(Out(folder / "out")))).replace(str(folder), str(there))
+    )
+
+
+def test_replayed_rows_give_the_tables_of_a_run_that_had_the_contract_from_the_beginning(
+    strict: Path, tmp_path: Path, dlq: Dlq
+) -> None:
+    always = filled(tmp_path / "always", CONTRACT)
+    assert main(["run", str(always), "--json"]) == 0
+    assert moved(strict, always) != moved(always, always)
+    (said,) = dlq("replay", strict)
+    assert said["rows"]["kept"] > 15
+    assert said["rows"]["duplicate"] > 0
+    assert said["rows"]["filtered"] > 0
+    assert moved(strict, always) == moved(always, always)
+    plan = load_plan(strict)
+    assert balance(open_lake(plan), plan, "").faults == ()
+
+
+def test_a_simulated_replay_says_what_a_replay_does_and_writes_nothing(
+    strict: Path, dlq: Dlq
+) -> None:
+    out = Out(strict / "out")
+    before = tables(out), len(out.done())
+    (would,) = dlq("replay", strict, "--simulate")
+    assert (tables(out), len(out.done())) == before
+    (did,) = dlq("replay", strict)
+    assert would["became"] == did["became"]
+    assert {b["destiny"] for b in did["became"]} == {"kept", "duplicate", "filtered", "refused"}
+
+
+def test_what_is_refused_again_stays_and_says_by_what(strict: Path, dlq: Dlq) -> None:
+    dlq("replay", strict)
+    rows = Out(strict / "out").rows(REFUSED)
+    assert len(rows) == 8
+    for row in rows:
+        assert (row["step"], row["rule"]) == (row["tried_step"], row["tried_rule"])
+        assert row["reason"] == row["tried_reason"]
+    (again,) = dlq("replay", strict)
+    assert again["rows"]["refused"] == again["rows"]["replayed"] == 8
+    assert again["tables"][PROCESSED]["added"] == 0
+
+
+def test_only_what_is_chosen_is_replayed(strict: Path, dlq: Dlq) -> None:
+    groups = {row["rule"]: row["rows"] for row in dlq("list", strict)}
+    (said,) = dlq("replay", strict, "--rule", "json")
+    assert said["rows"]["replayed"] == groups["json"]
+    (said,) = dlq("replay", strict, "--source", (strict / "data" / "a.jsonl").as_uri())
+    assert 3 < said["rows"]["replayed"] < sum(groups.values())
+
+
+def test_the_files_are_no_more_needed(strict: Path, dlq: Dlq) -> None:
+    for name in CONTENT:
+        (strict / "data" / name).unlink()
+    (said,) = dlq("replay", strict)
+    assert said["rows"]["kept"] > 15
+
+
+def test_a_replay_goes_on_where_another_has_closed_rows_meanwhile(
+    strict: Path, tmp_path: Path
+) -> None:
+    plan, slept = load_plan(strict), []
+
+    def others(point: str) -> None:
+        if point == "asked" and not slept:
+            slept.append(point)
+            replays.replay(plan, Choice(source=(strict / "data" / "a.jsonl").as_uri()))
+
+    def landed() -> Counter[Any]:
+        return Counter((r["_source"], r["_position"]) for r in Out(strict / "out").rows(PROCESSED))
+
+    done = replays.replay(plan, Choice(), point=others)
+    assert slept
+    assert done.counts()["kept"] > 5
+    assert set(landed().values()) == {1}
+    assert balance(open_lake(plan), plan, "").faults == ()
+
+
+def test_rounds_give_what_one_commit_gives(strict: Path, tmp_path: Path, dlq: Dlq) -> None:
+    other = with_contract(filled(tmp_path / "other", STRICT), STRICT)
+    assert main(["run", str(other), "--json"]) == 0
+    with_contract(other, CONTRACT)
+    replays.replay(load_plan(other), Choice(), size=9)
+    dlq("replay", strict)
+    assert len(Out(other / "out").done()) > len(Out(strict / "out").done()) + 3
+    assert moved(strict, other) == moved(other, other)
+
+
+def test_dead_letters_are_shown_by_their_shape_unless_somebody_asks(strict: Path, dlq: Dlq) -> None:
+    groups = dlq("list", strict)
+    assert sum(row["rows"] for row in groups) > 15
+    shown = json.dumps([groups, dlq("show", strict, "--rows", "999")])
+    for secret in ("SECRET", "yesterday", "@example.org", "x3"):
+        assert secret not in shown
+    assert '\\"pieces\\": \\"AAAAAA\\"' in shown
+    clear = dlq("show", strict, "--rows", "999", "--records")
+    assert {row["record"].encode() for row in clear} >= set(BROKEN)
