@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,7 +107,8 @@ def grid(row: Traced, stages: list[str], width: int) -> Iterator[str]:
         width: Columns of the terminal.
     """
     source, position, _ = row.place
-    yield _fit(f"{source.rpartition('/')[2]} at {position}: {_end(row)}", width)
+    head = f"{source.rpartition('/')[2]} at {position}: {_end(row)}"
+    yield from textwrap.wrap(head, width, subsequent_indent="  ")
     if row.record is not None:
         yield _fit(f"  {ascii(row.record)}", width)
     there = [name for name in stages if name in row.stages]
