@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,17 +29,21 @@ class Choice:
         step: The id of the step that refused them.
         rule: The rule that they broke.
         source: The `_source` that they were read from.
+        places: Where they stand (columns PLACE).
     """
 
     step: str | None = None
     rule: str | None = None
     source: str | None = None
+    places: pa.Table | None = None
 
     def of(self, rows: pa.Table) -> pa.Table:
         """Return the rows that are meant."""
         for name, value in (("step", self.step), ("rule", self.rule), (SOURCE, self.source)):
             if value is not None:
                 rows = rows.filter(pc.field(name) == value)
+        if self.places is not None:
+            rows = rows.filter(pa.array(Places(self.places).at(rows) >= 0))
         return rows
 
 

@@ -25,7 +25,6 @@ from transforms.masking import Masks, shape
 from transforms.middle import step_kernel
 from transforms.outcome import Outcome, keep, refused, removed
 from transforms.protect import Protector
-from transforms.sources.blocks import Block
 from transforms.sources.files import discover, scan
 from transforms.validate import validate
 

@@ -87,7 +87,7 @@ def simulate(plan: Plan, choice: Choice) -> Replayed:
         make = ReplayRows(plan)
         snapshots = lake.last_done().snapshots
         dead = snapshots.get(plan.operations("refused"))
-        for some in _rounds(_open(lake, plan, dead, choice)):
+        for some in rounds(opened_rows(lake, plan, dead, choice)):
             held = in_clear(lake, plan, some, dead)
             made = make(held, snapshots.get(plan.processed))
             out.rows += _became(some, made)
@@ -127,8 +127,8 @@ def replay(
             own.commit([], {}, sources=None, recompute=recompute)
         make = ReplayRows(plan)
         before = dict(state.totals)
-        wanted = _open(lake, plan, state.snapshots.get(plan.operations("refused")), choice)
-        for some in _rounds(wanted, size):
+        wanted = opened_rows(lake, plan, state.snapshots.get(plan.operations("refused")), choice)
+        for some in rounds(wanted, size):
             point("round")
             out.rows += _round(lake, own, make, some)
         result.rows = out.counts()
@@ -168,14 +168,21 @@ def _round(lake: Lake, own: Committer, make: ReplayRows, some: pa.Table) -> Coun
     raise CommitError(msg)
 
 
-def _open(lake: Lake, plan: Plan, at: int | None, choice: Choice) -> pa.Table:
-    """Return place, step and rule of the dead letters that are meant, in the order of places."""
+def opened_rows(lake: Lake, plan: Plan, at: int | None, choice: Choice) -> pa.Table:
+    """Return place, step, rule and reason of dead letters that are meant, in the order of places.
+
+    Args:
+        lake: Where.
+        plan: Whose.
+        at: Snapshot of the refused table.
+        choice: Which are meant.
+    """
     table = lake.load(plan.operations("refused"))
-    found = choice.of(read_at(table, at, [*PLACE, *_WHY]))
+    found = choice.of(read_at(table, at, [*PLACE, *_WHY, "reason"]))
     return found.sort_by([(name, "ascending") for name in PLACE])
 
 
-def _rounds(rows: pa.Table, size: int = ROUND) -> Iterator[pa.Table]:
+def rounds(rows: pa.Table, size: int = ROUND) -> Iterator[pa.Table]:
     """Cut rows so that those of one position stay together."""
     keys = list(zip(*(rows[n].to_pylist() for n in PLACE[:2]), strict=True))
     start = 0

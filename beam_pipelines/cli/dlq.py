@@ -26,6 +26,8 @@ examples:
   penstock dlq show events/ --rows 5 --records      their records in clear; this is audited
   penstock dlq replay events/ --simulate      what contract and code of now would do with them
   penstock dlq replay events/                 do it: rows that are kept land once, and are closed
+  penstock dlq export events/ mine.jsonl      to mend records in an editor ...
+  penstock dlq import events/ mine.jsonl      ... and put them back, at their own positions
 
 Records of a contract with personal data are shown by their shape (letters a, digits 9) unless
 --records asks for them.
@@ -33,6 +35,8 @@ Records of a contract with personal data are shown by their shape (letters a, di
 _ACTIONS: Final = {
     "list": "how many there are, by step, rule and reason, with a masked example of each",
     "show": "the newest of them: position, reason, record (masked)",
+    "export": "write them to a new file of your own, records in clear, to be mended; audited",
+    "import": "put mended records of such a file in place of theirs, and replay those",
     "replay": "decode them again by the contract of now; what is kept lands once, at its position",
 }
 
@@ -43,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, summary in _ACTIONS.items():
         one = actions.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         flags.add_plan_arguments(one)
+        if name in ("export", "import"):
+            one.add_argument("file", type=Path, help="JSON lines: position and record")
         one.add_argument("--json", action="store_true", help="print JSON objects, one a line")
         _ADD[name](one)
 
@@ -73,6 +79,8 @@ def _replay(parser: argparse.ArgumentParser) -> None:
 _ADD: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "list": _choice,
     "show": _show,
+    "export": _choice,
+    "import": lambda _: None,
     "replay": _replay,
 }
 
@@ -92,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         from beam_pipelines.dead_letters import Choice  # noqa: PLC0415  slow to import
 
     collect_from_here()
-    choice = Choice(args.step, args.rule, args.source)
+    choice = Choice() if args.action == "import" else Choice(args.step, args.rule, args.source)
     return _RUN[args.action](args, plan, choice)
 
 
@@ -110,8 +118,11 @@ def _run_list(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
 
 
 def _run_show(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
+    from beam_pipelines.audit import note  # noqa: PLC0415
     from beam_pipelines.dead_letters import rows  # noqa: PLC0415
 
+    if args.records:
+        note(plan, "dlq.show", rows=args.rows, step=args.step, rule=args.rule, source=args.source)
     found = rows(plan, choice, limit=args.rows, clear=args.records)
     if args.json:
         _print_json(found)
@@ -120,6 +131,34 @@ def _run_show(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
         print(f"{_place(row)}: {row['step']} {row['rule']}: {row['reason']}")
         print(f"  {_record(row)}")
     return _none(plan, found)
+
+
+def _run_export(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
+    from beam_pipelines.audit import note  # noqa: PLC0415
+    from beam_pipelines.mending import export  # noqa: PLC0415
+
+    note(plan, "dlq.export", step=args.step, rule=args.rule, source=args.source)
+    count = export(plan, choice, args.file)
+    if args.json:
+        _print_json([{"rows": count, "file": str(args.file)}])
+    else:
+        print(f"{count:,} rows in {args.file}, in clear: mend records there, and import it")
+    return 0
+
+
+def _run_import(args: argparse.Namespace, plan: Plan, _: Choice) -> int:
+    from beam_pipelines.audit import note  # noqa: PLC0415
+    from beam_pipelines.mending import put_back  # noqa: PLC0415
+
+    note(plan, "dlq.import")
+    done = put_back(plan, args.file)
+    told = {"changed": done.changed, "same": done.same, "gone": done.gone}
+    if not args.json:
+        print(f"{done.changed:,} records changed, {done.same:,} as they were")
+        if done.gone:
+            print(f"{done.gone:,} lines name no dead letter: closed meanwhile, or never one")
+    _say_replayed(args, plan, done.replayed, told)
+    return 0
 
 
 def _run_replay(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
@@ -133,16 +172,20 @@ def _run_replay(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
 _RUN: Final[dict[str, Callable[[argparse.Namespace, Plan, Choice], int]]] = {
     "list": _run_list,
     "show": _run_show,
+    "export": _run_export,
+    "import": _run_import,
     "replay": _run_replay,
 }
 
 
-def _say_replayed(args: argparse.Namespace, plan: Plan, done: Replayed) -> None:
+def _say_replayed(
+    args: argparse.Namespace, plan: Plan, done: Replayed, more: dict[str, Any] | None = None
+) -> None:
     if args.json:
         told: dict[str, Any] = {"rows": done.counts(), "became": done.told()}
         if done.result is not None:
             told = done.result.json() | told
-        print(json.dumps(told))
+        print(json.dumps(told | (more or {})))
         return
     titles = ("was refused by", "becomes" if done.result is None else "became", "by", "rows")
     cells = [

@@ -110,7 +110,7 @@ def grid(row: Traced, stages: list[str], width: int) -> Iterator[str]:
     head = f"{source.rpartition('/')[2]} at {position}: {_end(row)}"
     yield from textwrap.wrap(head, width, subsequent_indent="  ")
     if row.record is not None:
-        yield _fit(f"  {ascii(row.record)}", width)
+        yield _fit(f"  {row.record!a}", width)
     there = [name for name in stages if name in row.stages]
     names = list(dict.fromkeys(n for stage in there for n in row.stages[stage]))
     columns = [[stage, *(_cell(row, there, i, n) for n in names)] for i, stage in enumerate(there)]

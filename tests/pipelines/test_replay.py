@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from beam_pipelines import replay as replays
 from beam_pipelines.balance import balance
 from beam_pipelines.cli import main
 from beam_pipelines.dead_letters import Choice
+from beam_pipelines.mending import put_back
+from schemas.errors import UsageError
 from schemas.planning import load_plan
 from tests.pipelines.shop import (
     BROKEN,
@@ -35,8 +39,8 @@ STRICT = CONTRACT.replace(
 )
 assert STRICT != CONTRACT
 CONTENT = {
-    "a.jsonl": sales(0, 60, seed=1, broken=5, copies=8),
-    "b.jsonl": sales(90, 40, seed=1, broken=3, copies=8),
+    "a.jsonl": sales(0, 60, seed=1, broken=4, copies=8),
+    "b.jsonl": sales(90, 40, seed=1, broken=4, copies=8),
 }
 
 Dlq = Callable[..., list[dict[str, Any]]]
@@ -64,7 +68,7 @@ def strict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 @pytest.fixture
-def dlq(capsys: pytest.CaptureFixture[str]) -> Iterator[Dlq]:
+def dlq(capsys: pytest.CaptureFixture[str]) -> Dlq:
     def said(action: str, folder: Path, *flags: str) -> list[dict[str, Any]]:
         capsys.readouterr()
         code = main(["dlq", action, str(folder), "--json", *flags])
@@ -72,7 +76,7 @@ def dlq(capsys: pytest.CaptureFixture[str]) -> Iterator[Dlq]:
         assert code == 0, captured.err
         return [json.loads(line) for line in captured.out.splitlines()]
 
-    yield said
+    return said
 
 
 def tables(out: Out) -> dict[str, Any]:
@@ -203,3 +207,61 @@ def test_dead_letters_are_shown_by_their_shape_unless_somebody_asks(strict: Path
     assert '\\"pieces\\": \\"AAAAAA\\"' in shown
     clear = dlq("show", strict, "--rows", "999", "--records")
     assert {row["record"].encode() for row in clear} >= set(BROKEN)
+
+
+def test_a_record_that_was_mended_lands_at_its_own_position_and_the_edit_is_recorded(
+    strict: Path, tmp_path: Path, dlq: Dlq
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    assert dlq("export", strict, str(file), "--rule", "type") == [{"rows": 2, "file": str(file)}]
+    assert file.stat().st_mode & 0o777 == 0o600
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    mended = json.loads(BROKEN[3]) | {"pieces": 7, "properties": {"amount": 60}, "sale_id": "new"}
+    lines[0]["record"] = json.dumps(mended)
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (said,) = dlq("import", strict, str(file))
+    assert (said["changed"], said["same"], said["gone"]) == (1, 1, 0)
+    assert said["rows"]["kept"] == said["rows"]["refused"] == 1
+    out = Out(strict / "out")
+    (row,) = [r for r in out.rows(PROCESSED) if r["sale_id"] == "new"]
+    place = (row["_source"], row["_position"], row["_sequence"])
+    assert place == tuple(lines[0][n] for n in ("source", "position", "sequence"))
+    assert row["pieces"] == 7
+    (edit,) = out.rows("operations.shop_mended")
+    assert (edit["_source"], edit["_position"], edit["_sequence"]) == place
+    assert edit["by"]
+    assert edit["before"] != edit["after"]
+    # Once more: what is closed is not touched, what was left as it was is refused again.
+    (again,) = dlq("import", strict, str(file))
+    assert (again["changed"], again["same"], again["gone"]) == (0, 1, 1)
+    assert again["rows"]["replayed"] == 1
+    plan = load_plan(strict)
+    assert balance(open_lake(plan), plan, "").faults == ()
+    audited = (strict / "out" / "logs" / "audit.jsonl").read_text().splitlines()
+    assert [json.loads(line)["action"] for line in audited] == [
+        "dlq.export",
+        "dlq.import",
+        "dlq.import",
+    ]
+    for before, line in pairwise(audited):
+        assert json.loads(line)["previous"] == hashlib.sha256(before.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "one JSON object"),
+        ('{"source": "a", "position": "1"}', "`position` must be there"),
+        ('{"source": "a", "position": 1, "sequence": 0, "format": "json", "record": {}}', "text"),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_exported_changes_nothing(
+    line: str, says: str, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path)
+    (folder / "out" / "lake").mkdir(parents=True)
+    file = tmp_path / "mine.jsonl"
+    file.write_text(line)
+    with pytest.raises(UsageError, match=says):
+        put_back(load_plan(folder), file)
+    assert not list((folder / "out" / "lake").iterdir())

@@ -30,8 +30,8 @@ COMMITS: Final = pa.schema(
 """`_commits`: the fence and the outbox. Only `transforms.commit.journal` reads and writes rows.
 
 `state` intent, done, void or base; `op` append, replay, refresh, erase, compact or rebuild. JSON
-texts: `done` source -> ranges, `parts` table -> [[manifest path, spec id], ...] of data files to add
-and to take out, `snapshots` table -> snapshot of the last done commit (intent) or of this one
+texts: `done` source -> ranges, `parts` table -> [[manifest path, spec id], ...] of data files to
+add and to take out, `snapshots` table -> snapshot of the last done commit (intent) or of this one
 (done), `totals` table -> rows there, `windows` aggregate -> runs of touched window starts,
 `hints` (base only) event-time column -> manifest of processed_data -> span of its files, `owed`
 aggregate -> runs of starts of windows with new rows whose aggregate rows come later (base: all such
