@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.errors import UsageError
-from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE
+from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
 from schemas.plan import Plan
 from transforms.admit import with_records
 from transforms.decode.decoded import Decoded
@@ -192,7 +192,7 @@ class _Show:
         said = zip(*(dead[n].to_pylist() for n in columns), strict=True)
         for place, (step, rule, reason, record, form) in zip(_places(dead), said, strict=True):
             one = traced.setdefault(place, Traced(place))
-            one.end = End("refused", step, rule, reason)
+            one.end = End(Destiny.REFUSED.value, step, rule, reason)
             if record is not None:
                 clear = record.decode("utf-8", "backslashreplace")
                 one.record = clear if self._personal else self._masks(record, form)
@@ -225,9 +225,8 @@ def _cut(decoded: Decoded, most: int) -> Decoded:
     if len(spots) <= most:
         return decoded
     last = spots[most - 1]
-    rows, dead = (
-        None if side is None else _until(side, last) for side in (decoded.rows, decoded.refused)
-    )
+    rows = _until(decoded.rows, last)
+    dead = None if decoded.refused is None else _until(decoded.refused, last)
     places = {path: rows_of(at, np.arange(len(rows))) for path, at in decoded.places.items()}
     return decoded._replace(rows=rows, refused=dead, places=places)
 
@@ -254,4 +253,4 @@ def _deduplicated(plan: Plan, batches: list[pa.RecordBatch]) -> Iterator[Outcome
             continue
         at = gone[i].rows.astype(np.int64)
         rules = np.where(gone[i].conflict, "conflict", "duplicate").tolist()
-        yield Outcome(keep(rows, at), removed(rows, at, "duplicate", dedupe.id, rules))
+        yield Outcome(keep(rows, at), removed(rows, at, Destiny.DUPLICATE, dedupe.id, rules))

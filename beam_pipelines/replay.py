@@ -220,7 +220,7 @@ def _written(lake: Lake, plan: Plan, made: Made, closed: Places) -> Landed:
 
 def _became(some: pa.Table, made: Made) -> Counter[Became]:
     """Count dead letters by what had refused them and what they became."""
-    was = list(zip(*(some[name].to_pylist() for name in _WHY), strict=True))
+    was = some.select(_WHY).to_pylist()
     places = Places(some)
     kept, again = Destiny.KEPT.value, Destiny.REFUSED.value
     sides = [(rows, [kept], [""], [""]) for rows in made.rows]
@@ -230,7 +230,7 @@ def _became(some: pa.Table, made: Made) -> Counter[Became]:
     for rows, destinies, steps, rules in sides:
         said = zip(places.at(rows).tolist(), cycle(destinies), cycle(steps), cycle(rules))
         for at, destiny, step, rule in said:
-            out[Became(*was[at], destiny, step, rule)] += 1
+            out[Became(**was[at], destiny=destiny, by_step=step, by_rule=rule)] += 1
     return out
 
 

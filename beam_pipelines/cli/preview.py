@@ -118,7 +118,8 @@ def grid(row: Traced, stages: list[str], width: int) -> Iterator[str]:
     left = min(max(map(len, titles)), _NARROW, width // 3)
     at = 0
     while at < len(columns):
-        several, used = [], left + 2
+        several: list[tuple[list[str], int]] = []
+        used = left + 2
         while at < len(columns):
             wide = min(max(map(len, columns[at])), _WIDEST)
             if several and used + 2 + wide > width:
