@@ -24,10 +24,12 @@ from transforms.commit.closing import PLACE, Closing, OvertakenError, Places
 from transforms.commit.committer import Committer
 from transforms.commit.lake import Lake, read_at
 from transforms.commit.landed import Landed
+from transforms.commit.maintain.look import look
 from transforms.commit.near import Asked
 from transforms.commit.removed import fold_removed
 from transforms.replay_rows import Made, ReplayRows
 from transforms.sinks.lake import FileWriter
+from transforms.sources.identity import remembered
 
 ROUND: Final = 50_000
 """Dead letters of one commit: a replay that is killed goes on behind the last one."""
@@ -74,6 +76,8 @@ class Replayed:
 def simulate(plan: Plan, choice: Choice) -> Replayed:
     """Say what a replay would do with the dead letters that there are; nothing is written.
 
+    Copies are looked for in the lake and among `ROUND` rows at a time.
+
     Args:
         plan: The plan of now.
         choice: Which dead letters.
@@ -84,8 +88,8 @@ def simulate(plan: Plan, choice: Choice) -> Replayed:
     out = Replayed()
     lake = landed(plan)
     with told(lambda: "nothing was written"):
-        make = ReplayRows(plan)
-        snapshots = lake.last_done().snapshots
+        state = look(lake)
+        make, snapshots = ReplayRows(plan, remembered(state.sources)), state.snapshots
         dead = snapshots.get(plan.operations("refused"))
         for some in rounds(opened_rows(lake, plan, dead, choice)):
             held = in_clear(lake, plan, some, dead)
@@ -125,7 +129,7 @@ def replay(
         own = committer(lake, plan, result.run_id, started, keys, point=point)
         if recompute:
             own.commit([], {}, sources=None, recompute=recompute)
-        make = ReplayRows(plan)
+        make = ReplayRows(plan, remembered(state.sources))
         before = dict(state.totals)
         wanted = opened_rows(lake, plan, state.snapshots.get(plan.operations("refused")), choice)
         for some in rounds(wanted, size):

@@ -13,11 +13,13 @@ import pyarrow as pa
 
 from schemas.names import ARRIVED, POSITION, SEQUENCE, SOURCE, TIMESTAMP, WATERMARK
 from schemas.plan import Plan
+from transforms.commit.closing import Places
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import FileDecoder, make_decoder
 from transforms.decode.message_format import MessageFormat
 from transforms.decode.messages import JsonPayloads, MessageDecoder
 from transforms.outcome import refused
+from transforms.replay_files import FromFiles
 from transforms.sources.blocks import Block
 from transforms.sources.streams.raw import RECORD, raw_schema
 
@@ -51,11 +53,17 @@ _NO_KEY: Final = (
 class Replayer:
     """Decodes dead letters by the contract of a plan; what it cannot decode is refused again.
 
+    Records that the lake does not hold are read again from their files, if these are as they were.
     JSON records and messages are each a text of their own; CSV records are read under the header
     that they were stored with.
+
+    Attributes:
+        plan: The plan of now.
+        files: Where records are read again.
     """
 
     plan: Plan
+    files: FromFiles
 
     def __call__(self, held: pa.Table) -> Iterator[Decoded]:
         """Decode rows of HELD; each is in exactly one of `rows` and `refused`, by its place.
@@ -66,7 +74,7 @@ class Replayer:
         for kind in dict.fromkeys(kinds):
             own = held.take(pa.array([i for i, k in enumerate(kinds) if k == kind], pa.int64()))
             if kind == "none":
-                yield self._refuse(own, "record", _NO_RECORD)
+                yield from self._from_files(own)
             elif kind == "key":
                 yield self._refuse(own, "key", _NO_KEY)
             elif kind == "csv":
@@ -90,6 +98,18 @@ class Replayer:
             return "csv" if form == "csv" else "text"
         kafka = self.plan.stream.kafka
         return "key" if kafka.key is not None or kafka.headers else "message"
+
+    def _from_files(self, held: pa.Table) -> Iterator[Decoded]:
+        left = held
+        in_files = pa.compute.match_substring(held[SOURCE], "://")
+        for decoded in self.files(held.filter(in_files)) if in_files.to_numpy().any() else ():
+            sides = (decoded.rows, decoded.refused)
+            for side in (one for one in sides if one is not None and one.num_rows):
+                there = Places(pa.Table.from_batches([side])).at(left) >= 0
+                left = left.filter(pa.array(~there))
+            yield decoded
+        if left.num_rows:
+            yield self._refuse(left, "record", _NO_RECORD)
 
     def _texts(self) -> MessageDecoder:
         longest = self.plan.source.max_record_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +16,13 @@ from transforms.batches import one_batch
 from transforms.commit.closing import PLACE
 from transforms.commit.near import RowsNear
 from transforms.duplicates import LAKE, duplicates, ids_of
+from transforms.land import UnbalancedError
 from transforms.middle import RowSteps
 from transforms.outcome import keep, removed
 from transforms.protect import Protector
 from transforms.replay import Replayer
+from transforms.replay_files import FromFiles
+from transforms.sources.identity import Remembered
 
 _AT_ONCE = 10_000
 _ORDER = [(name, "ascending") for name in PLACE]
@@ -42,16 +46,16 @@ class Made:
 class ReplayRows:
     """Decodes, validates, protects, steps and deduplicates dead letters, as a batch run does."""
 
-    def __init__(self, plan: Plan, protector: Protector | None = None) -> None:
+    def __init__(self, plan: Plan, remembered: Mapping[str, Remembered]) -> None:
         """Read keys and lookups, so that their errors come before anything is written.
 
         Args:
             plan: The plan of now.
-            protector: With keys of its own; by default with those of the plan.
+            remembered: What is known of files that landed; see `FromFiles`.
         """
         self.plan = plan
-        self._replayer = Replayer(plan)
-        self._protector = protector or Protector(plan.contract, plan.secret, plan.folder)
+        self._replayer = Replayer(plan, FromFiles(plan, remembered))
+        self._protector = Protector(plan.contract, plan.secret, plan.folder)
         _ = self._protector.keyring
         self._steps = RowSteps(plan)
         self._steps.setup()
@@ -62,6 +66,9 @@ class ReplayRows:
         Args:
             held: Schema `replay.HELD`, records in clear.
             asked: Snapshot of `processed_data`, whose rows win over theirs; None: it has none.
+
+        Raises:
+            UnbalancedError: A step loses or makes rows.
         """
         made = Made([], [], [])
         for at in range(0, held.num_rows, _AT_ONCE):
@@ -71,7 +78,15 @@ class ReplayRows:
                     made.rows.append(outcome.rows)
                 made.removed.extend(outcome.removed)
                 made.refused.extend(outcome.refused)
-        return self._without_copies(made, asked)
+        made = self._without_copies(made, asked)
+        became = sum(one.num_rows for one in (*made.rows, *made.removed, *made.refused))
+        if became != held.num_rows:
+            msg = (
+                f"every dead letter must have one destiny; {held.num_rows} were decoded, {became} "
+                "came of them; a step loses or makes rows: nothing of them was landed"
+            )
+            raise UnbalancedError(msg)
+        return made
 
     def _without_copies(self, made: Made, asked: int | None) -> Made:
         """Take out copies of the lake's rows, and of those that stand before them."""

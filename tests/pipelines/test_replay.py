@@ -265,3 +265,39 @@ def test_a_file_that_is_not_as_it_was_exported_changes_nothing(
     with pytest.raises(UsageError, match=says):
         put_back(load_plan(folder), file)
     assert not list((folder / "out" / "lake").iterdir())
+
+
+def test_a_record_that_was_too_long_is_read_again_from_its_file(tmp_path: Path, dlq: Dlq) -> None:
+    folder = make_folder(tmp_path)
+    row = json.loads(sales(0, 1)) | {"pieces": 3, "properties": {"amount": 60, "note": "n" * 900}}
+    lines = [sales(1, 20), json.dumps(row).encode() + b"\n", sales(21, 20)]
+    (folder / "data" / "a.jsonl").write_bytes(b"".join(lines))
+    shorter = "source.batch.files.max_record_bytes=600"
+    assert main(["run", str(folder), "--json", "--set", shorter]) == 0
+    (again,) = dlq("replay", folder, "--set", shorter)
+    assert again["rows"]["refused"] == again["rows"]["replayed"] == 1
+    (would,) = dlq("replay", folder, "--simulate")
+    (said,) = dlq("replay", folder)
+    assert would["became"] == said["became"]
+    assert said["rows"]["kept"] == 1
+    (landed,) = [r for r in Out(folder / "out").rows(PROCESSED) if r["sale_id"] == row["sale_id"]]
+    assert landed["_position"] == len(lines[0])
+
+
+@pytest.mark.parametrize("left", [b"", sales(20, 20)], ids=["gone", "rewritten"])
+def test_a_record_that_is_nowhere_stays_and_says_so(left: bytes, tmp_path: Path, dlq: Dlq) -> None:
+    folder = make_folder(tmp_path)
+    file = folder / "data" / "a.jsonl"
+    file.write_bytes(sales(0, 20) + b'{"a": "' + b"n" * 900 + b'"}\n')
+    shorter = "source.batch.files.max_record_bytes=600"
+    assert main(["run", str(folder), "--json", "--set", shorter]) == 0
+    file.write_bytes(left)
+    if not left:
+        file.unlink()
+    (said,) = dlq("replay", folder)
+    (became,) = said["became"]
+    assert (became["destiny"], became["by_step"], became["by_rule"]) == (
+        "refused",
+        "replay",
+        "record",
+    )
