@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby
 from typing import Final
@@ -85,7 +85,7 @@ class Replayer:
 
     @cached_property
     def _blocks(self) -> FileDecoder:
-        return make_decoder(self.plan.contract, self.plan.source)
+        return make_decoder(self.plan.contract, replace(self.plan.source, format="csv"))
 
     def _told(self, held: pa.Table) -> Iterable[list[object]]:
         there = held["record"].is_valid().to_pylist()
