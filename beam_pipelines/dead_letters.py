@@ -133,10 +133,10 @@ def in_clear(lake: Lake, plan: Plan, places: pa.Table, at: int | None) -> pa.Tab
         at: Snapshot of the refused table.
     """
     table = lake.load(plan.operations("refused"))
-    found = held(table, at, Places(places), HELD.names)
+    found = held(table, at, Places(places), HELD)
     opened = _opened(found["record"].combine_chunks(), plan)
     index = found.schema.get_field_index("record")
-    return found.set_column(index, "record", opened).select(HELD.names).cast(HELD)
+    return found.set_column(index, "record", opened)
 
 
 def _records(lake: Lake, plan: Plan, places: pa.Table) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from beam_pipelines.dead_letters import Choice, in_clear, landed
 from beam_pipelines.failures import fate, told
 from beam_pipelines.replay import Replayed, opened_rows, replay, rounds
 from schemas.errors import CommitError, UsageError
-from schemas.names import POSITION, SEQUENCE, SOURCE
+from schemas.names import MENDED_AT, POSITION, SEQUENCE, SOURCE
 from schemas.plan import Plan, Table
 from transforms.commit.closing import PLACE, Closing, OvertakenError
 from transforms.commit.committer import Committer
@@ -158,7 +158,9 @@ def _changed(lines: list[dict[str, Any]], keyring: Keyring | None) -> pa.Table:
     if keyring is not None:
         records = seal(records, keyring)
     changed = _places(lines).append_column("record", records)
-    return changed.append_column("format", pa.array([line["format"] for line in lines]))
+    changed = changed.append_column("format", pa.array([line["format"] for line in lines]))
+    at = pa.scalar(datetime.now(UTC), MENDED_AT.type)
+    return changed.append_column(MENDED_AT, pa.repeat(at, len(lines)))
 
 
 def _mended(

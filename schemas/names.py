@@ -79,3 +79,6 @@ TRIED: Final = (
     pa.field("tried_reason", pa.string()),
 )
 """Columns of a dead letter that say by what the last replay refused it again; null before one."""
+
+MENDED_AT: Final = pa.field("mended_at", TIMESTAMP)
+"""Column of a dead letter: when a person put another record in; null: it is as it came."""

@@ -12,6 +12,7 @@ from schemas.contract import Contract
 from schemas.located import did_you_mean, dotted, quoted
 from schemas.names import (
     EVENT_TIME,
+    MENDED_AT,
     POSITION,
     POSITION_FIELDS,
     REFUSED,
@@ -66,6 +67,7 @@ def plan_tables(
                 pa.field("contract_version", pa.string(), nullable=False),
                 pa.field("run_id", pa.string(), nullable=False),
                 *TRIED,
+                MENDED_AT,
             ]
         ),
         key=(SOURCE, POSITION, SEQUENCE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby
@@ -10,8 +10,9 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from schemas.names import ARRIVED, POSITION, SEQUENCE, SOURCE, TIMESTAMP, WATERMARK
+from schemas.names import ARRIVED, MENDED_AT, POSITION, SEQUENCE, SOURCE, TIMESTAMP, WATERMARK
 from schemas.plan import Plan
 from transforms.commit.closing import Places
 from transforms.decode.decoded import Decoded
@@ -21,6 +22,7 @@ from transforms.decode.messages import JsonPayloads, MessageDecoder
 from transforms.outcome import refused
 from transforms.replay_files import FromFiles
 from transforms.sources.blocks import Block
+from transforms.sources.slices import COLUMNAR
 from transforms.sources.streams.raw import RECORD, raw_schema
 
 STEP: Final = "replay"
@@ -32,11 +34,13 @@ HELD: Final = pa.schema(
         pa.field(ARRIVED, TIMESTAMP),
         pa.field("format", pa.string()),
         pa.field("record", pa.binary()),
+        MENDED_AT,
     ]
 )
 """What is asked of a dead letter; `record` in clear."""
 
 _PLACE: Final = (SOURCE, POSITION, SEQUENCE, ARRIVED)
+_FILE: Final = "://"
 _HERE: Final = pa.array(["replay"])
 _NO_RECORD: Final = (
     "the lake or the source must have the record; got neither; see whether its file is there, or "
@@ -53,7 +57,8 @@ _NO_KEY: Final = (
 class Replayer:
     """Decodes dead letters by the contract of a plan; what it cannot decode is refused again.
 
-    Records that the lake does not hold are read again from their files, if these are as they were.
+    Records that the lake does not hold, and rows of packed files, whose records it holds as JSON,
+    are read again from their files, if these are as they were.
     JSON records and messages are each a text of their own; CSV records are read under the header
     that they were stored with.
 
@@ -70,10 +75,19 @@ class Replayer:
 
         `Decoded.records` gives nothing: the lake has the records.
         """
-        kinds = [self._kind(*row) for row in zip(*self._told(held), strict=True)]
+        kinds = [
+            self._kind(source, form, there=there, mended=mended)
+            for source, form, there, mended in zip(
+                held[SOURCE].to_pylist(),
+                held["format"].to_pylist(),
+                held["record"].is_valid().to_pylist(),
+                held[MENDED_AT.name].is_valid().to_pylist(),
+                strict=True,
+            )
+        ]
         for kind in dict.fromkeys(kinds):
             own = held.take(pa.array([i for i, k in enumerate(kinds) if k == kind], pa.int64()))
-            if kind == "none":
+            if kind == "file":
                 yield from self._from_files(own)
             elif kind == "key":
                 yield self._refuse(own, "key", _NO_KEY)
@@ -87,29 +101,30 @@ class Replayer:
     def _blocks(self) -> FileDecoder:
         return make_decoder(self.plan.contract, replace(self.plan.source, format="csv"))
 
-    def _told(self, held: pa.Table) -> Iterable[list[object]]:
-        there = held["record"].is_valid().to_pylist()
-        return held[SOURCE].to_pylist(), held["format"].to_pylist(), there
-
-    def _kind(self, source: str, form: str, there: bool) -> str:  # noqa: FBT001
-        if not there or form == "pointer":
-            return "none"
-        if "://" in source or self.plan.stream is None:
+    def _kind(self, source: str, form: str, *, there: bool, mended: bool) -> str:
+        in_file = _FILE in source
+        packed = in_file and self.plan.source.format in COLUMNAR and not mended
+        if packed or not there or form == "pointer":
+            return "file"
+        if in_file or self.plan.stream is None:
             return "csv" if form == "csv" else "text"
         kafka = self.plan.stream.kafka
         return "key" if kafka.key is not None or kafka.headers else "message"
 
     def _from_files(self, held: pa.Table) -> Iterator[Decoded]:
         left = held
-        in_files = pa.compute.match_substring(held[SOURCE], "://")
+        in_files = pc.match_substring(held[SOURCE], _FILE)
         for decoded in self.files(held.filter(in_files)) if in_files.to_numpy().any() else ():
             sides = (decoded.rows, decoded.refused)
             for side in (one for one in sides if one is not None and one.num_rows):
                 there = Places(pa.Table.from_batches([side])).at(left) >= 0
                 left = left.filter(pa.array(~there))
             yield decoded
-        if left.num_rows:
-            yield self._refuse(left, "record", _NO_RECORD)
+        stored = pc.and_(left["record"].is_valid(), pc.not_equal(left["format"], "pointer"))
+        if (texts := left.filter(stored)).num_rows:
+            yield at_home(self._texts().decode(_raw(texts)), texts)
+        if (gone := left.filter(pc.invert(stored))).num_rows:
+            yield self._refuse(gone, "record", _NO_RECORD)
 
     def _texts(self) -> MessageDecoder:
         longest = self.plan.source.max_record_bytes

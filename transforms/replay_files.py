@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.errors import SourceError
 from schemas.names import POSITION, SOURCE
@@ -46,7 +47,7 @@ class FromFiles:
                     yield from self._read(part, held)
 
     def _read(self, part: Slice, held: pa.Table) -> Iterator[Decoded]:
-        own = held.filter(pa.compute.field(SOURCE) == part.source)
+        own = held.filter(pc.field(SOURCE) == part.source)
         at, places = own[POSITION].to_numpy(), Places(own)
         stop = np.inf if part.stop is None else part.stop
         if not ((at >= part.start) & (at < stop)).any():

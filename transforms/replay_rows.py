@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.names import TIMESTAMP, Destiny
 from schemas.plan import Plan
@@ -121,4 +122,4 @@ def _in_order(batches: list[pa.RecordBatch]) -> pa.Table:
     places = rows.select(list(PLACE))
     source = places["_source"].cast(pa.string())
     places = places.set_column(0, "_source", source)
-    return rows.take(pa.compute.sort_indices(places, sort_keys=_ORDER))
+    return rows.take(pc.sort_indices(places, sort_keys=_ORDER))

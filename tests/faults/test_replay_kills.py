@@ -162,7 +162,7 @@ def test_without_a_look_at_what_is_open_it_does(
 
     def blind(wanted: Closing, table: Any, at: int | None) -> Any:
         def there(rows: pa.Table) -> pa.Table:
-            left = Places(held(table, at, Places(rows), PLACE))
+            left = Places(held(table, at, Places(rows), rows.select(PLACE).schema))
             return rows.filter(pa.array(left.at(rows) >= 0))
 
         left = replace(wanted, closed=there(wanted.closed), changed=there(wanted.changed))

@@ -6,10 +6,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from beam_pipelines import replay as replays
@@ -25,6 +29,7 @@ from tests.pipelines.shop import (
     FACT,
     HOURLY,
     LEDGER,
+    PIPELINE,
     PROCESSED,
     REFUSED,
     Out,
@@ -301,3 +306,50 @@ def test_a_record_that_is_nowhere_stays_and_says_so(left: bytes, tmp_path: Path,
         "replay",
         "record",
     )
+
+
+def _parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def _avro(path: Path, rows: list[dict[str, Any]]) -> None:
+    schema = {
+        "type": "record",
+        "name": "sale",
+        "fields": [
+            {"name": "sale_id", "type": "string"},
+            {"name": "sold_at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+            {"name": "country", "type": "string"},
+            {"name": "pieces", "type": "long"},
+            {"name": "properties", "type": "string"},
+        ],
+    }
+    with path.open("wb") as file:
+        fastavro.writer(file, schema, rows)
+
+
+@pytest.mark.parametrize("form", ["parquet", "avro"])
+def test_rows_of_packed_files_are_replayed(form: str, tmp_path: Path, dlq: Dlq) -> None:
+    pipeline = PIPELINE.replace(
+        'path: "data/*.jsonl*", format: json', f'path: "data/*", format: {form}'
+    )
+    folder = make_folder(tmp_path, contract=STRICT, pipeline=pipeline)
+    rows = [
+        {
+            "sale_id": f"s{n}",
+            "sold_at": datetime(2026, 3, 1, n, 30, 0, 123456, UTC),
+            "country": "de",
+            "pieces": n % 3,
+            "properties": json.dumps({"amount": 60 + n}),
+        }
+        for n in range(9)
+    ]
+    {"parquet": _parquet, "avro": _avro}[form](folder / "data" / f"a.{form}", rows)
+    assert main(["run", str(folder), "--json"]) == 0
+    with_contract(folder, CONTRACT)
+    (said,) = dlq("replay", folder)
+    assert said["rows"]["kept"] == said["rows"]["replayed"] == 3
+    landed = Out(folder / "out").rows(PROCESSED)
+    names = ("sale_id", "sold_at", "pieces")
+    found = sorted(tuple(r[n] for n in names) for r in landed)
+    assert found == [tuple(r[n] for n in names) for r in rows]

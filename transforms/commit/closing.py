@@ -7,7 +7,7 @@ that both found a row open cannot both close it, as the later one plans again on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -139,13 +139,15 @@ def holding(table: Table, at: int | None, *several: Places) -> Iterator[DataFile
                 yield file
 
 
-def held(table: Table, at: int | None, places: Places, columns: Collection[str]) -> pa.Table:
-    """Read those of the rows named by their place that are there, in the order of the names."""
+def held(table: Table, at: int | None, places: Places, wanted: pa.Schema) -> pa.Table:
+    """Read those of the rows named by their place that are there, in the order of the names.
+
+    A column that the table does not have is null.
+    """
     info = TableInfo.of(table)
-    wanted = pa.schema([info.arrow.field(name) for name in columns])
     parts = [wanted.empty_table()]
     for file in holding(table, at, places):
-        for batch in read_batches(info, file.file_path, columns):
+        for batch in read_batches(info, file.file_path, wanted.names):
             there = pa.array(places.at(batch) >= 0)
             parts.append(fitted(batch.filter(there), wanted))
     rows = pa.concat_tables(parts, promote_options="permissive")

@@ -24,7 +24,7 @@ Place = tuple[str, int, int]
 
 
 def held(rows: Sequence[tuple[Place, str, bytes | None]]) -> pa.Table:
-    named = [(*place, ARRIVED, form, record) for place, form, record in rows]
+    named = [(*place, ARRIVED, form, record, None) for place, form, record in rows]
     dicts = [dict(zip(HELD.names, row, strict=True)) for row in named]
     return pa.Table.from_pylist(dicts, schema=HELD)
 
