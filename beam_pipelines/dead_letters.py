@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import UsageError
-from schemas.names import ARRIVED, POSITION, SEQUENCE, SOURCE
+from schemas.names import ARRIVED, MENDED_AT, POSITION, SEQUENCE, SOURCE, TRIED
 from schemas.plan import Plan
 from transforms.commit.closing import PLACE, Places, held
 from transforms.commit.lake import Lake, open_lake
 from transforms.keys import resolve
 from transforms.masking import Masks
 from transforms.replay import HELD
-from transforms.sealing import is_sealed, open_sealed
+from transforms.sealing import SealError, is_sealed, open_sealed
 
 _WHY = ["step", "rule", "reason"]
 
@@ -54,9 +55,10 @@ def groups(plan: Plan, choice: Choice) -> list[dict[str, Any]]:
         plan: Whose lake is asked.
         choice: Which rows count.
 
+    Without the key that a record was sealed with its example is null.
+
     Raises:
-        UsageError: Nothing has landed yet, or the key cannot be read.
-        SealError: A record was sealed with a key that is not here.
+        UsageError: Nothing has landed yet.
     """
     lake = landed(plan)
     found = choice.of(lake.read(plan.operations("refused"), [*PLACE, *_WHY]))
@@ -67,7 +69,9 @@ def groups(plan: Plan, choice: Choice) -> list[dict[str, Any]]:
     keys = [("count_all", "descending"), *((name, "ascending") for name in _WHY)]
     grouped = grouped.sort_by(keys)
     first = grouped.select([f"{name}_first" for name in PLACE]).rename_columns(list(PLACE))
-    records = {row[:3]: row[3] for row in _masked(lake, plan, first)}
+    records: dict[tuple[Any, ...], str | None] = {}
+    with suppress(UsageError, SealError):
+        records = _masked(lake, plan, first)
     out = []
     for row in grouped.to_pylist():
         place = tuple(row[f"{name}_first"] for name in PLACE)
@@ -75,7 +79,7 @@ def groups(plan: Plan, choice: Choice) -> list[dict[str, Any]]:
             {
                 **{name: row[name] for name in _WHY},
                 "rows": row["count_all"],
-                "example": {"source": place[0], "position": place[1], "record": records[place]},
+                "example": {"source": place[0], "position": place[1], "record": records.get(place)},
             }
         )
     return out
@@ -96,17 +100,20 @@ def rows(plan: Plan, choice: Choice, *, limit: int, clear: bool) -> list[dict[st
         SealError: A record was sealed with a key that is not here.
     """
     lake = landed(plan)
-    columns = [SOURCE, POSITION, SEQUENCE, ARRIVED, *_WHY]
+    there = lake.load(plan.operations("refused")).schema().column_names
+    later = [f.name for f in (*TRIED, MENDED_AT) if f.name in there]
+    columns = [SOURCE, POSITION, SEQUENCE, ARRIVED, *_WHY, *later]
     found = choice.of(lake.read(plan.operations("refused"), columns))
     order = [(ARRIVED, "descending"), (SOURCE, "ascending"), (POSITION, "ascending")]
     found = found.sort_by(order).slice(0, limit)
     shown = _clear if clear else _masked
-    records = {row[:3]: row[3] for row in shown(lake, plan, found)}
+    records = shown(lake, plan, found)
     out = []
     for row in found.to_pylist():
         made = {name.removeprefix("_"): value for name, value in row.items()}
-        made["arrived"] = made["arrived"].isoformat()
-        made["record"] = records[row[SOURCE], row[POSITION], row[SEQUENCE]]
+        for name in ("arrived", "tried_at", MENDED_AT.name):
+            made[name] = made[name].isoformat() if made.get(name) is not None else None
+        made["record"] = records.get((row[SOURCE], row[POSITION], row[SEQUENCE]))
         out.append(made)
     return out
 
@@ -132,31 +139,36 @@ def in_clear(lake: Lake, plan: Plan, places: pa.Table, at: int | None) -> pa.Tab
         places: Columns PLACE; those that are no dead letters any more are left out.
         at: Snapshot of the refused table.
     """
-    table = lake.load(plan.operations("refused"))
-    found = held(table, at, Places(places), HELD)
+    found = held(lake.load(plan.operations("refused")), at, Places(places), HELD)
     opened = _opened(found["record"].combine_chunks(), plan)
-    index = found.schema.get_field_index("record")
-    return found.set_column(index, "record", opened)
+    return found.set_column(found.schema.get_field_index("record"), "record", opened)
 
 
-def _records(lake: Lake, plan: Plan, places: pa.Table) -> list[dict[str, Any]]:
+_Shown = dict[tuple[Any, ...], str | None]
+"""Place -> record; as of now, so one may be missing that was closed meanwhile."""
+
+
+def _clear(lake: Lake, plan: Plan, places: pa.Table) -> _Shown:
     at = lake.last_done().snapshots.get(plan.operations("refused"))
-    return in_clear(lake, plan, places.select(list(PLACE)), at).to_pylist()
+    found = in_clear(lake, plan, places.select(list(PLACE)), at).to_pylist()
+    return {_place(row): row["record"] and as_text(row["record"]) for row in found}
 
 
-def _clear(lake: Lake, plan: Plan, places: pa.Table) -> list[tuple[Any, ...]]:
-    return [
-        (*(row[name] for name in PLACE), row["record"] and as_text(row["record"]))
-        for row in _records(lake, plan, places)
-    ]
+def _masked(lake: Lake, plan: Plan, places: pa.Table) -> _Shown:
+    refused = plan.operations("refused")
+    at = lake.last_done().snapshots.get(refused)
+    found = held(lake.load(refused), at, Places(places.select(list(PLACE))), HELD)
+    opened = _opened(found["record"].combine_chunks(), plan).to_pylist()
+    masks, out = Masks(plan), _Shown()
+    for row, record in zip(found.to_pylist(), opened, strict=True):
+        # What was sealed is personal, whatever the contract says now.
+        sealed = record is not None and row["record"] != record
+        out[_place(row)] = record and masks(record, row["format"], personal=sealed)
+    return out
 
 
-def _masked(lake: Lake, plan: Plan, places: pa.Table) -> list[tuple[Any, ...]]:
-    masks = Masks(plan)
-    return [
-        (*(row[name] for name in PLACE), row["record"] and masks(row["record"], row["format"]))
-        for row in _records(lake, plan, places)
-    ]
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in PLACE)
 
 
 def as_text(record: bytes) -> str:

@@ -37,7 +37,7 @@ from transforms.protect import Protector
 from transforms.sealing import seal
 
 _TRIES: Final = 20
-_FORMATS: Final = ("json", "csv")
+_POINTER: Final = "pointer"
 _PLACES: Final = pa.schema([(SOURCE, pa.string()), (POSITION, pa.int64()), (SEQUENCE, pa.int32())])
 _NAMES: Final = ("source", "position", "sequence")
 
@@ -89,7 +89,8 @@ def export(plan: Plan, choice: Choice, path: Path) -> int:
             for why, held in zip(some.to_pylist(), records.to_pylist(), strict=True):
                 line = {name: held[f"_{name}"] for name in _NAMES}
                 line |= {n: why[n] for n in ("step", "rule", "reason")} | {"format": held["format"]}
-                file.write(json.dumps(line | _written(held["record"])) + "\n")
+                record = None if held["format"] == _POINTER else held["record"]
+                file.write(json.dumps(line | _written(record)) + "\n")
     return rows.num_rows
 
 
@@ -258,4 +259,6 @@ def _line(text: str) -> dict[str, Any] | str:
         record = record.encode("utf-8", "surrogatepass")
     elif record is not None:
         return "`record` must be text (of a JSON record its text, not the object)"
+    if record is not None and line["format"] in ("", _POINTER):
+        return "`format` must say what the record is, such as json"
     return {**{name: line[name] for name, _ in kinds}, "record": record}

@@ -152,7 +152,7 @@ class LookingProtector(Protector):
             return Protector(self.contract, self.secret, self.folder).keyring
         except UsageError:
             self.notes.append(
-                f"no key in {self.secret}: pseudonyms are made with one for this screen only"
+                f"no key could be read from {self.secret}: pseudonyms are made with one for this screen only"
             )
             return Keyring((Key(secrets.token_urlsafe(32)),))
 
@@ -163,14 +163,15 @@ class _Show:
     def __init__(self, plan: Plan, *, personal: bool) -> None:
         self._personal = personal
         self._masks = Masks(plan)
-        self._taint = {step.id: step.taint for step in plan.steps} if not personal else {}
+        tainted = frozenset[str]().union(*(step.taint for step in plan.steps))
+        self._tainted = frozenset[str]() if personal else tainted
 
     def rows(self, traced: dict[Place, Traced], stage: str, rows: pa.RecordBatch) -> None:
-        tainted = self._taint.get(stage, frozenset())
         names = [n for n in rows.schema.names if n not in POSITION_NAMES]
         for place, row in zip(_places(rows), rows.select(names).to_pylist(), strict=True):
             own = {
-                n: shape(str(v)) if n in tainted and v is not None else v for n, v in row.items()
+                n: shape(str(v)) if n in self._tainted and v is not None else v
+                for n, v in row.items()
             }
             traced.setdefault(place, Traced(place)).stages[stage] = own
 

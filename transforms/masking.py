@@ -28,10 +28,16 @@ class Masks:
         self._known = {part for c in plan.contract.leaves() for part in c.path.split(".")}
         self._known |= {c.name for c in plan.contract.columns}
 
-    def __call__(self, record: bytes, form: str) -> str:
-        """Return a text that may be shown."""
+    def __call__(self, record: bytes, form: str, *, personal: bool = False) -> str:
+        """Return a text that may be shown.
+
+        Args:
+            record: In clear.
+            form: Its format.
+            personal: Whether it holds personal data, even if the contract names none.
+        """
         text = record.decode("utf-8", "backslashreplace")
-        if not self._classified:
+        if not (self._classified or personal):
             return _cut(text, _WIDEST)
         if form == "json":
             return _cut(self._json(text), _WIDEST)

@@ -130,6 +130,11 @@ def _run_show(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
     for row in found:
         print(f"{_place(row)}: {row['step']} {row['rule']}: {row['reason']}")
         print(f"  {_record(row)}")
+        if row["mended_at"] is not None:
+            print(f"  mended at {row['mended_at']}")
+        if row["tried_at"] is not None:
+            why = f"{row['tried_step']} {row['tried_rule']}: {row['tried_reason']}"
+            print(f"  refused again at {row['tried_at']}: {why}")
     return _none(plan, found)
 
 

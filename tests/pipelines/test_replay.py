@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -33,10 +34,14 @@ from tests.pipelines.shop import (
     PROCESSED,
     REFUSED,
     Out,
+    assert_tables,
+    expected,
     make_folder,
     sales,
 )
+from tests.streams import Middle, commit, spread, stream_plan
 from transforms.commit.lake import open_lake
+from transforms.continuous.committer import Memory
 
 PIECES = "- {name: pieces, logicalType: integer}"
 STRICT = CONTRACT.replace(
@@ -153,6 +158,9 @@ def test_what_is_refused_again_stays_and_says_by_what(strict: Path, dlq: Dlq) ->
     for row in rows:
         assert (row["step"], row["rule"]) == (row["tried_step"], row["tried_rule"])
         assert row["reason"] == row["tried_reason"]
+    for row in dlq("show", strict):
+        assert row["tried_at"]
+        assert row["tried_reason"] == row["reason"]
     (again,) = dlq("replay", strict)
     assert again["rows"]["refused"] == again["rows"]["replayed"] == 8
     assert again["tables"][PROCESSED]["added"] == 0
@@ -258,6 +266,7 @@ def test_a_record_that_was_mended_lands_at_its_own_position_and_the_edit_is_reco
         ("{", "one JSON object"),
         ('{"source": "a", "position": "1"}', "`position` must be there"),
         ('{"source": "a", "position": 1, "sequence": 0, "format": "json", "record": {}}', "text"),
+        ('{"source": "a", "position": 1, "sequence": 0, "format": "", "record": "{}"}', "such as"),
     ],
 )
 def test_a_file_that_is_not_as_it_was_exported_changes_nothing(
@@ -353,3 +362,36 @@ def test_rows_of_packed_files_are_replayed(form: str, tmp_path: Path, dlq: Dlq) 
     names = ("sale_id", "sold_at", "pieces")
     found = sorted(tuple(r[n] for n in names) for r in landed)
     assert found == [tuple(r[n] for n in names) for r in rows]
+
+
+def test_a_contract_that_names_no_personal_data_any_more_does_not_unmask_old_records(
+    strict: Path, dlq: Dlq
+) -> None:
+    plain = CONTRACT.replace("            classification: restricted\n", "")
+    with_contract(strict, plain.replace("value: pseudonymize", "value: keep"))
+    assert not load_plan(strict).contract.classified
+    shown = json.dumps([dlq("list", strict), dlq("show", strict, "--rows", "999")])
+    assert "@example.org" not in shown
+    assert "SECRET" not in shown
+
+
+def test_without_the_key_dead_letters_are_listed_still(strict: Path, dlq: Dlq) -> None:
+    (strict / ".penstock-key").unlink()
+    groups = dlq("list", strict)
+    assert sum(row["rows"] for row in groups) > 20
+    assert {row["example"]["record"] for row in groups} == {None}
+
+
+def test_a_stream_goes_on_beside_replays(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, contract=STRICT)
+    middle = Middle(stream_plan(folder))
+    batches = spread(sales(0, 240, broken=4).splitlines(), partitions=2, size=30)
+    with_contract(folder, CONTRACT)
+    plan = replace(load_plan(folder), sinks={"lake": {}})
+    one, memory = middle.committer(), Memory()
+    for batch in batches:
+        memory = commit(one, memory, middle.ship(batch))
+        replays.replay(plan, Choice())
+    content = b"\n".join(line for raw in batches for line in raw["record"].to_pylist())
+    assert_tables(Out(folder / "out"), expected({"a": content}), warehouse=False)
+    assert balance(middle.lake, plan, "").faults == ()

@@ -108,7 +108,7 @@ def ledger_rows(
         [{"start": a, "end": b} for a, b in done.get(s, [])] for s in counted[SOURCE].to_pylist()
     ]
     moves = [
-        None if moved is None else [{"start": a, "end": b} for a, b in moved.get(s, [])]
+        [{"start": a, "end": b} for a, b in (moved or {}).get(s, [])]
         for s in counted[SOURCE].to_pylist()
     ]
     same = {"seq": seq, "commit_id": commit_id, "run_id": run_id, "at": at}
