@@ -152,7 +152,8 @@ class LookingProtector(Protector):
             return Protector(self.contract, self.secret, self.folder).keyring
         except UsageError:
             self.notes.append(
-                f"no key could be read from {self.secret}: pseudonyms are made with one for this screen only"
+                f"no key could be read from {self.secret}: pseudonyms are made with one for this "
+                "screen only"
             )
             return Keyring((Key(secrets.token_urlsafe(32)),))
 
