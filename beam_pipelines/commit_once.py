@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,10 +92,18 @@ def committer(
     run_id: str,
     started: float,
     keys: str | None = "",
-    *,
-    point: Callable[[str], None] = lambda _: None,
+    **options: Any,
 ) -> Committer:
-    """Return the committer of a run, which keeps the plan's published form in `_runs`."""
+    """Return the committer of a run, which keeps the plan's published form in `_runs`.
+
+    Args:
+        lake: See Committer.
+        plan: See Committer.
+        run_id: See Committer.
+        started: See Committer.
+        keys: See Committer.
+        options: Others of Committer's arguments.
+    """
     return Committer(
         lake,
         plan,
@@ -103,7 +111,7 @@ def committer(
         started=started,
         plan_text=json.dumps(to_json(plan)),
         keys=keys,
-        point=point,
+        **options,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
@@ -102,8 +102,8 @@ def replay(
     plan: Plan,
     choice: Choice,
     *,
-    point: Callable[[str], None] = lambda _: None,
     size: int = ROUND,
+    **options: Any,
 ) -> Replayed:
     """Replay dead letters: those that the plan of now keeps land once, at their own place.
 
@@ -114,8 +114,8 @@ def replay(
     Args:
         plan: The plan of now.
         choice: Which dead letters.
-        point: Called with the name of each step (tests kill there).
         size: Dead letters of a round.
+        options: Of its committer (tests kill at its points).
 
     Raises:
         PenstockError: As `batch.ingest`.
@@ -126,14 +126,13 @@ def replay(
     lake = landed(plan)
     with told(lambda: fate(lake, result.run_id)):
         state, keys, recompute = batch.ready(lake, result, batch.Options(), started)
-        own = committer(lake, plan, result.run_id, started, keys, point=point)
+        own = committer(lake, plan, result.run_id, started, keys, **options)
         if recompute:
             own.commit([], {}, sources=None, recompute=recompute)
         make = ReplayRows(plan, remembered(state.sources))
         before = dict(state.totals)
         wanted = opened_rows(lake, plan, state.snapshots.get(plan.operations("refused")), choice)
         for some in rounds(wanted, size):
-            point("round")
             out.rows += _round(lake, own, make, some)
         result.rows = out.counts()
         result.tables = {
