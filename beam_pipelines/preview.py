@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -23,7 +23,7 @@ from transforms.duplicates import duplicates, ids_of
 from transforms.keys import Key, Keyring
 from transforms.masking import Masks, shape
 from transforms.middle import step_kernel
-from transforms.outcome import Outcome, keep, refused, removed
+from transforms.outcome import Kernel, Outcome, keep, refused, removed
 from transforms.protect import Protector
 from transforms.sources.files import discover, scan
 from transforms.validate import validate
@@ -101,39 +101,39 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
     if plan.deduplicate is not None:
         stages.append(plan.deduplicate.id)
         notes.append(f"{plan.deduplicate.id}: copies are looked for among these rows only")
-    traced: dict[Place, Traced] = {}
     show = _Show(plan, personal=personal)
-    kept: list[pa.RecordBatch] = []
-    for decoded in _first(plan, count):
-        show.records(traced, decoded.refused, decoded)
-        if personal:
-            show.rows(traced, DECODED, decoded.rows)
-        checked = validate(decoded.rows, plan.contract)
-        places = dict(decoded.places)
-        if len(checked.numbers):
-            dead = refused(
-                decoded.rows, checked.numbers, "validate", checked.rules, checked.reasons
-            )
-            show.records(traced, dead, decoded)
-            left = np.delete(np.arange(decoded.rows.num_rows), checked.numbers)
-            places = {path: rows_of(at, left) for path, at in places.items()}
-        rows = protector.protect(checked.rows, places)
-        show.rows(traced, PROTECTED, rows)
-        for name, kernel in steps.items():
-            if not rows.num_rows:
-                break
-            outcome = kernel(rows)
-            show.ends(traced, outcome.removed)
-            show.records(traced, outcome.refused, decoded)
-            rows = outcome.rows
-            show.rows(traced, name, rows)
-        if rows.num_rows:
-            kept.append(rows)
+    kept = [_stepped(plan, decoded, protector, steps, show) for decoded in _first(plan, count)]
     if plan.deduplicate is not None:
-        for outcome in _deduplicated(plan, kept):
-            show.ends(traced, outcome.removed)
-            show.rows(traced, plan.deduplicate.id, outcome.rows)
-    return Preview([traced[place] for place in sorted(traced)], stages, notes)
+        for outcome in _deduplicated(plan, [rows for rows in kept if rows.num_rows]):
+            show.ends(outcome.removed)
+            show.rows(plan.deduplicate.id, outcome.rows)
+    return Preview([show.traced[place] for place in sorted(show.traced)], stages, notes)
+
+
+def _stepped(
+    plan: Plan, decoded: Decoded, protector: Protector, steps: Mapping[str, Kernel], show: _Show
+) -> pa.RecordBatch:
+    """Take what was decoded through every step but the dedupe, and show it after each."""
+    show.records(decoded.refused, decoded)
+    show.rows(DECODED, decoded.rows)
+    checked = validate(decoded.rows, plan.contract)
+    places = dict(decoded.places)
+    if len(checked.numbers):
+        broken = (decoded.rows, checked.numbers, "validate", checked.rules, checked.reasons)
+        show.records(refused(*broken), decoded)
+        left = np.delete(np.arange(decoded.rows.num_rows), checked.numbers)
+        places = {path: rows_of(at, left) for path, at in places.items()}
+    rows = protector.protect(checked.rows, places)
+    show.rows(PROTECTED, rows)
+    for name, kernel in steps.items():
+        if not rows.num_rows:
+            break
+        outcome = kernel(rows)
+        show.ends(outcome.removed)
+        show.records(outcome.refused, decoded)
+        rows = outcome.rows
+        show.rows(name, rows)
+    return rows
 
 
 class LookingProtector(Protector):
@@ -159,33 +159,37 @@ class LookingProtector(Protector):
 
 
 class _Show:
-    """Writes down what is seen of rows, as it may be shown."""
+    """Writes down what is seen of rows, as it may be shown: in clear only if that is asked for."""
 
     def __init__(self, plan: Plan, *, personal: bool) -> None:
+        self.traced: dict[Place, Traced] = {}
         self._personal = personal
         self._masks = Masks(plan)
         tainted = frozenset[str]().union(*(step.taint for step in plan.steps))
         self._tainted = frozenset[str]() if personal else tainted
 
-    def rows(self, traced: dict[Place, Traced], stage: str, rows: pa.RecordBatch) -> None:
+    def rows(self, stage: str, rows: pa.RecordBatch) -> None:
+        if stage == DECODED and not self._personal:
+            return
         names = [n for n in rows.schema.names if n not in POSITION_NAMES]
         for place, row in zip(_places(rows), rows.select(names).to_pylist(), strict=True):
             own = {
                 n: shape(str(v)) if n in self._tainted and v is not None else v
                 for n, v in row.items()
             }
-            traced.setdefault(place, Traced(place)).stages[stage] = own
+            self._of(place).stages[stage] = own
 
-    def ends(self, traced: dict[Place, Traced], gone: pa.RecordBatch | None) -> None:
+    def _of(self, place: Place) -> Traced:
+        return self.traced.setdefault(place, Traced(place))
+
+    def ends(self, gone: pa.RecordBatch | None) -> None:
         if gone is None:
             return
         said = zip(*(gone[n].to_pylist() for n in ("destiny", "step", "rule")), strict=True)
         for place, why in zip(_places(gone), said, strict=True):
-            traced.setdefault(place, Traced(place)).end = End(*why)
+            self._of(place).end = End(*why)
 
-    def records(
-        self, traced: dict[Place, Traced], dead: pa.RecordBatch | None, decoded: Decoded
-    ) -> None:
+    def records(self, dead: pa.RecordBatch | None, decoded: Decoded) -> None:
         if dead is None or not dead.num_rows:
             return
         if not dead["record"].is_valid().to_numpy(zero_copy_only=False).any():
@@ -193,7 +197,7 @@ class _Show:
         columns = ("step", "rule", "reason", "record", "format")
         said = zip(*(dead[n].to_pylist() for n in columns), strict=True)
         for place, (step, rule, reason, record, form) in zip(_places(dead), said, strict=True):
-            one = traced.setdefault(place, Traced(place))
+            one = self._of(place)
             one.end = End(Destiny.REFUSED.value, step, rule, reason)
             if record is not None:
                 clear = record.decode("utf-8", "backslashreplace")
