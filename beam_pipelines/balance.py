@@ -59,7 +59,8 @@ def balance(lake: Lake, plan: Plan, run_id: str) -> Balance:
 
     All entries' ranges must be disjoint, together they must be the positions that `_commits` calls
     done, no entry of a message stream may count more rows than positions, and the tables must hold
-    as many rows as are kept, late and refused.
+    as many rows as are kept, late and refused. An entry without positions is a replay's: it moves
+    rows from one destiny to another, so its counts sum to nothing.
     """
     entries = [e for e in tail(lake.commits()) if e.state != "intent"]
     seq = entries[-1].seq if entries else 0
@@ -70,7 +71,8 @@ def balance(lake: Lake, plan: Plan, run_id: str) -> Balance:
         if row["seq"] <= seq
     ]
     accounts = _accounts(ledger)
-    faults = [*_once(accounts), *_done(accounts, merged(*(e.done for e in entries)))]
+    done = merged(*(e.done for e in entries))
+    faults = [*_once(accounts), *_moved(accounts), *_done(accounts, done)]
     own = {key: one for key, one in accounts.items() if one.run_id == run_id}
     for (at, source, _), one in own.items():
         if one.rows > one.size:
@@ -128,6 +130,15 @@ def _once(accounts: _Accounts) -> list[str]:
         f"{twice:,} positions of {source} counted more than once"
         for source, ranges in every.items()
         if (twice := size({source: ranges}) - size({source: union.get(source, [])}))
+    ]
+
+
+def _moved(accounts: _Accounts) -> list[str]:
+    """Say which entries without positions make rows, or lose some."""
+    return [
+        f"{one.rows:+,} rows of no position in commit {seq}, {source}"
+        for (seq, source, ranges), one in accounts.items()
+        if not ranges and one.rows
     ]
 
 

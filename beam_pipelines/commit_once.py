@@ -87,11 +87,32 @@ class Commit:
 
 
 def committer(
-    lake: Lake, plan: Plan, run_id: str, started: float, keys: str | None = ""
+    lake: Lake,
+    plan: Plan,
+    run_id: str,
+    started: float,
+    keys: str | None = "",
+    **options: Any,
 ) -> Committer:
-    """Return the committer of a run, which keeps the plan's published form in `_runs`."""
-    text = json.dumps(to_json(plan))
-    return Committer(lake, plan, run_id=run_id, started=started, plan_text=text, keys=keys)
+    """Return the committer of a run, which keeps the plan's published form in `_runs`.
+
+    Args:
+        lake: See Committer.
+        plan: See Committer.
+        run_id: See Committer.
+        started: See Committer.
+        keys: See Committer.
+        options: Others of Committer's arguments.
+    """
+    return Committer(
+        lake,
+        plan,
+        run_id=run_id,
+        started=started,
+        plan_text=json.dumps(to_json(plan)),
+        keys=keys,
+        **options,
+    )
 
 
 def _summary(committed: Committed | None) -> dict[str, Any] | None:

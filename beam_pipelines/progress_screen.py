@@ -141,7 +141,7 @@ def summary(result: Result) -> Iterator[str]:
     ]
     yield from aligned(("table", "where", "rows", "new"), tables, numbers=2)
     if rows["refused"]:
-        yield f"refused rows and why: penstock dlq {_folder(result.plan)}"
+        yield f"refused rows and why: penstock dlq list {_folder(result.plan)}"
     for warning in result.warnings:
         yield f"note: {warning}"
 

@@ -37,7 +37,7 @@ def append(out: Path, action: str, **fields: Any) -> None:
         entry = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "action": action,
-            "user": _user(),
+            "user": user(),
             **fields,
             "previous": _last(file),
         }
@@ -83,8 +83,9 @@ def _line(entry: dict[str, Any]) -> bytes:
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _user() -> str:
+def user() -> str:
+    """Return the name of the person (or account) that runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id that nobody named
-        return ""
+        return f"uid {os.getuid()}"

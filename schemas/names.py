@@ -71,3 +71,14 @@ REMOVED: Final = pa.schema(
     ]
 )
 """What a step emits for each row it takes out on purpose (`duplicate`, `filtered`)."""
+
+TRIED: Final = (
+    pa.field("tried_at", TIMESTAMP),
+    pa.field("tried_step", pa.string()),
+    pa.field("tried_rule", pa.string()),
+    pa.field("tried_reason", pa.string()),
+)
+"""Columns of a dead letter that say by what the last replay refused it again; null before one."""
+
+MENDED_AT: Final = pa.field("mended_at", TIMESTAMP)
+"""Column of a dead letter: when a person put another record in; null: it is as it came."""

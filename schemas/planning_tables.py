@@ -12,12 +12,14 @@ from schemas.contract import Contract
 from schemas.located import did_you_mean, dotted, quoted
 from schemas.names import (
     EVENT_TIME,
+    MENDED_AT,
     POSITION,
     POSITION_FIELDS,
     REFUSED,
     SEQUENCE,
     SOURCE,
     TIMESTAMP,
+    TRIED,
 )
 from schemas.noted import Noted
 from schemas.plan import Aggregate, Table, Window
@@ -64,6 +66,8 @@ def plan_tables(
                 *_landed(REFUSED),
                 pa.field("contract_version", pa.string(), nullable=False),
                 pa.field("run_id", pa.string(), nullable=False),
+                *TRIED,
+                MENDED_AT,
             ]
         ),
         key=(SOURCE, POSITION, SEQUENCE),

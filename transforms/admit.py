@@ -147,7 +147,7 @@ def admitted(
     dead = [
         decoded.refused,
         _broken(decoded, checked),
-        *(_with_records(one, decoded) for one in outcome.refused),
+        *(with_records(one, decoded) for one in outcome.refused),
     ]
     sealed = [protector.seal(one) for one in dead if one is not None and one.num_rows]
     return StepsOutcome(outcome.rows, outcome.removed, sealed)
@@ -169,8 +169,8 @@ def _broken(decoded: Decoded, checked: Checked) -> pa.RecordBatch | None:
     )
 
 
-def _with_records(dead: pa.RecordBatch, decoded: Decoded) -> pa.RecordBatch:
-    """Add the original records to what a row step refused."""
+def with_records(dead: pa.RecordBatch, decoded: Decoded) -> pa.RecordBatch:
+    """Add the original records of a block to what a step refused of its rows."""
     columns = dict(zip(dead.schema.names, dead.columns, strict=True))
     columns["record"] = decoded.records(dead)
     columns["format"] = pa.repeat(pa.scalar(decoded.format), dead.num_rows)

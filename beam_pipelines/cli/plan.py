@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.cli import flags
-from runners.lean import import_libraries
+from runners.lean import import_libraries, no_warnings
 from schemas.references import public
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ EXAMPLES = """\
 examples:
   penstock plan events/                           for a person
   penstock plan events/ --json                    for a program (plan.schema.json)
+  penstock plan events/ --diff                    what changed since rows landed last
   penstock plan events/ --sinks lake              of fewer sinks
   penstock plan events/ --stream --runner flink   of a stream, with the options of its job
   penstock plan events/ --set steps.0.deduplicate.horizon=2d
@@ -32,6 +33,9 @@ _INDENT = " " * 4
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of this verb."""
     flags.add_plan_arguments(parser)
+    parser.add_argument(
+        "--diff", action="store_true", help="only what differs from the last plan that landed rows"
+    )
     parser.add_argument("--json", action="store_true", help="print the plan as one JSON object")
 
 
@@ -39,13 +43,34 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     plan = flags.plan_of(args)
     _import_functions(plan)
-    if args.json:
+    if args.diff:
+        _diff(plan, as_json=args.json)
+    elif args.json:
         from schemas.plan_json import to_json  # noqa: PLC0415  slow to import
 
         print(json.dumps(to_json(plan)))
     else:
         print("\n".join(describe(plan)))
     return 0
+
+
+def _diff(plan: Plan, *, as_json: bool) -> None:
+    import_libraries()
+    with no_warnings():
+        from beam_pipelines.plan_diff import difference  # noqa: PLC0415  the lake is slow to import
+
+    found = difference(plan)
+    if as_json:
+        print(json.dumps(found.json()))
+        return
+    if not found.run_id:
+        print(f"{plan.name}: nothing has landed in {plan.out}: all of the plan is new")
+    elif not found.changes:
+        print(f"{plan.name}: as run {found.run_id[:12]} had it")
+    for one in found.changes:
+        values = "" if one.before is one.after is None else f": {one.before} -> {one.after}"
+        print(f"{one.change} {one.what} {one.name}{one.field and f' {one.field}'}{values}")
+    print(*found.effects, sep="\n", end="\n" if found.effects else "")
 
 
 def _import_functions(plan: Plan) -> None:

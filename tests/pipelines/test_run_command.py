@@ -136,19 +136,19 @@ def test_a_refused_row_says_where_it_stands_and_keeps_its_record_sealed(
         assert row["run_id"] == result["run_id"]
     assert {r["rule"] for r in rows} >= {"required", "type"}
 
-    def dlq(*flags: str) -> list[dict[str, Any]]:
-        assert main(["dlq", str(folder), "--json", *flags]) == 0
+    def dlq(action: str, *flags: str) -> list[dict[str, Any]]:
+        assert main(["dlq", action, str(folder), "--json", *flags]) == 0
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
-    counts = dlq()
+    counts = dlq("list")
     assert sum(row["rows"] for row in counts) == 8
     for rule in {row["rule"] for row in counts}:
-        shown = dlq("--rule", rule, "--rows", "99", "--records")
+        shown = dlq("show", "--rule", rule, "--rows", "99", "--records")
         assert len(shown) == sum(row["rows"] for row in counts if row["rule"] == rule)
         for row in shown:
             assert row["rule"] == rule
             assert CONTENT[row["position"] :].split(b"\n", 1)[0] == row["record"].encode()
-    assert "record" not in dlq("--rows", "1")[0]
+    assert dlq("show", "--rows", "1")[0]["record"].encode() not in BROKEN
 
 
 def _pipeline(old: str, new: str) -> str:

@@ -13,6 +13,7 @@ from pyiceberg.table import Table
 
 from schemas.errors import CommitError
 from schemas.plan import Plan
+from transforms.commit.closing import Closing
 from transforms.commit.draft import Draft, Drafter, Request
 from transforms.commit.fold import fold
 from transforms.commit.iceberg import Files
@@ -143,6 +144,7 @@ class Committer:
         asked: Asked = Asked(),  # noqa: B008 - frozen
         rollup: FromLake | None = None,
         book: bool = True,
+        closing: Closing | None = None,
     ) -> Committed | None:
         """Land what is not done yet, once.
 
@@ -157,6 +159,8 @@ class Committer:
             rollup: Makes aggregate rows, also of windows that a stream owes; by default from
                 `panes` and the lake.
             book: Write the run into `_runs`, unless this committer did.
+            closing: Dead letters that the commit changes: `landed` is then what becomes of those
+                that it closes, at positions that are done.
 
         Returns:
             What changed, or None if nothing would.
@@ -164,8 +168,11 @@ class Committer:
         Raises:
             CommitError: The lake could not be changed, or others landed since a rebuild began;
                 nothing of this commit is visible.
+            OvertakenError: A dead letter was closed by another; nothing of this commit is visible.
         """
-        request = Request(landed, panes, sources, recompute, rebuild, asked, rollup or FromLake())
+        request = Request(
+            landed, panes, sources, recompute, rebuild, asked, rollup or FromLake(), closing
+        )
 
         def draft(state: State) -> Draft | None:
             return self._drafter.draft(state, request, book_run=book and not self._booked)

@@ -15,7 +15,8 @@ from pyiceberg.table import Table
 
 from schemas.errors import CommitError
 from schemas.plan import Plan
-from transforms.commit import ledger
+from transforms.commit import closing, ledger
+from transforms.commit.closing import Closed, Closing
 from transforms.commit.copies import Known, Unique, without_copies
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files, store
@@ -45,6 +46,7 @@ class Request:
     rebuild: bool = False
     asked: Asked = field(default_factory=Asked)
     rollup: FromLake = field(default_factory=FromLake)
+    closing: Closing | None = None
 
 
 class _Loaded(dict[str, Table]):
@@ -123,7 +125,10 @@ class Drafter:
         Raises:
             CommitError: A rebuild began from another state: what landed since would vanish. Or the
                 tables were rebuilt since the run asked.
+            OvertakenError: A row that is to be closed is no dead letter any more.
         """
+        if request.closing is not None:
+            return self._closing(state, request, request.closing, book_run=book_run)
         rebuild = request.rebuild
         if rebuild and _landed_since(state, request.asked.seq):
             msg = (
@@ -163,6 +168,37 @@ class Drafter:
         self._ledger(draft, state, fresh, infos, request)
         if sources is not None:
             self._operations(draft, state, "sources", sources, replace=True)
+        if not draft.parts:
+            return None
+        if book_run:
+            self._operations(draft, state, "runs", self._run_row(draft))
+        return draft
+
+    def _closing(
+        self, state: State, request: Request, wanted: Closing, *, book_run: bool
+    ) -> Draft | None:
+        """Plan a commit that changes dead letters, and lands those that get another destiny.
+
+        Their positions are done: what is new is told by the refused table alone, row by row.
+        """
+        _refuse_rebuilt(state, request.asked.seq)
+        processed, refused = self.plan.processed, self.plan.operations("refused")
+        tables = _Loaded(self.lake)
+        infos = {n: TableInfo.of(tables[n]) for n in (processed, refused)}
+        closed = closing.closed(wanted, tables[refused], state.snapshots.get(refused))
+        fresh, copies = trim(request.landed, {}, infos), 0
+        unique = Unique.of(self.plan)
+        if unique is not None and state.seq > request.asked.seq:
+            fresh, copies = without_copies(
+                fresh, tables[processed], state, request.asked, unique, self.known_ids
+            )
+        draft = Draft(uuid.uuid4().hex, state.seq + 1, closing.OP, {}, tables, copies=copies)
+        draft.put(processed, Files(fresh.files.get(processed, []), []))
+        draft.put(refused, closed.files)
+        self._aggregates(draft, state, fresh, request, {})
+        self._ledger(draft, state, fresh, infos, request, closed)
+        if wanted.mended is not None:
+            self._operations(draft, state, "mended", wanted.mended)
         if not draft.parts:
             return None
         if book_run:
@@ -234,6 +270,7 @@ class Drafter:
         fresh: Fresh,
         infos: dict[str, TableInfo],
         request: Request,
+        closed: Closed | None = None,
     ) -> None:
         processed, refused = self.plan.processed, self.plan.operations("refused")
         landed = fresh.files.get(processed, [])
@@ -242,6 +279,7 @@ class Drafter:
             request.rollup.counted(infos[processed], landed, kept),
             self.file_counts.refused(infos[refused], fresh.files.get(refused, [])),
             ledger.count_removed(fresh.removed),
+            *([] if closed is None else [closed.counts]),
         ]
         draft.counts = ledger.totals(counts)
         rows = ledger.ledger_rows(
@@ -251,6 +289,7 @@ class Drafter:
             commit_id=draft.commit_id,
             run_id=self.run_id,
             at=now(),
+            moved=None if closed is None else closed.positions,
         )
         self._operations(draft, state, "ledger", rows, replace=request.rebuild)
 

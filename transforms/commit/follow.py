@@ -21,6 +21,9 @@ from transforms.commit.patience import patience
 EVERYTHING: Final = "everything"
 """`op` of the commit that `everything` makes up."""
 
+BY_WINDOW: Final = frozenset({"append", "refresh", "replay"})
+"""`op` of commits that change aggregates by whole windows."""
+
 
 class FollowerTooFarError(PenstockError):
     """The lake cannot say what a follower lacks (too far behind, or another lake): rebuild it."""
@@ -40,8 +43,10 @@ class DoneCommit:
     Attributes:
         seq: Its place in the order; voided commits leave gaps.
         commit_id: Its id.
-        op: append (new rows, and the windows they touched), refresh (windows only), erase,
-            compact (same rows in other files), rebuild (all tables anew) or EVERYTHING.
+        op: append (new rows, and the windows they touched), replay (the same of dead letters; the
+            refused rows of `replaced` files are in `added` ones, or closed), refresh (windows
+            only), erase, compact (same rows in other files), rebuild (all tables anew) or
+            EVERYTHING.
         added: Table -> paths of data files that the commit put in.
         replaced: Table -> paths of data files that it took out.
         windows: Aggregate (without `analytics.`) -> touched window starts (timestamp[us, UTC],

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.manifest import DataFile
 
 from schemas.names import SOURCE, Destiny
@@ -59,6 +60,15 @@ def count_removed(removed: Counter[tuple[str, str, str, str]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_COUNTS)
 
 
+def count_closed(rows: pa.Table) -> pa.Table:
+    """Count refused rows that get another destiny: less than nothing."""
+    counted = _counted(rows, (SOURCE, "step", "rule"))
+    counted = counted.set_column(
+        counted.schema.get_field_index("rows"), "rows", pc.negate(counted["rows"])
+    )
+    return _summed([_filled(counted, destiny=Destiny.REFUSED)])
+
+
 def by_source(counts: Sequence[pa.Table]) -> dict[str, Counter[str]]:
     """Return source -> destiny -> rows."""
     out: dict[str, Counter[str]] = {}
@@ -68,9 +78,26 @@ def by_source(counts: Sequence[pa.Table]) -> dict[str, Counter[str]]:
 
 
 def ledger_rows(
-    counts: Sequence[pa.Table], done: Ranges, *, seq: int, commit_id: str, run_id: str, at: datetime
+    counts: Sequence[pa.Table],
+    done: Ranges,
+    *,
+    seq: int,
+    commit_id: str,
+    run_id: str,
+    at: datetime,
+    moved: Ranges | None = None,
 ) -> pa.Table:
-    """Return the rows of `_ledger` for one commit; a source without rows has an entry too."""
+    """Return the rows of `_ledger` for one commit; a source without rows has an entry too.
+
+    Args:
+        counts: By source, destiny, step and rule.
+        done: Positions that the commit makes done.
+        seq: The commit's sequence number.
+        commit_id: Its id.
+        run_id: The run that it is of.
+        at: When.
+        moved: Positions done before, whose rows get another destiny.
+    """
     counted = pa.concat_tables(counts)
     silent = sorted(set(done) - set(counted[SOURCE].to_pylist()))
     if silent:
@@ -80,11 +107,16 @@ def ledger_rows(
     ranges = [
         [{"start": a, "end": b} for a, b in done.get(s, [])] for s in counted[SOURCE].to_pylist()
     ]
+    moves = [
+        [{"start": a, "end": b} for a, b in (moved or {}).get(s, [])]
+        for s in counted[SOURCE].to_pylist()
+    ]
     same = {"seq": seq, "commit_id": commit_id, "run_id": run_id, "at": at}
     columns = {n: counted[n] for n in _COUNTS.names} | {
         n: pa.repeat(pa.scalar(v, LEDGER.field(n).type), counted.num_rows) for n, v in same.items()
     }
     columns["ranges"] = pa.array(ranges, LEDGER.field("ranges").type)
+    columns["moved"] = pa.array(moves, LEDGER.field("moved").type)
     return pa.Table.from_arrays([columns[n] for n in LEDGER.names], schema=LEDGER)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from schemas.names import REFUSED, SOURCE, TIMESTAMP
+from schemas.names import POSITION, REFUSED, SEQUENCE, SOURCE, TIMESTAMP
 from schemas.plan import Plan, Table
 from transforms.sources.identity import SOURCES
 
@@ -29,9 +29,9 @@ COMMITS: Final = pa.schema(
 )
 """`_commits`: the fence and the outbox. Only `transforms.commit.journal` reads and writes rows.
 
-`state` intent, done, void or base; `op` append, refresh, erase, compact or rebuild. JSON texts:
-`done` source -> ranges, `parts` table -> [[manifest path, spec id], ...] of data files to add
-and to take out, `snapshots` table -> snapshot of the last done commit (intent) or of this one
+`state` intent, done, void or base; `op` append, replay, refresh, erase, compact or rebuild. JSON
+texts: `done` source -> ranges, `parts` table -> [[manifest path, spec id], ...] of data files to
+add and to take out, `snapshots` table -> snapshot of the last done commit (intent) or of this one
 (done), `totals` table -> rows there, `windows` aggregate -> runs of touched window starts,
 `hints` (base only) event-time column -> manifest of processed_data -> span of its files, `owed`
 aggregate -> runs of starts of windows with new rows whose aggregate rows come later (base: all such
@@ -54,12 +54,35 @@ LEDGER: Final = pa.schema(
         pa.field("step", pa.string()),
         pa.field("rule", pa.string()),
         pa.field("rows", pa.int64(), nullable=False),
+        pa.field("moved", pa.list_(pa.field("element", _RANGE, nullable=False))),
     ]
 )
 """`_ledger`: an entry is the rows of one (commit, source); all of them name the entry's ranges.
 
 The ranges (`start` in, `end` not) are disjoint from those of every other entry. One row for each
 (destiny, step, rule) with its count; `kept` has neither step nor rule.
+
+The entry of a replay has no ranges: no position becomes done. It names in `moved` (empty in others)
+the positions of the rows whose destiny changes, and its counts, `refused` below zero, sum to zero.
+"""
+
+MENDED: Final = pa.schema(
+    [
+        pa.field(SOURCE, pa.string(), nullable=False),
+        pa.field(POSITION, pa.int64(), nullable=False),
+        pa.field(SEQUENCE, pa.int32(), nullable=False),
+        pa.field("at", TIMESTAMP, nullable=False),
+        pa.field("by", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("before", pa.string()),
+        pa.field("after", pa.string(), nullable=False),
+    ]
+)
+"""`_mended`: one row for each record of a dead letter that a person put another in place of; made
+with the first of them.
+
+`before` and `after` are SHA-256 of the records (null: there was none), keyed if the contract has
+personal data (`key id:digest`).
 """
 
 RUNS: Final = pa.schema(

@@ -18,14 +18,22 @@ from schemas.errors import UsageError
 from schemas.kafka_sink import KafkaSink
 from schemas.plan import Plan
 from schemas.references import resolve
-from transforms.commit.follow import EVERYTHING, DoneCommit, Place, done_commit, everything, pending
+from transforms.commit.follow import (
+    BY_WINDOW,
+    EVERYTHING,
+    DoneCommit,
+    Place,
+    done_commit,
+    everything,
+    pending,
+)
 from transforms.commit.lake import Lake
 from transforms.kafka_client import TIMEOUT_S, connection, failed, kafka_client
 from transforms.schema_registry import SchemaRegistry
 from transforms.sinks.kafka_progress import KafkaSinkError, Progress
 from transforms.sinks.kafka_rows import Messages, RowMessages, rows_sent
 
-_SENT: Final = frozenset({"append", "refresh", "rebuild", "compact", EVERYTHING})
+_SENT: Final = BY_WINDOW | {"rebuild", "compact", EVERYTHING}
 _LONGEST_S: Final = 900  # what brokers allow a transaction, unless told otherwise
 _FULL_S: Final = 0.1
 _PRODUCING: Final = {

@@ -15,7 +15,7 @@ from schemas.contract import Contract
 from schemas.kafka_sink import KafkaSink, sent_columns
 from schemas.names import POSITION, SEQUENCE, SOURCE
 from schemas.plan import Table
-from transforms.commit.follow import DoneCommit
+from transforms.commit.follow import BY_WINDOW, DoneCommit
 from transforms.decode.json_texts import json_texts
 from transforms.sinks.avro_texts import avro_schema, avro_texts
 
@@ -123,7 +123,7 @@ def rows_sent(commit: DoneCommit, table: Table, open_file: FileIO) -> Iterator[p
 
 def _wanted(commit: DoneCommit, table: Table) -> Callable[[pa.RecordBatch], pa.RecordBatch] | None:
     """Return what keeps the wanted rows of a batch; None: there are none."""
-    if WINDOW not in table.schema.names or commit.op not in ("append", "refresh"):
+    if WINDOW not in table.schema.names or commit.op not in BY_WINDOW:
         return lambda rows: rows
     touched = commit.windows.get(table.name.partition(".")[2])
     if touched is None or not len(touched):

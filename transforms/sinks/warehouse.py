@@ -18,6 +18,7 @@ import duckdb
 from schemas.ddl import WarehouseTable, commits_table, quote, quoted_table, warehouse_tables
 from schemas.plan import Plan
 from transforms.commit.follow import (
+    BY_WINDOW,
     EVERYTHING,
     DoneCommit,
     FollowerTooFarError,
@@ -43,7 +44,7 @@ from transforms.sinks.warehouse_state import Followed
 
 ASKED: Final = "it was asked for"
 BEGINS: Final = "it was new"
-_FOLLOWED: Final = frozenset({"append", "refresh", "rebuild", "compact", EVERYTHING})
+_FOLLOWED: Final = BY_WINDOW | {"rebuild", "compact", EVERYTHING}
 _REPLAYED: Final = 16
 """A new warehouse takes so many commits one by one; beyond, what the lake holds at once."""
 

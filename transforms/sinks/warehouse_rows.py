@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from schemas.ddl import WarehouseTable, quote, quoted_table, text
-from transforms.commit.follow import DoneCommit
+from transforms.commit.follow import BY_WINDOW, DoneCommit
 from transforms.sinks.warehouse_shape import Footers, local
 
 
@@ -20,19 +20,22 @@ def take(
     Args:
         c: Open, in a transaction.
         table: With the types that it has now.
-        commit: Of op append, refresh, rebuild or everything.
+        commit: Of op append, replay, refresh, rebuild or everything.
         footers: Schemas of the commit's files.
     """
     files = commit.added.get(table.source, [])
     name = table.name.partition(".")[2]
-    if table.window and commit.op in ("append", "refresh"):
+    if table.window and commit.op in BY_WINDOW:
         if name in commit.stretches:
             _replace_stretches(c, table, files, commit.stretches[name], footers)
         elif len(windows := commit.windows.get(name, ())):
             _replace_windows(c, table, files, windows, footers)
         return
-    # Such a commit takes out all of a table's files or none.
-    if commit.replaced.get(table.source) or (table.window and commit.op == "rebuild"):
+    gone = commit.replaced.get(table.source, [])
+    if gone and commit.op in BY_WINDOW and table.merge:
+        _take_out(c, table, gone, footers)
+    # Another commit takes out all of a table's files or none.
+    elif gone or (table.window and commit.op == "rebuild"):
         c.execute(f"DELETE FROM {quoted_table(table.name)}")  # noqa: S608
     if files and table.latest is not None:
         _latest(c, table, files, footers)
@@ -46,16 +49,22 @@ def counts(c: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> dict[str, int
     return dict(c.execute(" UNION ALL ".join(queries)).fetchall()) if queries else {}
 
 
+def _take_out(
+    c: duckdb.DuckDBPyConnection, table: WarehouseTable, files: Sequence[str], footers: Footers
+) -> None:
+    on = " AND ".join(f"t.{quote(m)} = n.{quote(m)}" for m in table.merge)
+    keys = _read(table, files, footers, table.merge)
+    c.execute(
+        f"DELETE FROM {quoted_table(table.name)} t USING ({keys}) n WHERE {on}"  # noqa: S608
+    )
+
+
 def _append(
     c: duckdb.DuckDBPyConnection, table: WarehouseTable, files: Sequence[str], footers: Footers
 ) -> None:
     new, names = _read(table, files, footers), _names(table)
     if table.merge and counts(c, [table.name])[table.name]:
-        on = " AND ".join(f"t.{quote(m)} = n.{quote(m)}" for m in table.merge)
-        keys = _read(table, files, footers, table.merge)
-        c.execute(
-            f"DELETE FROM {quoted_table(table.name)} t USING ({keys}) n WHERE {on}"  # noqa: S608
-        )
+        _take_out(c, table, files, footers)
     c.execute(f"INSERT INTO {quoted_table(table.name)} ({names}) SELECT {names} FROM ({new})")  # noqa: S608
 
 

@@ -85,6 +85,10 @@ def one_row_more(rows: Rows) -> None:
     first(rows, "kept")["rows"] += 1
 
 
+def moved_from_nowhere(rows: Rows) -> None:
+    rows.append(first(rows, "kept") | {"seq": 1, "ranges": [], "rows": 3})
+
+
 def a_refusal_less(rows: Rows) -> None:
     first(rows, "refused")["rows"] -= 1
 
@@ -94,6 +98,7 @@ def a_refusal_less(rows: Rows) -> None:
     [
         (lost_entry, "done that no entry counts"),
         (counted_twice, "counted more than once"),
+        (moved_from_nowhere, r"\+3 rows of no position in commit 1"),
         (longer, "counted that are not done"),
         (one_row_more, "rows counted for processed_data.shop, which holds"),
         (a_refusal_less, "rows counted for operations.shop_refused, which holds"),

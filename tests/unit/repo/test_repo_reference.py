@@ -47,9 +47,10 @@ def test_every_key_of_a_published_schema_is_in_the_reference(name: str) -> None:
 
 def test_every_verb_and_flag_is_in_the_reference() -> None:
     parsers = [_parser(None)]
-    for action in parsers[0]._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            parsers += action.choices.values()
+    for parser in parsers:  # of verbs, and of their actions
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
     flags = {flag for p in parsers for a in p._actions for flag in a.option_strings}
     assert {"--rebuild", "--version", "--records"} <= flags
     missing = {*flags, *VERBS} - _words(REFERENCE / "command.md")

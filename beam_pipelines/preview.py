@@ -1,0 +1,262 @@
+"""The first rows of a source through every step, side by side; nothing is written."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.errors import UsageError
+from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
+from schemas.plan import Plan
+from transforms.admit import with_records
+from transforms.decode.decoded import Decoded
+from transforms.decode.decoder import make_decoder
+from transforms.decode.json_shape import rows_of
+from transforms.decode.preflight import check_files
+from transforms.duplicates import duplicates, ids_of
+from transforms.keys import Key, Keyring
+from transforms.masking import Masks, shape
+from transforms.middle import step_kernel
+from transforms.outcome import Kernel, Outcome, keep, refused, removed
+from transforms.protect import Protector
+from transforms.sources.files import discover, scan
+from transforms.validate import validate
+
+DECODED: Final = "decode"
+PROTECTED: Final = "protect"
+_BLOCK_BYTES: Final = 256 << 10
+
+Place = tuple[str, int, int]
+"""Source, position, sequence."""
+
+
+class End(NamedTuple):
+    """Where a row went that did not go through: destiny, step, rule, reason (of refused ones)."""
+
+    destiny: str
+    step: str
+    rule: str
+    reason: str = ""
+
+
+@dataclass
+class Traced:
+    """One record on its way.
+
+    Attributes:
+        place: Where it stands.
+        stages: Step -> column -> value after it; a step that it did not reach is absent.
+        end: Where it went if it was not kept.
+        record: Its text, masked unless personal data is shown; of refused ones.
+    """
+
+    place: Place
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    end: End | None = None
+    record: str | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The first rows of a source.
+
+    Attributes:
+        rows: In the order of the source.
+        stages: Names of all steps, in order.
+        notes: What a person must know to read it right.
+    """
+
+    rows: list[Traced]
+    stages: list[str]
+    notes: list[str]
+
+
+def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
+    """Take the first records of the batch source through every step.
+
+    Reads a few hundred KiB of as many files as it takes. Copies are found among these rows only.
+
+    Args:
+        plan: What would run.
+        count: How many records.
+        personal: Whether to show values and records as they came, before they are protected.
+
+    Raises:
+        PenstockError: As a run would, before its first row.
+    """
+    steps = {step.id: step_kernel(plan, step) for step in plan.row_steps}
+    for kernel in steps.values():
+        prepare = getattr(kernel, "setup", None)
+        if prepare is not None:
+            prepare()
+    protector = LookingProtector(plan)
+    notes = list(protector.notes)
+    stages = [*([DECODED] if personal else []), PROTECTED, *steps]
+    if plan.deduplicate is not None:
+        stages.append(plan.deduplicate.id)
+        notes.append(f"{plan.deduplicate.id}: copies are looked for among these rows only")
+    show = _Show(plan, personal=personal)
+    kept = [_stepped(plan, decoded, protector, steps, show) for decoded in _first(plan, count)]
+    if plan.deduplicate is not None:
+        for outcome in _deduplicated(plan, [rows for rows in kept if rows.num_rows]):
+            show.ends(outcome.removed)
+            show.rows(plan.deduplicate.id, outcome.rows)
+    return Preview([show.traced[place] for place in sorted(show.traced)], stages, notes)
+
+
+def _stepped(
+    plan: Plan, decoded: Decoded, protector: Protector, steps: Mapping[str, Kernel], show: _Show
+) -> pa.RecordBatch:
+    """Take what was decoded through every step but the dedupe, and show it after each."""
+    show.records(decoded.refused, decoded)
+    show.rows(DECODED, decoded.rows)
+    checked = validate(decoded.rows, plan.contract)
+    places = dict(decoded.places)
+    if len(checked.numbers):
+        broken = (decoded.rows, checked.numbers, "validate", checked.rules, checked.reasons)
+        show.records(refused(*broken), decoded)
+        left = np.delete(np.arange(decoded.rows.num_rows), checked.numbers)
+        places = {path: rows_of(at, left) for path, at in places.items()}
+    rows = protector.protect(checked.rows, places)
+    show.rows(PROTECTED, rows)
+    for name, kernel in steps.items():
+        if not rows.num_rows:
+            break
+        outcome = kernel(rows)
+        show.ends(outcome.removed)
+        show.records(outcome.refused, decoded)
+        rows = outcome.rows
+        show.rows(name, rows)
+    return rows
+
+
+class LookingProtector(Protector):
+    """Protects for a screen: without the pipeline's key it makes one for itself, and keeps none."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Read the keys of a plan, or make one."""
+        super().__init__(plan.contract, plan.secret, plan.folder)
+        self.notes: list[str] = []
+        _ = self.keyring
+
+    @cached_property
+    def keyring(self) -> Keyring | None:
+        """The keys, or one that lives as long as this process."""
+        try:
+            return Protector(self.contract, self.secret, self.folder).keyring
+        except UsageError:
+            self.notes.append(
+                f"no key could be read from {self.secret}: pseudonyms are made with one for this "
+                "screen only"
+            )
+            return Keyring((Key(secrets.token_urlsafe(32)),))
+
+
+class _Show:
+    """Writes down what is seen of rows, as it may be shown: in clear only if that is asked for."""
+
+    def __init__(self, plan: Plan, *, personal: bool) -> None:
+        self.traced: dict[Place, Traced] = {}
+        self._personal = personal
+        self._masks = Masks(plan)
+        tainted = frozenset[str]().union(*(step.taint for step in plan.steps))
+        self._tainted = frozenset[str]() if personal else tainted
+
+    def rows(self, stage: str, rows: pa.RecordBatch) -> None:
+        if stage == DECODED and not self._personal:
+            return
+        names = [n for n in rows.schema.names if n not in POSITION_NAMES]
+        for place, row in zip(_places(rows), rows.select(names).to_pylist(), strict=True):
+            own = {
+                n: shape(str(v)) if n in self._tainted and v is not None else v
+                for n, v in row.items()
+            }
+            self._of(place).stages[stage] = own
+
+    def _of(self, place: Place) -> Traced:
+        return self.traced.setdefault(place, Traced(place))
+
+    def ends(self, gone: pa.RecordBatch | None) -> None:
+        if gone is None:
+            return
+        said = zip(*(gone[n].to_pylist() for n in ("destiny", "step", "rule")), strict=True)
+        for place, why in zip(_places(gone), said, strict=True):
+            self._of(place).end = End(*why)
+
+    def records(self, dead: pa.RecordBatch | None, decoded: Decoded) -> None:
+        if dead is None or not dead.num_rows:
+            return
+        if not dead["record"].is_valid().to_numpy(zero_copy_only=False).any():
+            dead = with_records(dead, decoded)
+        columns = ("step", "rule", "reason", "record", "format")
+        said = zip(*(dead[n].to_pylist() for n in columns), strict=True)
+        for place, (step, rule, reason, record, form) in zip(_places(dead), said, strict=True):
+            one = self._of(place)
+            one.end = End(Destiny.REFUSED.value, step, rule, reason)
+            if record is not None:
+                clear = record.decode("utf-8", "backslashreplace")
+                one.record = clear if self._personal else self._masks(record, form)
+
+
+def _places(rows: pa.RecordBatch) -> list[Place]:
+    return list(zip(*(rows[n].to_pylist() for n in (SOURCE, POSITION, SEQUENCE)), strict=True))
+
+
+def _first(plan: Plan, count: int) -> Iterator[Decoded]:
+    """Decode the first records of a source, a small block at a time."""
+    found = discover(plan.source, plan.folder, {}).slices
+    check_files(plan.contract, plan.source, found)
+    decoder = make_decoder(plan.contract, plan.source)
+    left = count
+    for part in found:
+        for block in scan(replace(part, block_bytes=min(part.block_bytes, _BLOCK_BYTES))):
+            if left <= 0:
+                return
+            decoded = _cut(decoder.decode(block), left)
+            dead = 0 if decoded.refused is None else decoded.refused.num_rows
+            left -= decoded.rows.num_rows + dead
+            yield decoded
+
+
+def _cut(decoded: Decoded, most: int) -> Decoded:
+    """Keep the first records of a block."""
+    sides = [decoded.rows, *([] if decoded.refused is None else [decoded.refused])]
+    spots = sorted(place[1:] for side in sides for place in _places(side))
+    if len(spots) <= most:
+        return decoded
+    last = spots[most - 1]
+    rows = _until(decoded.rows, last)
+    dead = None if decoded.refused is None else _until(decoded.refused, last)
+    places = {path: rows_of(at, np.arange(len(rows))) for path, at in decoded.places.items()}
+    return decoded._replace(rows=rows, refused=dead, places=places)
+
+
+def _until(side: pa.RecordBatch, last: tuple[int, ...]) -> pa.RecordBatch:
+    """Rows are in the order of the source."""
+    return side.slice(0, sum(place[1:] <= last for place in _places(side)))
+
+
+def _deduplicated(plan: Plan, batches: list[pa.RecordBatch]) -> Iterator[Outcome]:
+    dedupe = plan.deduplicate
+    assert dedupe is not None  # noqa: S101  # the caller looked
+    by, horizon = tuple(dedupe.parameters["by"]), dedupe.parameters["horizon_us"]
+    column, key = plan.contract.event_time_column, (secrets.randbits(63), secrets.randbits(63))
+    ids = [
+        own
+        for i, rows in enumerate(batches)
+        for _, own in ids_of(rows, by, column, key, f"{i:09}", 1)
+    ]
+    gone = {int(d.chunk): d for d in duplicates(ids, horizon)}
+    for i, rows in enumerate(batches):
+        if i not in gone:
+            yield Outcome(rows)
+            continue
+        at = gone[i].rows.astype(np.int64)
+        rules = np.where(gone[i].conflict, "conflict", "duplicate").tolist()
+        yield Outcome(keep(rows, at), removed(rows, at, Destiny.DUPLICATE, dedupe.id, rules))
