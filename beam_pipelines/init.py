@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_pipelines.init_contract import contract_text
+from beam_pipelines.init_contract import contract_text, measured
 from beam_pipelines.init_docs import documents
 from beam_pipelines.init_pipeline import pipeline_text
 from beam_pipelines.init_test import check_text
@@ -56,7 +55,10 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         SourceError: A sample cannot be read.
     """
     read = _read(samples)
-    read.sort(key=lambda sample: (sample.about_rows, len(sample.fields)), reverse=True)
+    read.sort(
+        key=lambda sample: (sample.about_rows or sample.stored_bytes, len(sample.fields)),
+        reverse=True,
+    )
     main, *others = read
     name = pipeline_name(str(into.absolute()) if into else main.path)
     folder = (into or Path(name)).absolute()
@@ -80,11 +82,16 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         "tests/test_pipeline.py": check_text(proposal),
     }
     _write(folder, texts)
-    plan, _ = check_pipeline(folder)
-    papers = documents(plan, proposal, lookups)
-    _write(folder, papers)
-    files = (*texts, *papers)
-    return Begun(folder=folder, proposal=proposal, lookups=tuple(lookups), files=files)
+    try:
+        plan, _ = check_pipeline(folder)
+        texts |= documents(plan, measured(proposal))
+        _write(folder, texts)
+    except BaseException:
+        for text in texts:
+            (folder / text).unlink(missing_ok=True)
+        raise
+    lookups_found = tuple(lookups)
+    return Begun(folder=folder, proposal=proposal, lookups=lookups_found, files=tuple(texts))
 
 
 def _read(samples: Sequence[str]) -> list[Sample]:
@@ -107,8 +114,8 @@ def _glob(paths: Sequence[str]) -> str:
     Raises:
         UsageError: There is none.
     """
-    first = os.path.commonprefix(list(paths))
-    last = os.path.commonprefix([path[len(first) :][::-1] for path in paths])[::-1]
+    first = _common(paths)
+    last = _common([path[len(first) :][::-1] for path in paths])[::-1]
     glob = f"{first}*{last}"
     wanted = {file.uri for path in paths for file in expand(path, Path())}
     if {file.uri for file in expand(glob, Path())} != wanted:
@@ -118,6 +125,12 @@ def _glob(paths: Sequence[str]) -> str:
         )
         raise UsageError(msg)
     return glob
+
+
+def _common(texts: Sequence[str]) -> str:
+    """Return what all texts begin with."""
+    low, high = min(texts), max(texts)
+    return next((low[:i] for i, c in enumerate(low) if c != high[i : i + 1]), low)
 
 
 def _check_free(folder: Path) -> None:

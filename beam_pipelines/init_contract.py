@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,13 +18,32 @@ def contract_text(proposal: Proposal, folder: Path) -> str:
     return "\n".join(_lines(proposal, folder)) + "\n"
 
 
+def measured(proposal: Proposal) -> list[str]:
+    """Say what was seen of volume and velocity."""
+    sample, when = proposal.sample, proposal.event_time
+    told = [
+        f"{sample.stored_bytes:,} bytes in {sample.files:,} files; looked at: {looked_at(proposal)}"
+    ]
+    span = (when.last_us - when.first_us) / 86_400_000_000
+    if when.name is not None and span > 0:
+        first, last = (
+            dt.datetime.fromtimestamp(us / 1e6, dt.UTC).isoformat(timespec="seconds")
+            for us in (when.first_us, when.last_us)
+        )
+        daily = (sample.about_rows or sample.rows) / span
+        told.append(f"events from {first} to {last}: about {daily:,.0f} a day")
+    return told
+
+
 def looked_at(proposal: Proposal) -> str:
     """Say how much of the sample was looked at."""
     s = proposal.sample
     files = f"{s.files:,} file{'s' if s.files != 1 else ''}"
     if s.whole:
         return f"all {s.rows:,} records of {files}"
-    return f"{s.rows:,} of about {s.about_rows:,} records of {files}, spread over them"
+    of = f" of about {s.about_rows:,}" if s.about_rows else ""
+    where = ", from all over" if s.spread else ", from the beginning"
+    return f"{s.rows:,}{of} records of {files}{where}"
 
 
 def _lines(proposal: Proposal, folder: Path) -> Iterator[str]:
@@ -111,7 +131,8 @@ def _pairs(prop: Property) -> Iterator[str]:
     if prop.transform:
         yield f"transformLogic: {scalar(prop.transform)}"
     if prop.description:
-        yield f"{'transformDescription' if prop.transform else 'description'}: {scalar(prop.description)}"
+        key = "transformDescription" if prop.transform else "description"
+        yield f"{key}: {scalar(prop.description)}"
     yield from _custom(prop)
     if prop.children:
         yield "properties:"

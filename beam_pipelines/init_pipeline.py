@@ -21,7 +21,11 @@ from transforms.inference.scalars import MONEY
 _HOUR_US: Final = 3_600_000_000
 _FEW_DAYS: Final = 4 * 24 * _HOUR_US
 _GROUPS: Final = 60
-_NUMBERED: Final = frozenset("id key code number no year month day hour minute zip fips".split())
+_NUMBERED: Final = {
+    *("id", "key", "code", "number", "no", "index", "zip", "fips"),
+    *("year", "month", "day", "hour", "minute", "time", "date"),
+}
+"""Words of names of numbers whose mean says nothing."""
 _MEASURED: Final = 2
 
 
@@ -53,13 +57,14 @@ def _lines(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> 
     yield f"name: {proposal.name}"
     yield "contract: contract.odcs.yaml"
     yield "source:"
-    told = f"The sample, where it lies; {looked_at(proposal)} were looked at."
+    told = f"The sample, where it lies. Looked at: {looked_at(proposal)}."
     if sample.broken:
         told += f" {sample.broken:,} of them are not {sample.format}: a run refuses these."
     yield from comment(told, 2)
     if len(sample.nulls) > 1:
         yield from comment(
-            f"{', '.join(sample.nulls[1:])} without quotes mean null, in columns of text, too.", 2
+            f"Without quotes {' and '.join(sample.nulls[1:])} mean null, in columns of text, too.",
+            2,
         )
     yield "  batch:"
     yield from _files(sample, folder, 4)
@@ -112,13 +117,13 @@ def _steps(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> 
         told = (
             f"{key.repeated:,} records of the sample are there twice."
             if key.repeated
-            else f"No {' and '.join(key.names)} is there twice in the sample; should one come again, "
-            "the first stays."
+            else f"No {' and '.join(key.names)} is there twice in the sample; should one come "
+            "again, the first stays."
         )
         yield from comment(told, 2)
         yield f"  - deduplicate: {{by: {sequence(key.names)}, horizon: 1d}}"
     for table in lookups:
-        told = f"{table.share:.0%} of the values of {table.column} are in this table; others get nulls."
+        told = f"{table.share:.0%} of the values of {table.column} are in it; others get nulls."
         yield from comment(told, 2)
         yield "  - enrich:"
         yield f"      table: {table.name}"

@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-_PLAIN: Final = re.compile(r"[A-Za-z][\w /().$%+'-]*")
-_WORDS: Final = frozenset("true false null yes no on off y n ~".split())
+_PLAIN: Final = re.compile(r"(?:[A-Za-z(/]|\.\.?/)[\w /().$%+*='-]*|[0-9]+(?:ms|[smhd])")
+_WORDS: Final = frozenset(["true", "false", "null", "yes", "no", "on", "off", "y", "n", "~"])
 _WIDTH: Final = 100
 
 

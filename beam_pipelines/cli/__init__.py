@@ -26,7 +26,8 @@ from beam_pipelines.cli.ends import (
 from schemas.errors import PenstockError, UsageError
 
 VERBS: Final = (
-    "init", "validate", "plan", "run", "load", "stop", "status", "maintain", "dlq", "produce", "generate",
+    "init", "validate", "plan", "run", "load", "stop", "status", "maintain", "dlq", "produce",
+    "generate",
 )  # fmt: skip
 
 _EXAMPLES: Final = """\

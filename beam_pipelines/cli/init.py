@@ -75,7 +75,7 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
         folder = begun.folder.relative_to(Path.cwd())
     except ValueError:
         folder = begun.folder
-    yield f"{proposal.name}: {looked_at(proposal)} looked at in {seconds:.1f} s"
+    yield f"{proposal.name}: {looked_at(proposal)} in {seconds:.1f} s"
     yield f"  event time  {proposal.event_time.why}"
     key = ", ".join(proposal.key.names) or "none found: fact tables have one row a record"
     yield f"  key         {key}"

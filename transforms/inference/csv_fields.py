@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +20,9 @@ from transforms.sources.csv_records import delimiter_byte
 _ALWAYS: Final = ("NULL", "\\N", "#N/A", "<NA>")
 """Nothing else is ever meant by these."""
 _IN_NUMBERS: Final = ("NA", "N/A", "n/a", "NaN", "nan", "null", "None", "-", "?", ".", "na", "--")
-_TYPED: Final = r"^(-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9].*|(?i:true|false))$"
+_TYPED: Final = (
+    r"^(-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9].*|(?i:true|false))$"
+)
 
 
 def csv_fields(
@@ -45,7 +48,7 @@ def csv_fields(
 
 
 def _check_header(names: Sequence[str], source: str) -> None:
-    if names and all(name.replace(".", "", 1).lstrip("-").isdigit() for name in names):
+    if names and all(re.fullmatch(r"[0-9 .eE+-]*[0-9][0-9 .eE+-]*", name) for name in names):
         msg = f"a CSV file must have a header; got numbers in the first line of {source}; add one"
         raise SourceError(msg)
 

@@ -16,9 +16,38 @@ from transforms.inference.scalars import micros
 _BEST: Final = frozenset({"event", "occurred", "happened", "observed", "measured"})
 _GOOD: Final = frozenset({"timestamp", "ts", "time", "datetime", "date", "when", "at", "created"})
 _BAD: Final = frozenset(
-    "birth birthdate birthday dob born expires expiry expiration due valid until end ended closed "
-    "updated modified deleted processed loaded ingested inserted exported last next arrival "
-    "delivered shipped hire hired founded".split()
+    [
+        "birth",
+        "birthdate",
+        "birthday",
+        "dob",
+        "born",
+        "expires",
+        "expiry",
+        "expiration",
+        "due",
+        "valid",
+        "until",
+        "end",
+        "ended",
+        "closed",
+        "updated",
+        "modified",
+        "deleted",
+        "processed",
+        "loaded",
+        "ingested",
+        "inserted",
+        "exported",
+        "last",
+        "next",
+        "arrival",
+        "delivered",
+        "shipped",
+        "hire",
+        "hired",
+        "founded",
+    ]
 )
 
 

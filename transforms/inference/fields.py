@@ -69,6 +69,8 @@ class Sample:
         whole: Whether that was all.
         fields: Of a record.
         times_us: First and last time that the files were changed (us).
+        about_rows: How many records there are; None: more than were looked at, nobody knows.
+        spread: Whether those that were looked at are from all over; else they are the first.
     """
 
     path: str
@@ -83,11 +85,5 @@ class Sample:
     whole: bool
     fields: tuple[Field, ...]
     times_us: tuple[int, int]
-    stored_read: int = 0
-
-    @property
-    def about_rows(self) -> int:
-        """How many records there are; where not all were read, about."""
-        if self.whole or not self.stored_read:
-            return self.rows
-        return max(self.rows, round(self.rows * self.stored_bytes / self.stored_read))
+    about_rows: int | None
+    spread: bool = False

@@ -139,9 +139,7 @@ def _object(field: Field, name: str) -> Property:
         for child in children
         if child.logical not in ("object", "array") and identifier(child.key) == child.key
     ]
-    notes = (
-        f"{len(field.children)} keys that differ from record to record: what is not declared stays",
-    )
+    notes = (f"{len(field.children)} keys that differ by record: what is not declared stays",)
     return Property(
         name=name,
         key=field.key,
@@ -186,7 +184,7 @@ def _kept(prop: Property) -> Property:
 
 
 def _ruled(prop: Property, sample: Sample, key: Key, when: EventTime) -> Property:
-    """Add what may be demanded: required, key, bounds of coordinates; what was seen, as a warning."""
+    """Add what may be demanded (required, key, bounds), and what was seen, as a warning."""
     in_key = prop.name in key.names
     never_null = prop.field is not None and prop.nulls == 0
     sure = never_null and sample.whole and sample.rows >= _SURE

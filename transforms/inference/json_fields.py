@@ -85,11 +85,9 @@ class _Reader:
         """Return, by path, a text for each record, and the kinds of value that there are."""
         if not paths:
             return {}
-        self._connection.register("paths", pa.table({"p": [[_pointer(p) for p in paths]]}))
-        ((wanted,),) = self._connection.execute("SELECT p FROM paths").fetchall()
-        listed = "[" + ", ".join(f"'{p.replace(chr(39), chr(39) * 2)}'" for p in wanted) + "]"
+        listed = f"[{', '.join(map(_quoted, paths))}]"
         columns = ", ".join(f"r[{i + 1}] AS v{i}" for i in range(len(paths)))
-        table = self._connection.execute(
+        table = self._connection.sql(
             f"SELECT {columns} FROM (SELECT json_extract_string(line, {listed}) AS r FROM lines)"  # noqa: S608
         ).to_arrow_table()
         kinds = ", ".join(f"list(DISTINCT r[{i + 1}]) AS v{i}" for i in range(len(paths)))
@@ -142,10 +140,9 @@ class _Reader:
         return _object(field, nested.fields(found, ()), nested.rows)
 
     def _elements(self, path: Path) -> pa.Array:
-        pointer = _pointer(path).replace("'", "''")
-        table = self._connection.execute(
-            "SELECT unnest(json_extract(line, '$[*]')) AS line FROM "
-            f"(SELECT json_extract(line, '{pointer}') AS line FROM lines)"  # noqa: S608
+        array = f"SELECT json_extract(line, {_quoted(path)}) AS line FROM lines"  # noqa: S608
+        table = self._connection.sql(
+            f"SELECT unnest(json_extract(line, '$[*]')) AS line FROM ({array})"  # noqa: S608
         ).to_arrow_table()
         return table.column(0).combine_chunks().cast(pa.string())
 
@@ -188,5 +185,7 @@ def _leaves(structure: dict[str, Any], path: Path) -> Iterator[tuple[Path, Any]]
             yield from _leaves(inner, here)
 
 
-def _pointer(path: Path) -> str:
-    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path)
+def _quoted(path: Path) -> str:
+    """Return the JSON pointer of a path as a text of SQL."""
+    pointer = "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path)
+    return "'" + pointer.replace("'", "''") + "'"

@@ -12,8 +12,10 @@ from transforms.inference.fields import Sample
 from transforms.inference.names import words
 from transforms.inference.properties import Property
 
-_ENDS: Final = frozenset("id key uuid guid code number no nr identifier hash ref".split())
-_YEARS: Final = frozenset("year month week quarter yr".split())
+_ENDS: Final = frozenset(
+    ["id", "key", "uuid", "guid", "code", "number", "no", "nr", "identifier", "hash", "ref"]
+)
+_YEARS: Final = frozenset(["year", "month", "week", "quarter", "yr"])
 _ENOUGH: Final = 20
 _FEW: Final = 0.05
 _TRIED: Final = 8

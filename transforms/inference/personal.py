@@ -22,20 +22,128 @@ from transforms.inference.properties import Property
 _LOOKED_AT: Final = 20_000
 _MOST: Final = 0.9
 _FIRST_NAMES: Final = frozenset(
-    "james john robert michael william david richard joseph thomas charles mary patricia jennifer "
-    "linda elizabeth barbara susan jessica sarah karen anna maria peter paul hans klaus jean pierre "
-    "marie jose juan carlos ana luis mohammed ahmed ali fatima wei li chen yuki hiroshi priya raj "
-    "anita ivan olga elena sofia emma olivia noah liam lucas mia alice bob carol eve daniel mark "
-    "laura julia george edward henry frank arthur walter harry albert".split()
+    [
+        "james",
+        "john",
+        "robert",
+        "michael",
+        "william",
+        "david",
+        "richard",
+        "joseph",
+        "thomas",
+        "charles",
+        "mary",
+        "patricia",
+        "jennifer",
+        "linda",
+        "elizabeth",
+        "barbara",
+        "susan",
+        "jessica",
+        "sarah",
+        "karen",
+        "anna",
+        "maria",
+        "peter",
+        "paul",
+        "hans",
+        "klaus",
+        "jean",
+        "pierre",
+        "marie",
+        "jose",
+        "juan",
+        "carlos",
+        "ana",
+        "luis",
+        "mohammed",
+        "ahmed",
+        "ali",
+        "fatima",
+        "wei",
+        "li",
+        "chen",
+        "yuki",
+        "hiroshi",
+        "priya",
+        "raj",
+        "anita",
+        "ivan",
+        "olga",
+        "elena",
+        "sofia",
+        "emma",
+        "olivia",
+        "noah",
+        "liam",
+        "lucas",
+        "mia",
+        "alice",
+        "bob",
+        "carol",
+        "eve",
+        "daniel",
+        "mark",
+        "laura",
+        "julia",
+        "george",
+        "edward",
+        "henry",
+        "frank",
+        "arthur",
+        "walter",
+        "harry",
+        "albert",
+    ]
 )
 _TITLES: Final = r"(?i)\b(mr|mrs|ms|miss|dr|herr|frau|mme|sir)\b\.?"
 _PERSON_WORDS: Final = frozenset(
-    "user customer client patient person people employee member subscriber passenger contact author "
-    "owner driver student candidate applicant visitor guest buyer donor voter".split()
+    [
+        "user",
+        "customer",
+        "client",
+        "patient",
+        "person",
+        "people",
+        "employee",
+        "member",
+        "subscriber",
+        "passenger",
+        "contact",
+        "author",
+        "owner",
+        "driver",
+        "student",
+        "candidate",
+        "applicant",
+        "visitor",
+        "guest",
+        "buyer",
+        "donor",
+        "voter",
+    ]
 )
 _ABOUT_PERSONS: Final = frozenset(
-    "email mail phone mobile birth birthdate birthday dob age sex gender surname lastname firstname "
-    "ssn passport salary".split()
+    [
+        "email",
+        "mail",
+        "phone",
+        "mobile",
+        "birth",
+        "birthdate",
+        "birthday",
+        "dob",
+        "age",
+        "sex",
+        "gender",
+        "surname",
+        "lastname",
+        "firstname",
+        "ssn",
+        "passport",
+        "salary",
+    ]
 )
 
 

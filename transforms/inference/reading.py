@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
 from transforms.inference.json_fields import json_fields
 from transforms.sources.blocks import Block
+from transforms.sources.columnar_files import parquet_rows
 from transforms.sources.files import discover
 from transforms.sources.places import StoredFile, expand
 from transforms.sources.slices import COLUMNAR, Slice, read_blocks
@@ -43,8 +45,8 @@ class _Taken:
 
     blocks: list[Block]
     bytes: int = 0
-    stored: int = 0
     whole: bool = True
+    spread: bool = False
 
 
 def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
@@ -78,8 +80,16 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     else:
         fields, rows, broken = json_fields([_bytes(block) for block in taken.blocks])
     if not rows or not fields:
-        msg = f"a sample must have records of its format; got {form} without any in {path}"
-        raise SourceError(f"{msg}; give another, or name it by what it is")
+        what = "whose records all differ from its header" if form == "csv" else "without any"
+        msg = f"a sample must have records of its format; got {form} {what} in {path}"
+        msg += "; correct it, or name it by what it is"
+        raise SourceError(msg)
+    if broken > rows:
+        msg = (
+            f"most records of a sample must be of its format; got {broken:,} of {rows + broken:,} "
+            f"that are no {form} as the first line has it, in {path}; correct the file"
+        )
+        raise SourceError(msg)
     times = [file.identity.modified_us for file in files]
     return Sample(
         path=path,
@@ -88,14 +98,31 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         nulls=nulls,
         files=len(files),
         stored_bytes=sum(file.identity.size for file in files),
-        stored_read=taken.stored,
         read_bytes=taken.bytes,
         rows=rows,
         broken=broken,
         whole=taken.whole,
         fields=fields,
         times_us=(min(times), max(times)),
+        spread=taken.spread,
+        about_rows=rows if taken.whole else _about(slices, rows, taken.bytes),
     )
+
+
+def _about(slices: Sequence[Slice], rows: int, read: int) -> int | None:
+    """Return how many records there are: as Parquet says, or by the size of those read."""
+    files = {piece.path: piece for piece in slices}
+    if slices[0].format == "parquet":
+        return sum(_parquet_rows(piece) for piece in files.values())
+    if slices[0].format == "avro" or any(piece.compression != "none" for piece in slices):
+        return None
+    size = sum(piece.identity.size for piece in files.values())
+    return max(rows, round(rows * size / max(read, 1)))
+
+
+def _parquet_rows(piece: Slice) -> int:
+    with Stored(piece.path, piece.identity) as file:
+        return parquet_rows(file)
 
 
 def format_of(files: Sequence[StoredFile]) -> str:
@@ -138,7 +165,7 @@ def _head(file: StoredFile) -> bytes:
     return b""
 
 
-def _opened(piece: Slice) -> Iterator[Block]:
+def _opened(piece: Slice) -> Generator[Block]:
     for block in read_blocks(piece):
         if isinstance(block, Block):
             yield block
@@ -166,14 +193,24 @@ def _check_lines(file: StoredFile) -> None:
 def _delimiter(file: StoredFile) -> str:
     """Return the character that cuts the first lines into the most fields, as many in each."""
     text = _head(file)[:_HEAD].decode("utf-8", errors="replace").removeprefix("\ufeff")
+    lines = text.splitlines()[:_LINES]
     best = (1, ",")
     for delimiter in _DELIMITERS:
-        rows = list(csv.reader(text.splitlines()[:_LINES], delimiter=delimiter))
+        rows = list(csv.reader(lines, delimiter=delimiter))
         sizes = [len(row) for row in rows if row]
         size, count = Counter(sizes).most_common(1)[0] if sizes else (0, 0)
         if count >= 0.9 * len(sizes) and size > best[0]:
             best = (size, delimiter)
+    if best[0] == 1 and _is_spaced(lines):
+        return " "
     return best[1]
+
+
+def _is_spaced(lines: Sequence[str]) -> bool:
+    """Whether lines are as many numbers each with single spaces between, under a header."""
+    header, *rows = [line.split(" ") for line in lines if line] or [[]]
+    numbers = all(re.fullmatch(r"-?[0-9.eE+-]*[0-9]\.?", field) for row in rows for field in row)
+    return len(header) > 1 and {len(row) for row in rows} == {len(header)} and numbers
 
 
 def _take(slices: Sequence[Slice], max_bytes: int) -> _Taken:
@@ -184,18 +221,16 @@ def _take(slices: Sequence[Slice], max_bytes: int) -> _Taken:
     if len(slices) > want:
         at = np.unique(np.linspace(0, len(slices) - 1, want).astype(np.int64))
         chosen = [slices[i] for i in at.tolist()]
+    taken.spread = len(chosen) > 1
     share = max(1, max_bytes // len(chosen))
     rows = max(1, _ROWS // len(chosen))
     for piece in chosen:
         _take_from(piece, share, rows, taken)
-    if taken.whole:
-        taken.stored = 0
     return taken
 
 
 def _take_from(piece: Slice, max_bytes: int, max_rows: int, taken: _Taken) -> None:
     piece = replace(piece, block_bytes=min(_BLOCK, max(max_bytes, 1 << 16)))
-    columnar = piece.format in COLUMNAR
     size, rows = 0, 0
     ended = True
     with closing(_opened(piece)) as blocks:
@@ -217,4 +252,3 @@ def _take_from(piece: Slice, max_bytes: int, max_rows: int, taken: _Taken) -> No
                 break
     taken.bytes += size
     taken.whole &= ended
-    taken.stored += piece.identity.size if columnar and ended else size

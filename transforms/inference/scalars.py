@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract import Column
-from schemas.names import TIMESTAMP
 from transforms.decode.casts import cast_text
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
@@ -17,17 +16,82 @@ from transforms.inference.properties import Property
 from transforms.inference.times import form_of, is_compact_date
 
 _TEXT_IDS: Final = frozenset(
-    "zip zipcode postal postcode plz phone tel mobile fax ssn isbn iban account fips sku card ean "
-    "upc barcode cusip isin".split()
+    [
+        "zip",
+        "zipcode",
+        "postal",
+        "postcode",
+        "plz",
+        "phone",
+        "tel",
+        "mobile",
+        "fax",
+        "ssn",
+        "isbn",
+        "iban",
+        "account",
+        "fips",
+        "sku",
+        "card",
+        "ean",
+        "upc",
+        "barcode",
+        "cusip",
+        "isin",
+    ]
 )
 """Digits that are no numbers: a zero may lead them tomorrow."""
 MONEY: Final = frozenset(
-    "price amount cost total fee balance salary revenue payment tax subtotal tip fare usd eur gbp "
-    "charge refund discount spend budget".split()
+    [
+        "price",
+        "amount",
+        "cost",
+        "total",
+        "fee",
+        "balance",
+        "salary",
+        "revenue",
+        "payment",
+        "tax",
+        "subtotal",
+        "tip",
+        "fare",
+        "usd",
+        "eur",
+        "gbp",
+        "charge",
+        "refund",
+        "discount",
+        "spend",
+        "budget",
+    ]
 )
 _TIME_WORDS: Final = frozenset(
-    "time timestamp ts date datetime created updated epoch at modified unixtime when day dt "
-    "start end started ended occurred received sent seen login".split()
+    [
+        "time",
+        "timestamp",
+        "ts",
+        "date",
+        "datetime",
+        "created",
+        "updated",
+        "epoch",
+        "at",
+        "modified",
+        "unixtime",
+        "when",
+        "day",
+        "dt",
+        "start",
+        "end",
+        "started",
+        "ended",
+        "occurred",
+        "received",
+        "sent",
+        "seen",
+        "login",
+    ]
 )
 _EPOCHS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SINCE, _UNTIL = 946_684_800, 2_208_988_800  # 2000 to 2040
@@ -90,7 +154,7 @@ def _said(field: Field, name: str) -> _Said | None:
     if not pa.types.is_string(kind):
         return _typed(field.kind, values, name)
     if field.kind is Kind.TEXT:
-        return _text(values, name)
+        return _text(values)
     if field.kind is Kind.BOOLEAN:
         return _Said("boolean")
     return _json_number(field.kind, values, name)
@@ -189,7 +253,7 @@ def _almost(texts: pa.Array) -> _Said | None:
     return None
 
 
-def _text(texts: pa.Array, name: str) -> _Said:
+def _text(texts: pa.Array) -> _Said:
     if form := form_of(texts):
         notes = []
         if form.other:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -83,7 +84,7 @@ class Form:
 
 
 def form_of(texts: pa.Array) -> Form | None:
-    """Return how all of some texts (no nulls, at least one) are read as times; None if none does."""
+    """Return how all of some texts (no nulls, at least one) are read as times, or None."""
     head = texts.slice(0, _HEAD)
     if not pc.all(pc.match_substring_regex(head, _TIMELIKE)).as_py():
         return None
@@ -129,5 +130,8 @@ def read_loose(texts: pa.Array, form: str) -> pa.Array:
     """Read texts as DuckDB does; null where that fails."""
     connection = connect()
     connection.register("texts", pa.table({"t": texts}))
-    table = connection.execute("SELECT try_strptime(t, ?) AS t FROM texts", [form]).to_arrow_table()
+    read = duckdb.FunctionExpression(
+        "try_strptime", duckdb.ColumnExpression("t"), duckdb.ConstantExpression(form)
+    )
+    table = connection.table("texts").select(read.alias("t")).to_arrow_table()
     return table.column(0).combine_chunks().cast(pa.timestamp("us")).cast(TIMESTAMP)
