@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -74,6 +74,7 @@ class EventTime:
 
 @dataclass(frozen=True)
 class _Candidate:
+    path: str
     prop: Property
     rank: int
     times: pa.Array
@@ -88,18 +89,20 @@ def find_event_time(properties: Sequence[Property], chosen: str | None = None) -
     """
     found = sorted(_candidates(properties), key=lambda c: c.rank)
     if chosen is not None:
-        found = sorted(found, key=lambda c: c.prop.name != chosen)
+        found = sorted(found, key=lambda c: c.path != chosen)
     if not found:
         return _of_parts(properties)
     best = found[0]
-    equals = tuple(c.prop.name for c in found[1:] if c.rank == best.rank)
+    equals = tuple(c.path for c in found[1:] if c.rank == best.rank)
     return _event_time(best, equals, [p.name for p in properties])
 
 
 def _candidates(properties: Sequence[Property]) -> list[_Candidate]:
     found = []
-    for prop in properties:
+    for path, prop, inside_open in _scalars(properties):
         if prop.nulls or prop.protect not in (None, "keep") or prop.transform:
+            continue
+        if inside_open and prop.logical != "timestamp":  # its keys are in no expression of decode
             continue
         spoken = set(words(prop.name))
         if spoken & _BAD:
@@ -109,26 +112,34 @@ def _candidates(properties: Sequence[Property]) -> list[_Candidate]:
             continue
         rank = 0 if spoken & _BEST else 2 if spoken & _GOOD else 4
         rank += 0 if prop.logical == "timestamp" else 1 if prop.epoch else 6
-        found.append(_Candidate(prop, rank, times))
+        found.append(_Candidate(path, prop, rank + path.count("."), times))
     return found
+
+
+def _scalars(properties: Sequence[Property]) -> Iterator[tuple[str, Property, bool]]:
+    """Yield what a record has once at most, with its path and whether an open object holds it."""
+    for top in properties:
+        for path, prop in top.walk():
+            if "[]" not in path and prop.logical not in ("object", "array"):
+                yield path, prop, top.open
 
 
 def _event_time(best: _Candidate, equals: tuple[str, ...], names: Sequence[str]) -> EventTime:
     prop, ends = best.prop, pc.min_max(best.times).as_py()
-    made = EventTime(prop.name, None, equals, ends["min"], ends["max"])
+    made = EventTime(best.path, None, equals, ends["min"], ends["max"])
     if prop.logical == "timestamp":
-        return replace(made, why=f"`{prop.name}`, a time in every record")
-    column = sql(prop.name)
+        return replace(made, why=f"`{best.path}`, a time in every record")
+    column = ".".join(map(sql, best.path.split(".")))
     if prop.epoch:
         factor = {"s": "* 1000000", "ms": "* 1000", "us": "", "ns": "// 1000"}[prop.epoch]
         expression = f"make_timestamptz({column} {factor})".replace(" )", ")")
-        what = f"computed of `{prop.name}`, which counts since 1970"
+        what = f"computed of `{best.path}`, which counts since 1970"
     elif prop.strptime:
         expression = f"timezone('UTC', strptime({column}, '{prop.strptime}'))"
-        what = f"computed of `{prop.name}`, whose texts only an expression reads; UTC"
+        what = f"computed of `{best.path}`, whose texts only an expression reads; UTC"
     else:
         expression = f"timezone('UTC', CAST({column} AS TIMESTAMP))"
-        what = f"computed of the day in `{prop.name}`: its begin in UTC"
+        what = f"computed of the day in `{best.path}`: its begin in UTC"
     return _computed(made, expression, what, names)
 
 

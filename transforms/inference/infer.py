@@ -107,7 +107,17 @@ def _property(field: Field, name: str, sample: Sample, left_out: dict[str, str])
         mixed = "values of several kinds stand in it"
         left_out[field.key] = mixed if field.kind is Kind.MIXED else "its values fit no type"
         return None
-    return text_said(field, prop) if sample.format == "csv" else prop
+    if sample.format != "csv":
+        return prop
+    prop = text_said(field, prop)
+    if field.key.replace(".", "").isdigit() and not _is_year(field.key):
+        prop = replace(prop, notes=("its name is a number: has the file a header?", *prop.notes))
+    return prop
+
+
+def _is_year(text: str) -> bool:
+    """Whether a text is a year that tables have columns for."""
+    return len(text) == len("2000") and text.isdigit() and 1800 <= int(text) <= 2100
 
 
 def _inside(field: Field) -> Field | None:

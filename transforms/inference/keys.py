@@ -60,7 +60,7 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
             return Key((prop.name,), repeated=twice)
     if sample.whole and (pair := _pair(frame, exact)):
         return Key(pair)
-    maybe = tuple(p.name for p in exact if p.distinct == rows)
+    maybe = tuple(p.name for p in exact if p.distinct == rows and p.logical != "integer")
     return Key(maybe=maybe[:3])
 
 
@@ -91,8 +91,11 @@ def _rank(prop: Property, sample: Sample) -> tuple[int, int]:
 def _pair(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, str] | None:
     """Return a thing and a time that are unique together, such as country and year."""
     things = [p for p in exact if p.logical in ("string", "integer") and not _is_time(p)]
-    things = [p for p in things if p.logical == "string" or _is_named(p)][:_TRIED]
+    things = [p for p in things if p.logical == "string" or _is_named(p)]
+    things = [p for p in things if p.classification != "restricted"][:_TRIED]
     times = [p for p in exact if _is_time(p)][:_TRIED]
+    if any(p.distinct == frame.height for p in (*things, *times)):
+        return None  # with anything beside it, it would be unique as well
     for time, thing in sorted(
         ((t, p) for t in times for p in things), key=lambda pair: -pair[1].distinct
     ):

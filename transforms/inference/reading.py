@@ -34,6 +34,7 @@ _ENDINGS: Final = {
 _DELIMITERS: Final = ",;\t|"
 _BLOCK: Final = 2 << 20
 _BYTES: Final = 16 << 20
+_PLACES: Final = 8
 _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
 _LINES: Final = 50
@@ -215,7 +216,7 @@ def _is_spaced(lines: Sequence[str]) -> bool:
 
 def _take(slices: Sequence[Slice], max_bytes: int) -> _Taken:
     """Read the first blocks of slices that are spread evenly over all of them."""
-    want = max(1, max_bytes // _BLOCK)
+    want = max(_PLACES, max_bytes // _BLOCK)
     taken = _Taken([], whole=len(slices) <= want)
     chosen = list(slices)
     if len(slices) > want:

@@ -96,7 +96,9 @@ def form_of(texts: pa.Array) -> Form | None:
         ]
         if found:
             return Form(logical, found[0], other=_mirrored(found), zoned=zoned)
-    loose = [form for form in _LOOSE if _loose(head, form) and _loose(texts, form)]
+    connection = connect()
+    loose = [f for f in _LOOSE if not read_loose(head, f, connection).null_count]
+    loose = [f for f in loose if not read_loose(texts, f, connection).null_count]
     if not loose:
         return None
     other = next((f for f in loose[1:] if sorted(f) == sorted(loose[0])), None)
@@ -122,13 +124,11 @@ def _reads(texts: pa.Array, logical: str, pattern: str) -> bool:
     return bool((dates if logical == "date" else times)(texts, forms).null_count == 0)
 
 
-def _loose(texts: pa.Array, form: str) -> bool:
-    return read_loose(texts, form).null_count == 0
-
-
-def read_loose(texts: pa.Array, form: str) -> pa.Array:
-    """Read texts as DuckDB does; null where that fails."""
-    connection = connect()
+def read_loose(
+    texts: pa.Array, form: str, connection: duckdb.DuckDBPyConnection | None = None
+) -> pa.Array:
+    """Read texts as DuckDB does (us, UTC); null where that fails."""
+    connection = connection or connect()
     connection.register("texts", pa.table({"t": texts}))
     read = duckdb.FunctionExpression(
         "try_strptime", duckdb.ColumnExpression("t"), duckdb.ConstantExpression(form)
