@@ -22,8 +22,8 @@ examples:
   penstock init flights.csv airlines.csv --yes   airlines is found to be a lookup table
 
 JSON lines, CSV, Parquet and Avro, plain, gzip, zstd or zip. The data stays where it is: the sample
-is the batch source of the pipeline. At most 16 MiB and 200,000 records are looked at, spread over
-the files. Nothing is overwritten. At a terminal it asks what it cannot find out, at most two
+is the batch source of the pipeline. About 8 MiB, at most 200,000 records, are looked at, spread
+over the files. Nothing is overwritten. At a terminal it asks what it cannot find out, at most two
 questions; with --yes, or in a pipe, it asks nothing. What it was unsure of it says, here and in
 comments of the contract. Then: penstock validate, plan, run.
 """

@@ -91,10 +91,9 @@ class _Reader:
             f"SELECT {columns} FROM (SELECT json_extract_string(line, {listed}) AS r FROM lines)"  # noqa: S608
         ).to_arrow_table()
         kinds = ", ".join(f"list(DISTINCT r[{i + 1}]) AS v{i}" for i in range(len(paths)))
-        types = self._connection.execute(
+        (types,) = self._connection.execute(
             f"SELECT {kinds} FROM (SELECT json_type(line, {listed}) AS r FROM lines)"  # noqa: S608
-        ).fetchone()
-        assert types is not None  # noqa: S101  # an aggregate has one row
+        ).fetchall()
         return {
             path: (
                 table.column(i).combine_chunks().cast(pa.string()),

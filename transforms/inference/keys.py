@@ -40,9 +40,10 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
     """Return the key of some records, and whether some of them are there twice."""
     frame = pl.DataFrame(
         {
-            p.name: pl.from_arrow(p.field.values)
-            for p in properties
-            if p.field is not None and p.field.values is not None
+            path: pl.from_arrow(p.field.values)
+            for top in properties
+            for path, p in top.walk()
+            if "[]" not in path and p.field is not None and p.field.values is not None
         }
     )
     rows = frame.height
@@ -55,8 +56,9 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
         twice = rows - prop.distinct
         if not twice:
             return Key((prop.name,))
-        # The same rows again, as at-least-once delivery makes them: not other rows of one key.
-        if twice <= _FEW * rows and rows - whole >= 0.9 * twice and _complete(properties, frame):
+        # The same rows again, as at-least-once delivery makes them, and not other rows of one key;
+        # arrays and what open objects do not declare are not compared.
+        if twice <= _FEW * rows and rows - whole >= 0.9 * twice:
             return Key((prop.name,), repeated=twice)
     if sample.whole and (pair := _pair(frame, exact)):
         return Key(pair)
@@ -68,11 +70,6 @@ def _exact(prop: Property) -> bool:
     if prop.logical == "number":
         return False
     return prop.logical in ("string", "integer", "date", "timestamp")
-
-
-def _complete(properties: Sequence[Property], frame: pl.DataFrame) -> bool:
-    """Whether all that there is of a record is compared."""
-    return all(p.name in frame.columns or p.transform for p in properties)
 
 
 def _is_named(prop: Property) -> bool:

@@ -73,9 +73,7 @@ def find_lookup(
     for prop in table:
         if prop is key or prop.protect not in (None, "keep") or prop.logical in ("object", "array"):
             continue
-        new = identifier(prop.key)
-        if new.lower() in {t.lower() for t in taken}:
-            new = f"{name}_{new}"
+        new = f"{name}_{identifier(prop.key)}"
         plain = not prop.options.get("format") and not prop.physical
         logical = prop.logical if prop.logical in _TYPED and plain else "string"
         add[free(new, [*taken, *add])] = (prop.key, logical)

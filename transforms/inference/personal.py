@@ -174,13 +174,14 @@ def protected(properties: Sequence[Property]) -> tuple[Property, ...]:
     return tuple(_protect(prop, people=people) for prop in properties)
 
 
-def _protect(prop: Property, *, people: bool) -> Property:
-    children = tuple(_protect(child, people=people) for child in prop.children)
+def _protect(prop: Property, *, people: bool, inside: str = "") -> Property:
+    here = f"{inside} {prop.name}"
+    children = tuple(_protect(child, people=people, inside=here) for child in prop.children)
     items = None if prop.items is None else _protect_items(prop.items, people=people)
     prop = replace(prop, children=children, items=items)
     if prop.logical in ("object", "array", "boolean"):
         return prop
-    found = find(prop, people=people)
+    found = find(prop, people=people) or _identity(words(here), prop)
     if found is None:
         return replace(prop, notes=(*prop.notes, *_doubts(prop)))
     note = f"likely personal: {found.what} ({found.evidence})"
@@ -217,7 +218,7 @@ def find(prop: Property, *, people: bool) -> Found | None:
         return found
     if people and (found := _place(said, prop)):
         return found
-    return _identity(spoken, prop)
+    return None
 
 
 def _texts(prop: Property) -> pa.Array | None:

@@ -32,8 +32,8 @@ _ENDINGS: Final = {
     ".tab": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".avro": "avro",
 }  # fmt: skip
 _DELIMITERS: Final = ",;\t|"
-_BLOCK: Final = 2 << 20
-_BYTES: Final = 16 << 20
+_BLOCK: Final = 1 << 20
+_BYTES: Final = 8 << 20
 _PLACES: Final = 8
 _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
