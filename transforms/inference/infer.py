@@ -93,7 +93,7 @@ def _property(field: Field, name: str, sample: Sample, left_out: dict[str, str])
     if field.kind is Kind.OBJECT:
         return _object(field, name)
     if field.kind is Kind.ARRAY:
-        items = None if field.items is None else _nested(field.items)
+        items = None if field.items is None else _nested(field.items, name)
         if items is None:
             left_out[field.key] = "its arrays hold values of several kinds, or none"
             return None
@@ -139,7 +139,7 @@ def _inside(field: Field) -> Field | None:
 
 def _object(field: Field, name: str) -> Property:
     """Return an object with its keys; an open one declares those that are of one kind."""
-    children = [child for c in field.children if (child := _nested(c)) is not None]
+    children = [child for c in field.children if (child := _nested(c, name)) is not None]
     if field.regular and len(children) == len(field.children):
         return Property(
             name=name, key=field.key, logical="object", children=tuple(children), field=field
@@ -161,10 +161,10 @@ def _object(field: Field, name: str) -> Property:
     )
 
 
-def _nested(field: Field) -> Property | None:
+def _nested(field: Field, inside: str) -> Property | None:
     """Return a property inside an object or array; None if it cannot be declared there."""
     if field.kind is Kind.OBJECT:
-        children = [_nested(child) for child in field.children]
+        children = [_nested(child, f"{inside} {field.key}") for child in field.children]
         known = tuple(child for child in children if child is not None)
         if not field.regular or not known or len(known) < len(children):
             return None
@@ -172,11 +172,11 @@ def _nested(field: Field) -> Property | None:
             name=field.key, key=field.key, logical="object", children=known, field=field
         )
     if field.kind is Kind.ARRAY:
-        items = None if field.items is None else _nested(field.items)
+        items = None if field.items is None else _nested(field.items, f"{inside} {field.key}")
         if items is None:
             return None
         return Property(name=field.key, key=field.key, logical="array", items=items, field=field)
-    return scalar(field, field.key)
+    return scalar(field, field.key, inside)
 
 
 def _kept(prop: Property) -> Property:

@@ -117,14 +117,15 @@ class _Said:
     epoch: str | None = None
 
 
-def scalar(field: Field, name: str) -> Property | None:
+def scalar(field: Field, name: str, inside: str = "") -> Property | None:
     """Return the property of a scalar field; None if the contract cannot have it.
 
     Args:
         field: `values` may be None inside arrays: then its kind is all that is known.
         name: Of the property.
+        inside: Names of the objects that it is in, which say what it is, too: `at.ms` is a time.
     """
-    said = _said(field, name)
+    said = _said(field, f"{inside} {name}")
     if said is None:
         return None
     values = field.values
