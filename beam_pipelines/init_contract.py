@@ -49,8 +49,9 @@ def looked_at(proposal: Proposal) -> str:
 def _lines(proposal: Proposal, folder: Path) -> Iterator[str]:
     yield editor_line("contract", folder)
     yield from comment(
-        f"Proposed by `penstock init` from {looked_at(proposal)}. Comments say what was seen and what "
-        "is not sure: a sample cannot tell what may come. Where no nulls are noted there were none.",
+        f"Proposed by `penstock init` from {looked_at(proposal)}. Comments say what was seen and "
+        "what is not sure: a sample cannot tell what may come. Where no nulls are noted there "
+        "were none.",
         0,
     )
     if any(p.required and p.field for p in proposal.properties):

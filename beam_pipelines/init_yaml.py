@@ -34,25 +34,12 @@ def scalar(value: object) -> str:
 
 def flow(values: dict[str, object]) -> str:
     """Return a mapping of scalars in one line."""
-    return "{" + ", ".join(f"{_key(k)}: {_flowed(v)}" for k, v in values.items()) + "}"
+    return "{" + ", ".join(f"{scalar(k)}: {scalar(v)}" for k, v in values.items()) + "}"
 
 
 def sequence(values: Iterable[object]) -> str:
     """Return a list of scalars in one line."""
-    return "[" + ", ".join(_flowed(v) for v in values) + "]"
-
-
-def _key(name: str) -> str:
-    return scalar(name)
-
-
-def _flowed(value: object) -> str:
-    text = scalar(value)
-    return (
-        text
-        if not isinstance(value, str) or not set(text) & set(",{}[]") or text[0] == '"'
-        else json.dumps(value)
-    )
+    return "[" + ", ".join(map(scalar, values)) + "]"
 
 
 def comment(text: str, indent: int) -> Iterator[str]:

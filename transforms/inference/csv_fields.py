@@ -51,6 +51,10 @@ def _check_header(names: Sequence[str], source: str) -> None:
     if names and all(re.fullmatch(r"[0-9 .eE+-]*[0-9][0-9 .eE+-]*", name) for name in names):
         msg = f"a CSV file must have a header; got numbers in the first line of {source}; add one"
         raise SourceError(msg)
+    named = [name for name in names if name]
+    if len(set(named)) < len(named):
+        msg = f"columns of a file must have different names; got one twice in {source}; rename it"
+        raise SourceError(msg)
 
 
 def _read(

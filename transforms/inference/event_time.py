@@ -9,45 +9,27 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.functions import names
 from transforms.inference.names import free, sql, words
 from transforms.inference.properties import Property
 from transforms.inference.scalars import micros
 
-_BEST: Final = frozenset({"event", "occurred", "happened", "observed", "measured"})
-_GOOD: Final = frozenset({"timestamp", "ts", "time", "datetime", "date", "when", "at", "created"})
-_BAD: Final = frozenset(
-    [
-        "birth",
-        "birthdate",
-        "birthday",
-        "dob",
-        "born",
-        "expires",
-        "expiry",
-        "expiration",
-        "due",
-        "valid",
-        "until",
-        "end",
-        "ended",
-        "closed",
-        "updated",
-        "modified",
-        "deleted",
-        "processed",
-        "loaded",
-        "ingested",
-        "inserted",
-        "exported",
-        "last",
-        "next",
-        "arrival",
-        "delivered",
-        "shipped",
-        "hire",
-        "hired",
-        "founded",
-    ]
+_BEST: Final = names(
+    """
+    event occurred happened observed measured
+    """
+)
+_GOOD: Final = names(
+    """
+    timestamp ts time datetime date when at created
+    """
+)
+_BAD: Final = names(
+    """
+    birth birthdate birthday dob born expires expiry expiration due valid until end ended
+    closed updated modified deleted processed loaded ingested inserted exported last next
+    arrival delivered shipped hire hired founded
+    """
 )
 
 

@@ -90,6 +90,9 @@ def infer(
 
 
 def _property(field: Field, name: str, sample: Sample, left_out: dict[str, str]) -> Property | None:
+    if not field.key:
+        left_out[field.key] = "it has no name"
+        return None
     if field.kind is Kind.OBJECT:
         return _object(field, name)
     if field.kind is Kind.ARRAY:
@@ -205,7 +208,7 @@ def _ruled(prop: Property, sample: Sample, key: Key, when: EventTime) -> Propert
     )
     if prop.name in key.maybe:
         note = f"unique in all {sample.rows:,} records: primaryKey: true, if it must be"
-        prop = replace(prop, notes=(*prop.notes, note))
+        prop = replace(prop, notes=(note, *prop.notes))
     if prop.options.get("format") in ("uuid", "email", "ipv4", "uri"):
         return replace(prop, warn=not in_key)
     if bounds := _bounds(prop):

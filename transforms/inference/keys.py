@@ -8,14 +8,21 @@ from typing import Final
 
 import polars as pl
 
+from schemas.functions import names
 from transforms.inference.fields import Sample
 from transforms.inference.names import words
 from transforms.inference.properties import Property
 
-_ENDS: Final = frozenset(
-    ["id", "key", "uuid", "guid", "code", "number", "no", "nr", "identifier", "hash", "ref"]
+_ENDS: Final = names(
+    """
+    id key uuid guid code number no nr identifier hash ref
+    """
 )
-_YEARS: Final = frozenset(["year", "month", "week", "quarter", "yr"])
+_YEARS: Final = names(
+    """
+    year month week quarter yr
+    """
+)
 _ENOUGH: Final = 20
 _FEW: Final = 0.05
 _TRIED: Final = 8
@@ -62,7 +69,7 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
             return Key((prop.name,), repeated=twice)
     if sample.whole and (pair := _pair(frame, exact)):
         return Key(pair)
-    maybe = tuple(p.name for p in exact if p.distinct == rows and p.logical != "integer")
+    maybe = tuple(p.name for p in exact if p.distinct == rows and _may_be(p))
     return Key(maybe=maybe[:3])
 
 
@@ -70,6 +77,10 @@ def _exact(prop: Property) -> bool:
     if prop.logical == "number":
         return False
     return prop.logical in ("string", "integer", "date", "timestamp")
+
+
+def _may_be(prop: Property) -> bool:
+    return prop.logical != "integer" and prop.classification != "restricted"
 
 
 def _is_named(prop: Property) -> bool:

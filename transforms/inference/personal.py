@@ -16,134 +16,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.functions import names
 from transforms.inference.names import words
 from transforms.inference.properties import Property
 
 _LOOKED_AT: Final = 20_000
 _MOST: Final = 0.9
-_FIRST_NAMES: Final = frozenset(
-    [
-        "james",
-        "john",
-        "robert",
-        "michael",
-        "william",
-        "david",
-        "richard",
-        "joseph",
-        "thomas",
-        "charles",
-        "mary",
-        "patricia",
-        "jennifer",
-        "linda",
-        "elizabeth",
-        "barbara",
-        "susan",
-        "jessica",
-        "sarah",
-        "karen",
-        "anna",
-        "maria",
-        "peter",
-        "paul",
-        "hans",
-        "klaus",
-        "jean",
-        "pierre",
-        "marie",
-        "jose",
-        "juan",
-        "carlos",
-        "ana",
-        "luis",
-        "mohammed",
-        "ahmed",
-        "ali",
-        "fatima",
-        "wei",
-        "li",
-        "chen",
-        "yuki",
-        "hiroshi",
-        "priya",
-        "raj",
-        "anita",
-        "ivan",
-        "olga",
-        "elena",
-        "sofia",
-        "emma",
-        "olivia",
-        "noah",
-        "liam",
-        "lucas",
-        "mia",
-        "alice",
-        "bob",
-        "carol",
-        "eve",
-        "daniel",
-        "mark",
-        "laura",
-        "julia",
-        "george",
-        "edward",
-        "henry",
-        "frank",
-        "arthur",
-        "walter",
-        "harry",
-        "albert",
-    ]
+_FIRST_NAMES: Final = names(
+    """
+    james john robert michael william david richard joseph thomas charles mary patricia
+    jennifer linda elizabeth barbara susan jessica sarah karen anna maria peter paul hans
+    klaus jean pierre marie jose juan carlos ana luis mohammed ahmed ali fatima wei li chen
+    yuki hiroshi priya raj anita ivan olga elena sofia emma olivia noah liam lucas mia alice
+    bob carol eve daniel mark laura julia george edward henry frank arthur walter harry
+    albert
+    """
 )
 _TITLES: Final = r"(?i)\b(mr|mrs|ms|miss|dr|herr|frau|mme|sir)\b\.?"
-_PERSON_WORDS: Final = frozenset(
-    [
-        "user",
-        "customer",
-        "client",
-        "patient",
-        "person",
-        "people",
-        "employee",
-        "member",
-        "subscriber",
-        "passenger",
-        "contact",
-        "author",
-        "owner",
-        "driver",
-        "student",
-        "candidate",
-        "applicant",
-        "visitor",
-        "guest",
-        "buyer",
-        "donor",
-        "voter",
-    ]
+_PERSON_WORDS: Final = names(
+    """
+    user customer client patient person employee member subscriber passenger contact student
+    candidate applicant visitor guest buyer donor voter
+    """
 )
-_ABOUT_PERSONS: Final = frozenset(
-    [
-        "email",
-        "mail",
-        "phone",
-        "mobile",
-        "birth",
-        "birthdate",
-        "birthday",
-        "dob",
-        "age",
-        "sex",
-        "gender",
-        "surname",
-        "lastname",
-        "firstname",
-        "ssn",
-        "passport",
-        "salary",
-    ]
+_ABOUT_PERSONS: Final = names(
+    """
+    email mail phone mobile birth birthdate birthday dob surname lastname firstname ssn
+    passport
+    """
 )
 
 
@@ -169,8 +69,11 @@ class Found:
 
 def protected(properties: Sequence[Property]) -> tuple[Property, ...]:
     """Return the properties, those that are likely personal classified and protected."""
-    spoken = {word for p in properties for _, one in p.walk() for word in words(one.name)}
-    people = bool(spoken & (_PERSON_WORDS | _ABOUT_PERSONS))
+    every = [one for prop in properties for _, one in prop.walk()]
+    spoken = {word for prop in every for word in words(prop.name)}
+    people = bool(spoken & (_PERSON_WORDS | _ABOUT_PERSONS)) or any(
+        find(prop, people=False) for prop in every if prop.logical in ("string", "integer", "date")
+    )
     return tuple(_protect(prop, people=people) for prop in properties)
 
 

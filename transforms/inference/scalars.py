@@ -9,89 +9,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract import Column
+from schemas.functions import names
 from transforms.decode.casts import cast_text
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.properties import Property
 from transforms.inference.times import form_of, is_compact_date
 
-_TEXT_IDS: Final = frozenset(
-    [
-        "zip",
-        "zipcode",
-        "postal",
-        "postcode",
-        "plz",
-        "phone",
-        "tel",
-        "mobile",
-        "fax",
-        "ssn",
-        "isbn",
-        "iban",
-        "account",
-        "fips",
-        "sku",
-        "card",
-        "ean",
-        "upc",
-        "barcode",
-        "cusip",
-        "isin",
-    ]
+_TEXT_IDS: Final = names(
+    """
+    zip zipcode postal postcode plz phone tel mobile fax ssn isbn iban account fips sku card
+    ean upc barcode cusip isin
+    """
 )
 """Digits that are no numbers: a zero may lead them tomorrow."""
-MONEY: Final = frozenset(
-    [
-        "price",
-        "amount",
-        "cost",
-        "total",
-        "fee",
-        "balance",
-        "salary",
-        "revenue",
-        "payment",
-        "tax",
-        "subtotal",
-        "tip",
-        "fare",
-        "usd",
-        "eur",
-        "gbp",
-        "charge",
-        "refund",
-        "discount",
-        "spend",
-        "budget",
-    ]
+MONEY: Final = names(
+    """
+    price amount cost total fee balance salary revenue payment tax subtotal tip fare usd eur
+    gbp charge refund discount spend budget
+    """
 )
-_TIME_WORDS: Final = frozenset(
-    [
-        "time",
-        "timestamp",
-        "ts",
-        "date",
-        "datetime",
-        "created",
-        "updated",
-        "epoch",
-        "at",
-        "modified",
-        "unixtime",
-        "when",
-        "day",
-        "dt",
-        "start",
-        "end",
-        "started",
-        "ended",
-        "occurred",
-        "received",
-        "sent",
-        "seen",
-        "login",
-    ]
+_TIME_WORDS: Final = names(
+    """
+    time timestamp ts date datetime created updated epoch at modified unixtime when day dt
+    start end started ended occurred received sent seen login
+    """
 )
 _EPOCHS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SINCE, _UNTIL = 946_684_800, 2_208_988_800  # 2000 to 2040

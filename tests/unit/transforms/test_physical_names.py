@@ -64,7 +64,7 @@ def test_a_record_with_the_name_in_place_of_the_key_has_no_such_column(contract:
 
 
 def test_csv_is_read_by_the_key_and_lands_under_the_name(contract: Contract) -> None:
-    header = b'Petal.Width,Cost Total $,_more.of it'
+    header = b"Petal.Width,Cost Total $,_more.of it"
     decoder = CsvDecoder(contract, FileSource(path="x.csv", format="csv"))
     decoder.check(header, "x.csv")
     rows = decoder.decode(block(b'2,1.5,"{""e"":""x""}"\n', header)).rows
@@ -76,7 +76,9 @@ def test_csv_is_read_by_the_key_and_lands_under_the_name(contract: Contract) -> 
 
 
 def test_parquet_is_read_by_the_key_and_lands_under_the_name(contract: Contract) -> None:
-    data = pa.record_batch({"Petal.Width": [2], "Cost Total $": [1.5], "_more.of it": ['{"e":"x"}']})
+    data = pa.record_batch(
+        {"Petal.Width": [2], "Cost Total $": [1.5], "_more.of it": ['{"e":"x"}']}
+    )
     rows = ColumnarDecoder(contract).decode(Block("file:///x", 0, data, 0)).rows
     assert rows.select(["cost_total", "petal_width", "more.e"]).to_pylist() == [
         {"cost_total": 1.5, "petal_width": 2, "more.e": "x"}
