@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from beam_pipelines.init_check import check_text
 from beam_pipelines.init_contract import contract_text, measured
 from beam_pipelines.init_docs import documents
 from beam_pipelines.init_pipeline import pipeline_text
-from beam_pipelines.init_test import check_text
 from schemas.errors import UsageError
 from schemas.planning import check_pipeline
 from schemas.references import is_url
@@ -22,6 +23,9 @@ from transforms.sources.places import expand
 
 Ask = Callable[[str, Sequence[str]], str]
 """Puts a question and its answers to a person; returns one of them."""
+
+
+_IGNORED: Final = "out/\n.penstock-key\n__pycache__/\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,8 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         "pipeline.yaml": pipeline_text(proposal, lookups, folder),
         "tests/test_pipeline.py": check_text(proposal),
     }
+    if not (folder / ".gitignore").exists():
+        texts[".gitignore"] = _IGNORED
     _write(folder, texts)
     try:
         plan, _ = check_pipeline(folder)

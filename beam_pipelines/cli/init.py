@@ -50,13 +50,14 @@ def run(args: argparse.Namespace) -> int:
     from beam_pipelines.init import begin  # noqa: PLC0415  slow to import
 
     person = not args.yes and sys.stdin.isatty() and sys.stderr.isatty()
-    begun = begin(args.samples, args.into, _ask if person else None)
+    begun = begin(args.samples, args.into, ask if person else None)
     for line in _said(begun, time.monotonic() - began):
         print(line)
     return 0
 
 
-def _ask(question: str, answers: Sequence[str]) -> str:
+def ask(question: str, answers: Sequence[str]) -> str:
+    """Put a question to the person at the terminal, until the answer is one; Enter is the first."""
     numbered = "  ".join(f"{i}) {answer}" for i, answer in enumerate(answers, start=1))
     while True:
         print(f"{question}\n  {numbered}  [1] ", end="", file=sys.stderr, flush=True)

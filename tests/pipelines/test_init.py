@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pipelines.cli import main
+from beam_pipelines.cli.init import ask
 from beam_pipelines.init import begin
 from schemas.errors import UsageError
 from tests.inits import differences, pipeline_of
@@ -189,6 +191,33 @@ def test_documents_say_what_the_files_say(tmp_path: Path, through: Init) -> None
     flow = (docs / "data-flow-diagram.md").read_text(encoding="utf-8")
     assert flow.count("```") == 2
     assert 'protect --> deduplicate_1["deduplicate-1"]' in flow
+
+
+def test_no_value_of_a_person_is_in_what_is_written_or_landed(
+    tmp_path: Path, through: Init
+) -> None:
+    names = [f"Anna Canary{i % 4}" for i in range(400)]
+    cards = ["4111111111111111", "5500005555555559", "340000000000009", "6011000000000004"]
+    rows = "".join(
+        f'{i},{n},{n.split()[1]}@example.org,{cards[i % 4]},192.168.77.{i % 250},"{n} paid"\n'
+        for i, n in enumerate(names)
+    )
+    (tmp_path / "people.csv").write_text(f"id,full_name,mail,paid_by,source,kind\n{rows}")
+    assert through("people.csv")["rows"]["kept"] == 400
+    written = {p: p.read_bytes() for p in (tmp_path / "new").rglob("*") if p.is_file()}
+    texts = [text for path, text in written.items() if "out" not in path.parts]
+    assert not any(b"Anna Canary" in text for text in texts)
+    assert not any(word in text for text in written.values() for word in map(str.encode, cards))
+    assert not any(b"192.168.77.1" in text for text in written.values())
+    assert any(b"192.168.77.0/24" in text for text in written.values())  # the search finds what is
+
+
+def test_a_person_at_a_terminal_is_asked_until_the_answer_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("3\nmaybe\n2\n"))
+    assert ask("Protect?", ("protect", "keep")) == "keep"
+    assert capsys.readouterr().err.count("Protect?") == 3
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ CASES = (
     Case("vega_datasets/_data/seattle-weather.csv", 1461, [], "event_time", {"wind": "number"}),
     Case("vega_datasets/_data/sf-temps.csv", 8759, [], "date", {"temp": "number"}),
     Case("vega_datasets/_data/us-employment.csv", 120, [], "event_time", {"nonfarm": "integer"}),
-    Case("vega_datasets/_data/iowa-electricity.csv", 51, [], "event_time", {"net_generation": "integer"}),
+    Case("vega_datasets/_data/iowa-electricity.csv", 51, ["year", "source"], "event_time", {"net_generation": "integer"}),
     Case(
         "vega_datasets/_data/la-riots.csv", 63, [], "event_time", {"age": "integer"},
         ["first_name", "last_name", "address", "longitude", "latitude"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,7 +13,7 @@ from transforms.inference.fields import Field, Kind, Sample
 from transforms.inference.json_fields import json_text_fields
 from transforms.inference.keys import Key, find_key
 from transforms.inference.names import identifier, identifiers
-from transforms.inference.personal import is_coordinate, protected
+from transforms.inference.personal import is_coordinate, names_persons, protected
 from transforms.inference.properties import Property
 from transforms.inference.scalars import scalar, text_said
 
@@ -239,5 +238,7 @@ def _enum(prop: Property) -> tuple[str, ...]:
     known = field.rows - field.nulls
     if known < _ENUM_ROWS or not 2 <= prop.distinct <= _ENUM_VALUES:
         return ()
-    values: Sequence[str] = sorted(pc.unique(field.values.drop_null()).to_pylist())
-    return tuple(values) if all(len(v) <= _ENUM_LENGTH for v in values) else ()
+    values = pc.unique(field.values.drop_null())
+    if names_persons(values) or pc.max(pc.utf8_length(values)).as_py() > _ENUM_LENGTH:
+        return ()
+    return tuple(sorted(values.to_pylist()))

@@ -74,9 +74,8 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
 
 
 def _exact(prop: Property) -> bool:
-    if prop.logical == "number":
-        return False
-    return prop.logical in ("string", "integer", "date", "timestamp")
+    distinct = prop.protect in (None, "keep", "pseudonymize")
+    return distinct and prop.logical in ("string", "integer", "date", "timestamp")
 
 
 def _may_be(prop: Property) -> bool:

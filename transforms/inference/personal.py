@@ -21,6 +21,7 @@ from transforms.inference.names import words
 from transforms.inference.properties import Property
 
 _LOOKED_AT: Final = 20_000
+_NETWORK: Final = (("prefix", 24),)
 _MOST: Final = 0.9
 _FIRST_NAMES: Final = names(
     """
@@ -94,7 +95,8 @@ def _protect(prop: Property, *, people: bool, inside: str = "") -> Property:
         protect=found.protect,
         protect_options=dict(found.options),
         reason=found.reason,
-        enum=(),
+        # Bits of an address, and not letters of a text: the contract tells them by the format.
+        options={"format": "ipv4"} if found.options == _NETWORK else prop.options,
         notes=(*prop.notes, note),
     )
 
@@ -215,8 +217,11 @@ def _address_of_net(said: set[str], texts: pa.Array | None, *, textual: bool) ->
     if share < _MOST:
         return None
     told = _evidence(bool(said & {"ip", "addr"}), share, "addresses of the net")
+    if share < 1:
+        why = "An address leads to a household; sameness is all that analysis needs."
+        return Found("IP address", told, "confidential", "pseudonymize", why)
     why = "An address leads to a household; the network is enough to count and to locate."
-    return Found("IP address", told, "confidential", "generalize", why, (("prefix", 24),))
+    return Found("IP address", told, "confidential", "generalize", why, _NETWORK)
 
 
 def _phone(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | None:
@@ -290,6 +295,11 @@ def _place(said: set[str], prop: Property) -> Found | None:
     return None
 
 
+def names_persons(texts: pa.Array) -> bool:
+    """Whether some texts begin with a common first name: such values are quoted nowhere."""
+    return _first_names(texts) > 0.01
+
+
 def is_coordinate(name: str) -> bool:
     """Whether a name is that of a latitude or longitude."""
     return bool(set(words(name)) & {"lat", "latitude", "lon", "lng", "long", "longitude"})
@@ -317,6 +327,6 @@ def _doubts(prop: Property) -> tuple[str, ...]:
     if said & {"comment", "comments", "message", "notes", "review", "body", "text", "description"}:
         long = pc.mean(pc.utf8_length(texts)).as_py() > 40
         return ("free text: it may name persons; classify it if so",) if long else ()
-    if "name" in said and _first_names(texts) > 0.1:
+    if _first_names(texts) > (0.1 if "name" in said else 0.5):
         return ("may be names of persons: classify it if so",)
     return ()

@@ -289,6 +289,27 @@ def test_card_numbers_are_told_by_their_check_digit(csv: Infer) -> None:
     assert column(csv(others), "payment").classification is None
 
 
+def test_addresses_of_the_net_are_cut_by_bits_and_not_by_letters(csv: Infer) -> None:
+    few = column(csv(of_column(["10.0.0.1", "10.0.0.2"], "ip")), "ip")
+    assert (few.protect, few.options) == ("generalize", {"format": "ipv4"})
+    mixed = [f"10.0.0.{i}" for i in range(19)]
+    other = column(csv(of_column([*mixed, "2001:db8::1"], "ip")), "ip")
+    assert (other.protect, other.options) == ("pseudonymize", {})
+
+
+def test_a_column_that_is_masked_is_no_key(csv: Infer) -> None:
+    cards = "".join(f"{_card(i)},{i}\n" for i in range(50))
+    proposal = csv(f"card_number,x\n{cards}")
+    assert column(proposal, "card_number").protect == "mask"
+    assert proposal.key.names == ()
+
+
+def _card(number: int) -> str:
+    digits = [int(c) for c in f"{400000000000000 + number}"]
+    doubled = [d * 2 - 9 * (d > 4) for d in digits[::-2]]
+    return f"{400000000000000 + number}{-(sum(digits[-2::-2]) + sum(doubled)) % 10}"
+
+
 def test_names_of_things_are_not_personal(csv: Infer) -> None:
     rows = "".join(f"Toyota Corolla {i},52.{i},Main Airport\n" for i in range(30))
     assert csv(f"name,latitude,address\n{rows}").personal == []
