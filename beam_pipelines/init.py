@@ -25,6 +25,7 @@ Ask = Callable[[str, Sequence[str]], str]
 """Puts a question and its answers to a person; returns one of them."""
 
 
+_ALIKE: Final = 0.8
 _IGNORED: Final = "out/\n.penstock-key\n__pycache__/\n"
 
 
@@ -104,14 +105,24 @@ def _read(samples: Sequence[str]) -> list[Sample]:
     """Read samples; those of one shape are one."""
     paths = [path if is_url(path) else str(Path(path).absolute()) for path in samples]
     read = [read_sample(path, Path.cwd()) for path in paths]
-    shapes: dict[tuple[str, ...], list[Sample]] = {}
+    shapes: list[list[Sample]] = []
     for sample in read:
-        keys = sorted(field.key for field in sample.fields)
-        shapes.setdefault((sample.format, sample.delimiter, *keys), []).append(sample)
+        alike = next((shape for shape in shapes if _are_alike(shape[0], sample)), None)
+        if alike is None:
+            shapes.append([sample])
+        else:
+            alike.append(sample)
     return [
-        alike[0] if len(alike) == 1 else read_sample(_glob([s.path for s in alike]), Path.cwd())
-        for alike in shapes.values()
+        shape[0] if len(shape) == 1 else read_sample(_glob([s.path for s in shape]), Path.cwd())
+        for shape in shapes
     ]
+
+
+def _are_alike(one: Sample, other: Sample) -> bool:
+    """Whether records of two samples are of one kind: all of their keys, or nearly all."""
+    mine, its = ({field.key for field in s.fields} for s in (one, other))
+    written = (one.format, one.delimiter) == (other.format, other.delimiter)
+    return written and len(mine & its) >= _ALIKE * len(mine | its)
 
 
 def _glob(paths: Sequence[str]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from beam_pipelines.init_yaml import comment, editor_line, flow, scalar
 from transforms.inference.infer import Proposal
 from transforms.inference.properties import Property
 
-_STEP = 2
+_STEP: Final = 2
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def contract_text(proposal: Proposal, folder: Path) -> str:
@@ -22,16 +24,18 @@ def measured(proposal: Proposal) -> list[str]:
     """Say what was seen of volume and velocity."""
     sample, when = proposal.sample, proposal.event_time
     told = [
-        f"{sample.stored_bytes:,} bytes in {sample.files:,} files; looked at: {looked_at(proposal)}"
+        f"{sample.stored_bytes:,} bytes in {sample.files:,} file{'s' if sample.files != 1 else ''}",
+        f"looked at: {looked_at(proposal)}; {sample.read_bytes:,} bytes of them in memory",
     ]
-    span = (when.last_us - when.first_us) / 86_400_000_000
-    if when.name is not None and span > 0:
+    days = (when.last_us - when.first_us) / 86_400_000_000
+    if when.name is not None and days > 0:
         first, last = (
-            dt.datetime.fromtimestamp(us / 1e6, dt.UTC).isoformat(timespec="seconds")
+            (_EPOCH + dt.timedelta(microseconds=us)).isoformat(timespec="seconds")
             for us in (when.first_us, when.last_us)
         )
-        daily = (sample.about_rows or sample.rows) / span
-        told.append(f"events from {first} to {last}: about {daily:,.0f} a day")
+        told.append(f"events from {first} to {last}, as far as was looked")
+        if sample.about_rows and (sample.whole or sample.spread):
+            told.append(f"about {sample.about_rows / days:,.0f} records a day of event time")
     return told
 
 

@@ -22,10 +22,10 @@ examples:
   penstock init flights.csv airlines.csv --yes   airlines is found to be a lookup table
 
 JSON lines, CSV, Parquet and Avro, plain, gzip, zstd or zip. The data stays where it is: the sample
-is the batch source of the pipeline. About 8 MiB, at most 200,000 records, are looked at, spread
-over the files. Nothing is overwritten. At a terminal it asks what it cannot find out, at most two
-questions; with --yes, or in a pipe, it asks nothing. What it was unsure of it says, here and in
-comments of the contract. Then: penstock validate, plan, run.
+is the batch source of the pipeline. About 8 MiB of records are looked at, spread over the files.
+Nothing is overwritten. At a terminal it asks what it cannot find out, at most two questions; with
+--yes, or in a pipe, it asks nothing. What it was unsure of it says, here and in comments of the
+contract. Then: penstock validate, plan, run.
 """
 
 
@@ -78,6 +78,8 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
         folder = begun.folder
     yield f"{proposal.name}: {looked_at(proposal)} in {seconds:.1f} s"
     yield f"  event time  {proposal.event_time.why}"
+    if proposal.event_time.others:
+        yield f"              as likely: {', '.join(proposal.event_time.others)}"
     key = ", ".join(proposal.key.names) or "none found: fact tables have one row a record"
     yield f"  key         {key}"
     for table in begun.lookups:

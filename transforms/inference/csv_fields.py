@@ -61,16 +61,17 @@ def _read(
     blocks: Sequence[Block], names: Sequence[str], delimiter: str, nulls: tuple[str, ...]
 ) -> tuple[list[pa.Array], int, int]:
     byte = delimiter_byte(delimiter)
-    layout = Layout(len(names), tuple(range(len(names))), nulls, byte)
     parts: list[list[pa.Array]] = []
     rows = broken = 0
     for block in blocks:
-        if block.header != blocks[0].header:  # files whose columns are in another order
-            continue
+        own = csv_names(block.header, delimiter, block.source)
+        there = [own.index(name) if name in own else None for name in names]
+        layout = Layout(len(own), tuple(i for i in there if i is not None), nulls, byte)
         assert isinstance(block.data, np.ndarray)  # noqa: S101  # of a text format
         texts = read_texts(block.data, frame(block.data, byte), layout)
-        parts.append(texts.columns)
-        rows += len(texts.kept)
+        found, kept = iter(texts.columns), len(texts.kept)
+        parts.append([pa.nulls(kept, pa.string()) if i is None else next(found) for i in there])
+        rows += kept
         broken += len(texts.broken)
     return [pa.concat_arrays(part) for part in zip(*parts, strict=True)], rows, broken
 

@@ -68,7 +68,6 @@ class Sample:
         broken: Records among those that are not of the format.
         whole: Whether that was all.
         fields: Of a record.
-        times_us: First and last time that the files were changed (us).
         about_rows: How many records there are; None: more than were looked at, nobody knows.
         spread: Whether those that were looked at are from all over; else they are the first.
     """
@@ -84,6 +83,5 @@ class Sample:
     broken: int
     whole: bool
     fields: tuple[Field, ...]
-    times_us: tuple[int, int]
     about_rows: int | None
     spread: bool = False

@@ -19,14 +19,13 @@ _KINDS: Final = {
 }  # fmt: skip
 _MOST_KEYS: Final = 60
 _THERE: Final = 0.5
-_ROWS: Final = 200_000
 Path = tuple[str, ...]
 
 
 def json_fields(blocks: Sequence[bytes]) -> tuple[tuple[Field, ...], int, int]:
     """Return the fields of JSON lines, how many records there are, and how many are broken."""
     lines = b"\n".join(block.removesuffix(b"\n") for block in blocks)
-    texts = pa.array(lines.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:_ROWS], pa.binary())
+    texts = pa.array(lines.removeprefix(b"\xef\xbb\xbf").split(b"\n"), pa.binary())
     texts = texts.filter(pc.greater(pc.binary_length(texts), 1))
     return json_text_fields(_text(texts))
 

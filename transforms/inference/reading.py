@@ -51,7 +51,7 @@ class _Taken:
 
 
 def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
-    """Read at most about `max_bytes` of the records of some files, and 200,000 rows.
+    """Read about `max_bytes` of the records of some files; of columnar ones at most 200,000 rows.
 
     Args:
         path: File, directory, glob or URL.
@@ -91,7 +91,6 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
             f"that are no {form} as the first line has it, in {path}; correct the file"
         )
         raise SourceError(msg)
-    times = [file.identity.modified_us for file in files]
     return Sample(
         path=path,
         format=form,
@@ -104,7 +103,6 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         broken=broken,
         whole=taken.whole,
         fields=fields,
-        times_us=(min(times), max(times)),
         spread=taken.spread,
         about_rows=rows if taken.whole else _about(slices, rows, taken.bytes),
     )

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract import Column
+from schemas.contract_forms import strptime_forms
 from schemas.functions import names
 from transforms.decode.casts import cast_text
+from transforms.decode.text_times import dates, timestamps
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.properties import Property
-from transforms.inference.times import form_of, is_compact_date
+from transforms.inference.times import form_of, is_compact_date, read_loose
 
 _TEXT_IDS: Final = names(
     """
@@ -129,11 +131,7 @@ def _csv(texts: pa.Array, name: str) -> _Said | None:
         return _Said("boolean")
     if pc.all(pc.match_substring_regex(texts, "^-?[0-9]+$")).as_py():
         return _digits(texts, name)
-    if not _reads(texts, "number", pa.float64()):
-        return _almost(texts)
-    if form := form_of(texts):  # 01.02 is a number too, but 01.02.2024 none
-        return None if form.logical != "string" else _number(texts, name)
-    return _number(texts, name)
+    return _number(texts, name) if _reads(texts, "number", pa.float64()) else _almost(texts)
 
 
 def _digits(texts: pa.Array, name: str) -> _Said:
@@ -255,10 +253,6 @@ def _reads(texts: pa.Array, logical: str, kind: pa.DataType) -> bool:
 
 def micros(prop: Property) -> pa.Array | None:
     """Return the times that a property holds (us, UTC) where it is a timestamp or a day."""
-    from schemas.contract_forms import strptime_forms  # noqa: PLC0415
-    from transforms.decode.text_times import dates, timestamps  # noqa: PLC0415
-    from transforms.inference.times import read_loose  # noqa: PLC0415
-
     if prop.field is None or prop.field.values is None:
         return None
     values = prop.field.values.drop_null()

@@ -143,6 +143,20 @@ def test_what_a_run_could_not_read_is_refused(
         read_sample(name, tmp_path)
 
 
+def test_files_whose_columns_stand_in_another_order_are_read_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b,c\n1,x,1\n")
+    (tmp_path / "b.csv").write_text("b,a\ny,2\n")
+    sample = read_sample("*.csv", tmp_path)
+    values = {f.key: f.values.to_pylist() for f in sample.fields if f.values is not None}
+    assert values == {"a": ["1", "2"], "b": ["x", "y"], "c": ["1", None]}
+
+
+def test_all_of_many_small_records_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a":1}\n' * 250_000)
+    sample = read_sample("a.jsonl", tmp_path)
+    assert (sample.whole, sample.rows) == (True, 250_000)
+
+
 def test_only_part_of_much_data_is_looked_at_and_it_is_spread(tmp_path: Path) -> None:
     for day in range(4):
         with (tmp_path / f"{day}.jsonl").open("w") as file:
