@@ -32,6 +32,7 @@ VERBS: Final = (
 
 _EXAMPLES: Final = """\
 examples:
+  penstock init events.jsonl      begin a pipeline over a sample of data
   penstock validate events/       check the two files of a pipeline; no data is touched
   penstock plan events/           what would be read, done and written
   penstock run events/            do it, on this machine

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -46,6 +47,7 @@ _FORMATS: Final = {
     "uri": r"^(https?|ftp|s3|gs)://\S+$",
 }
 _SEEN: Final = 20
+_FEW: Final = 0.05
 MEASURED: Final = ("integer", "number")
 
 
@@ -73,7 +75,7 @@ def scalar(field: Field, name: str, inside: str = "") -> Property | None:
     if said is None:
         return None
     values = field.values
-    distinct = -1 if values is None else pc.count_distinct(values, mode="only_valid").as_py()
+    distinct = -1 if values is None else _distinct(values)
     return Property(
         name=name,
         key=field.key,
@@ -86,6 +88,11 @@ def scalar(field: Field, name: str, inside: str = "") -> Property | None:
         distinct=distinct,
         field=field,
     )
+
+
+def _distinct(values: pa.Array) -> int:
+    series: Any = pl.from_arrow(values)  # Arrow counts decimals and nulls not
+    return int(series.drop_nulls().n_unique())
 
 
 def _said(field: Field, name: str) -> _Said | None:
@@ -173,6 +180,8 @@ def _number(texts: pa.Array, name: str) -> _Said:
 def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
     if kind is Kind.INTEGER and _reads(texts, "integer", pa.int64()):
         return _integer(texts.cast(pa.int64()), name)
+    if pc.all(pc.match_substring_regex(texts, "^-?[0-9]{1,38}$")).as_py():
+        return _Said("number", ("integers beyond 64 bits: exact",), physical="DECIMAL(38,0)")
     if set(words(name)) & MONEY:
         return _number(texts, name)
     whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
@@ -191,6 +200,10 @@ def _almost(texts: pa.Array) -> _Said | None:
     ):
         if pc.all(pc.match_substring_regex(texts, pattern)).as_py():
             return _Said("string", (f"{what}: text, since the contract reads plain numbers only",))
+    others = pc.sum(pc.invert(pc.match_substring_regex(texts, r"^-?[0-9]+(\.[0-9]+)?$"))).as_py()
+    if 0 < others <= _FEW * len(texts):
+        found = f"all but {others:,} of {len(texts):,} values are numbers"
+        return _Said("string", (f"{found}: text, so that none is refused",))
     return None
 
 

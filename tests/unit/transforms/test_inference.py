@@ -89,7 +89,9 @@ def test_text_has_the_type_that_reads_all_of_it(
 def test_one_value_that_is_no_number_makes_a_column_text(csv: Infer) -> None:
     values = [str(i) for i in range(5000)]
     assert column(csv(of_column(values)), "x").logical == "integer"
-    assert column(csv(of_column([*values, "n.a. so far"])), "x").logical == "string"
+    found = column(csv(of_column([*values, "n.a. so far"])), "x")
+    assert found.logical == "string"
+    assert found.notes[0].startswith("all but 1 of 5,001 values are numbers")
 
 
 def test_money_is_exact_and_other_fractions_are_not(csv: Infer) -> None:
@@ -199,6 +201,11 @@ def test_a_key_of_several_kinds_is_left_out_and_said(json_lines: Infer) -> None:
 def test_numbers_of_json_are_integers_only_if_all_are(json_lines: Infer) -> None:
     proposal = json_lines({"i": 1, "n": 1, "t": "1"}, {"i": 2, "n": 1.5, "t": "2"})
     assert [p.logical for p in proposal.properties] == ["integer", "number", "string"]
+
+
+def test_integers_beyond_64_bits_stay_exact(json_lines: Infer) -> None:
+    found = column(json_lines({"i": 12345678901234567890}, {"i": 1}), "i")
+    assert (found.logical, found.physical) == ("number", "DECIMAL(38,0)")
 
 
 def test_a_nested_time_is_the_event_time(json_lines: Infer) -> None:
