@@ -19,8 +19,10 @@ from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.deduplicate import AnswerIds
 from transforms.continuous.gather import Gather
 from transforms.continuous.id_key import IdKey
+from transforms.continuous.in_process import InProcess
 from transforms.continuous.land import Landing, Shipment
 from transforms.continuous.messages import Messages
+from transforms.continuous.seen import Stay
 
 _EVERY = "60s"
 
@@ -48,6 +50,8 @@ class StreamEngine:
         soon_us: Commits are at most so far apart, whatever the plan says: the end of a bounded
             input waits for the last tick. None: as the plan says.
         begun: What the dedupe knows of the lake when there is no checkpoint.
+        here: What a stream keeps in this process, where workers are its threads and the runner has
+            no checkpoints. None: rows and ids are in the runner's state.
     """
 
     run_id: str
@@ -59,6 +63,7 @@ class StreamEngine:
     ticks: bool = True
     soon_us: int | None = None
     begun: Memory = field(default_factory=Memory)
+    here: InProcess | None = None
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,18 @@ def steps_stream(
             event_time=plan.contract.event_time_column,
             key=engine.key,
             partitions=plan.hash_partitions,
+            stay=Stay(
+                horizon_us=dedupe.parameters["horizon_us"],
+                lateness_us=max((a.window.allowed_lateness_us for a in plan.aggregates), default=0),
+            ),
+            step=dedupe.id,
         )
-    admitted = raw | AdmitMessages(plan, engine.messages, asking, engine.shards)
+    admitted = raw | AdmitMessages(plan, engine.messages, asking, engine.shards, engine.here)
     held = admitted.parcels
-    if dedupe is not None:
-        answers = admitted.ids | dedupe.id >> AnswerIds(
-            horizon_us=dedupe.parameters["horizon_us"],
-            lateness_us=max((a.window.allowed_lateness_us for a in plan.aggregates), default=0),
+    if asking is not None and engine.here is None:
+        stay = asking.stay
+        answers = admitted.ids | asking.step >> AnswerIds(
+            horizon_us=stay.horizon_us, lateness_us=stay.lateness_us
         )
         held = (held, answers) | "Held" >> beam.Flatten()
     landing = Landing(
@@ -124,7 +134,9 @@ def steps_stream(
         run_id=engine.run_id,
         dedupe=dedupe.id if dedupe is not None else "",
     )
-    shipments = held | "Land" >> Gather(landing=landing, every_us=_every_us(plan, engine))
+    shipments = held | "Land" >> Gather(
+        landing=landing, every_us=_every_us(plan, engine), here=engine.here
+    )
     return Outputs(shipments)
 
 

@@ -123,13 +123,14 @@ class _Look:
         self._seq = lake.last_done().seq
         self._done = DonePositions(lake, every=0)
         self._moved = time.monotonic()
-        self._troubles = 0
+        self._troubles, self._warned = 0, ""
 
     def __call__(self) -> None:
         now = time.monotonic()
         done = self._lake.last_done()
         if done.seq != self._seq:
-            self._seq, self._moved, self._troubles = done.seq, now, 0
+            self._seq, self._moved = done.seq, now
+            self._troubles, self._warned = 0, ""
         self._trouble()
         stall_s = self._watching.stall_s
         if stall_s and now - self._moved > stall_s:
@@ -145,11 +146,15 @@ class _Look:
         error = self._job.trouble()
         if error is None:
             return
-        self._troubles += 1
+        # What the runner itself says (a machine is gone, there is no slot) passes: the stall sees
+        # if it does not.
         told = error if isinstance(error, PenstockError) else meant(error, lambda: _RETRIED)
+        self._troubles += told is not error
         if told.exit_code == _WRONG or self._troubles >= _TROUBLES:
             raise told
-        self._warn(f"the job failed and begins again at its last checkpoint: {told}")
+        if str(told) != self._warned:
+            self._warned = str(told)
+            self._warn(f"the job failed and begins again at its last checkpoint: {told}")
 
     def _warn(self, text: str) -> None:
         if self._watching.warn is not None:

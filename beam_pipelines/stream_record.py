@@ -70,12 +70,20 @@ def keep(out: Path, record: Record) -> None:
 
 
 def noted(out: Path, record: Record, **changes: Any) -> Record:
-    """Change a record, unless another stream has taken its place meanwhile."""
-    changed = replace(record, **changes)
+    """Change what a record says, unless another stream has taken its place meanwhile."""
     there = last_stream(out)
-    if there is None or there.run_id == record.run_id:
-        keep(out, changed)
+    if there is not None and there.run_id != record.run_id:
+        return replace(record, **changes)
+    changed = replace(there or record, **changes)  # others note things of it, too
+    keep(out, changed)
     return changed
+
+
+def note_end(out: Path, record: Record, how: str) -> None:
+    """Note how a stream ended, as its follower sees it; who stopped it knows better."""
+    there = last_stream(out)
+    if there is None or not there.ended:
+        noted(out, record, ended=how)
 
 
 class Draining:

@@ -46,6 +46,11 @@ class StreamRunner(Protocol):
         """Restrictions of a source that it takes without losing rows."""
         ...
 
+    @property
+    def alone(self) -> bool:
+        """Whether workers are threads of this process, whose end is the end of all state."""
+        ...
+
     def pipeline(
         self,
         name: str,

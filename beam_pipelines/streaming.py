@@ -6,38 +6,44 @@ import signal
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pyiceberg.expressions import And, EqualTo, LessThanOrEqual
-
 from beam_pipelines import batch
-from beam_pipelines.balance import Balance, balance
+from beam_pipelines.balance import balance
 from beam_pipelines.batch import Options, Result
 from beam_pipelines.commit_once import committer
 from beam_pipelines.failures import fate, told
 from beam_pipelines.following import following
-from beam_pipelines.noticed import none_kept
 from beam_pipelines.stream import StreamEngine, build_stream
 from beam_pipelines.stream_follow import Watching, follow
 from beam_pipelines.stream_lag import first_missing
-from beam_pipelines.stream_record import Draining, Record, keep, last_stream, noted, state_of
+from beam_pipelines.stream_landed import count_landed
+from beam_pipelines.stream_record import (
+    Draining,
+    Record,
+    keep,
+    last_stream,
+    note_end,
+    noted,
+    state_of,
+)
 from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from beam_pipelines.stream_screen import Standing, say
-from beam_pipelines.stream_start import record_start
+from beam_pipelines.stream_start import Begun, record_start
 from schemas.errors import UsageError
-from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import plan_references
-from schemas.stream_source import KafkaSource, StreamFace
+from schemas.stream_source import StreamFace
+from transforms.commit.committer import Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.ranges import Ranges
 from transforms.commit.state import State
 from transforms.continuous.id_key import IdKey, own_id_key
+from transforms.continuous.in_process import InProcess
 from transforms.continuous.positions import DonePositions
 from transforms.decode.message_format import MessageFormat
 from transforms.middle import RowSteps
@@ -45,7 +51,7 @@ from transforms.sources.kafka.ends import Ends
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
 from transforms.sources.streams.read import ReadStream
-from transforms.sources.streams.vector import Place
+from transforms.sources.streams.vector import Place, Vector
 from transforms.sources.streams.watermark import Pace
 
 _REPLAY_US: Final = 5_000_000
@@ -123,30 +129,29 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         options = Options(new_key=asked.new_key)
         state, keys, recompute = batch.ready(lake, result, options, started)
         RowSteps(plan).setup()
-        if recompute:
-            one = committer(lake, plan, result.run_id, started, keys)
-            one.commit([], {}, sources=None, recompute=recompute)
-        source = KafkaStream(kafka=plan.stream.kafka, folder=plan.folder)
-        form = MessageFormat(kafka=plan.stream.kafka, folder=plan.folder)
-        form.check()
-        known = starts(source, state)
-        left = source.begin(known, 0, 1)  # What is wrong with the source is said before it starts.
         own = committer(lake, plan, result.run_id, started, keys)
-        begun = record_start(own, plan, state, known, left)
+        if recompute:
+            own.commit([], {}, sources=None, recompute=recompute)
+        source, left, begun = _opened(plan, plan.stream, own, state)
         result.warnings += begun.warnings
         if not (source.bounded and left.finished):
             begin = where(runner, plan, last, asked.begin)
             engine = StreamEngine(
                 run_id=result.run_id,
                 started=started,
-                messages=form(plan.contract, max_future_us=plan.stream.max_future_us),
+                messages=_format(plan, plan.stream)(
+                    plan.contract, max_future_us=plan.stream.max_future_us
+                ),
                 key=(0, 0) if plan.deduplicate is None else own_id_key(plan, begin.key_id),
                 keys=keys,
                 soon_us=_REPLAY_US if source.bounded else None,
                 begun=begun.memory,
+                here=InProcess() if runner.alone else None,
             )
             left_over = _left_over(plan, runner, last) - {begin.path, ""}
-            job, record = _launched(plan, runner, source, begun.known, engine, begin, lake)
+            shares = begin.shares or runner.shares
+            reading = _reading(plan, plan.stream, source, begun.known, shares, result.run_id)
+            job, record = _launched(plan, runner, reading, engine, begin, lake)
             for path in left_over:
                 runner.discard(path)
             if begin.note:
@@ -180,50 +185,61 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         else:
             follower = beside.enter_context(following(plan, say))
         result.balance = balance(lake, plan, result.run_id)
-        _count(lake, state.totals, result, result.balance)
+        count_landed(lake, state.totals, result, result.balance)
         if follower is not None:
             follower.finish(lake, result)
     result.seconds = time.monotonic() - began
     return result
 
 
+def _opened(
+    plan: Plan, face: StreamFace, own: Committer, state: State
+) -> tuple[KafkaStream, Vector, Begun]:
+    """Open the source, where it goes on, and record that; says what is wrong with it."""
+    source = KafkaStream(kafka=face.kafka, folder=plan.folder)
+    _format(plan, face).check()
+    known = starts(source, state)
+    left = source.begin(known, 0, 1)
+    return source, left, record_start(own, plan, state, known, left)
+
+
+def _format(plan: Plan, face: StreamFace) -> MessageFormat:
+    return MessageFormat(kafka=face.kafka, folder=plan.folder)
+
+
 def _launched(
     plan: Plan,
     runner: StreamRunner,
-    source: StreamSource,
-    known: Mapping[str, int],
+    reading: ReadStream,
     engine: StreamEngine,
     begin: Begin,
     lake: Lake,
 ) -> tuple[StreamJob, Record]:
     """Build the pipeline and start it; its record is there before it is."""
     name = f"penstock-{plan.name}-{engine.run_id[:12]}"
-    shares = begin.shares or runner.shares
     record = Record(
         runner=plan.runner,
         name=name,
         run_id=engine.run_id,
         started=engine.started,
         state=state_of(plan),
-        shares=shares,
+        shares=reading.shares,
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
     )
     root = runner.pipeline(
         name,
-        bounded=source.bounded,
+        bounded=reading.source.bounded,
         savepoint=begin.path,
         references=plan_references(plan),
     )
-    draining = Draining(plan.out, engine.run_id)
-    raw = root | "Source" >> _reading(plan, source, known, shares, draining)
-    _ = build_stream(raw, plan, engine, lake)
+    _ = build_stream(root | "Source" >> reading, plan, engine, lake)
     keep(plan.out, record)
     try:
         job = runner.launch(root, name)
     except BaseException:
-        noted(plan.out, record, ended="failed")
+        note_end(plan.out, record, "failed")
         raise
     return job, noted(plan.out, record, job=job.id)
 
@@ -248,22 +264,22 @@ def starts(source: StreamSource, state: State) -> dict[str, int]:
 
 def _reading(
     plan: Plan,
+    face: StreamFace,
     source: StreamSource,
     known: Mapping[str, int],
     shares: int,
-    draining: Draining,
+    run_id: str,
 ) -> ReadStream:
-    face = plan.stream or StreamFace(kafka=KafkaSource(brokers=""))
     return ReadStream(
         source=source,
         contract=plan.contract,
-        decoder=MessageFormat(kafka=face.kafka, folder=plan.folder),
+        decoder=_format(plan, face),
         pace=Pace(
             disorder_us=face.disorder_us, idle_us=face.idle_us, max_future_us=face.max_future_us
         ),
         known=known,
         done=LakePositions(plan),
-        draining=draining,
+        draining=Draining(plan.out, run_id),
         shares=shares,
     )
 
@@ -284,40 +300,10 @@ def _stopped(
     except BaseException:  # One that we give up may run on.
         with suppress(Exception):
             job.cancel()
-            noted(plan.out, record, ended="failed")
+            note_end(plan.out, record, "failed")
         raise
-    noted(plan.out, record, ended="finished" if finished else "cancelled")
+    note_end(plan.out, record, "finished" if finished else "cancelled")
     return not finished
-
-
-def _count(lake: Lake, before: Mapping[str, int], result: Result, now: Balance) -> None:
-    """Fill in what this run landed, from the ledger as of a balance: a worker may still commit."""
-    plan = result.plan
-    columns = ["destiny", "step", "rule", "rows"]
-    rows = lake.read(
-        plan.operations("ledger"),
-        [*columns, "run_id", "seq"],
-        And(EqualTo("run_id", result.run_id), LessThanOrEqual("seq", now.seq)),
-    )
-    counts: Counter[str] = Counter()
-    taken: Counter[tuple[str, str, str]] = Counter()
-    for row in rows.select(columns).to_pylist():
-        counts[row["destiny"]] += row["rows"]
-        if row["destiny"] != Destiny.KEPT and row["rows"]:
-            taken[row["destiny"], row["step"] or "", row["rule"] or ""] += row["rows"]
-    result.rows = {"read": counts.total()} | {d.value: counts[d.value] for d in Destiny}
-    result.destinies = [
-        dict(zip(columns, (*key, n), strict=True))
-        for key, n in sorted(taken.items(), key=lambda one: (-one[1], one[0]))
-    ]
-    result.tables = {
-        name: {"rows": count, "added": count - before.get(name, 0)}
-        for name, count in now.totals.items()
-    }
-    if not counts.total():
-        result.warnings.append("nothing new: no message landed")
-    elif not counts[Destiny.KEPT.value]:
-        result.warnings.append(none_kept(result.rows, result.destinies))
 
 
 @contextmanager

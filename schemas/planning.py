@@ -259,7 +259,7 @@ def _check_flags(**given: str) -> None:
         switch = {"batch": ", or leave out --stream", "stream": ", or add --stream"}
         msg = (
             f"runner must be one that this version runs a {mode} on ({here}); got {runner}; use "
-            f"--runner {here}{switch.get(other or '', '')}"
+            f"--runner {_RUNNERS_HERE[mode][0]}{switch.get(other or '', '')}"
         )
         raise UsageError(msg)
 

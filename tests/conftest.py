@@ -10,6 +10,7 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from hypothesis import settings
 
 from runners.direct import Direct
+from runners.prism import WHOLE_BUNDLES
 from runners.prism.process import find_binary, started
 from schemas.errors import UsageError
 
@@ -50,4 +51,5 @@ def prism() -> Iterator[Callable[[], list[str]]]:
             f"--job_endpoint={address}",
             "--environment_type=LOOPBACK",
             "--streaming",
+            WHOLE_BUNDLES,
         ]

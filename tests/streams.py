@@ -20,7 +20,7 @@ from transforms.continuous.admit import Admission, Asking, stretches
 from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.land import Landing, Shipment
 from transforms.continuous.parcels import Answer, Parcel, new_token
-from transforms.continuous.seen import Seen, look
+from transforms.continuous.seen import Seen, Stay, look
 from transforms.decode.messages import MessageDecoder
 from transforms.duplicates import ids_of
 from transforms.keys import make_default_key
@@ -88,7 +88,14 @@ class Middle:
         if dedupe is not None:
             by, self.horizon_us = dedupe.parameters["by"], dedupe.parameters["horizon_us"]
             event_time = plan.contract.event_time_column
-            self.asking = Asking(by=tuple(by), event_time=event_time, key=(1, 2), partitions=1)
+            self.asking = Asking(
+                by=tuple(by),
+                event_time=event_time,
+                key=(1, 2),
+                partitions=1,
+                stay=Stay(horizon_us=self.horizon_us),
+                step=dedupe.id,
+            )
         self.seen = Seen()
         self.landing = Landing(
             plan=plan,

@@ -34,7 +34,10 @@ class Flink:
 
     Attributes:
         shares: Restrictions of a streaming source: the watermark is the minimum over them here.
+        alone: Workers are processes of the cluster, or may be.
     """
+
+    alone = False
 
     def __init__(self, options: FlinkOptions) -> None:
         """Use what the options name; nothing is asked yet."""

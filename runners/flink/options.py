@@ -20,7 +20,6 @@ REST: Final = "PENSTOCK_FLINK_REST"
 _WORKERS: Final = ("process", "loopback", "external")
 _LEAST: Final = {"parallelism": 1, "worker_processes": 0, "restarts": 0, "bundle_elements": 1}
 _LENGTHS: Final = ("checkpoint_every", "restart_delay", "bundle_time")
-_IDLE_WORKER_MS: Final = 60_000
 _IDLE_SOURCE_MS: Final = 500
 _BATCH_RETRIES: Final = 2
 _BATCH_RETRY_MS: Final = 2_000
@@ -208,8 +207,9 @@ def _workers(chosen: FlinkOptions, environment: Mapping[str, str]) -> list[str]:
     return [
         "--environment_type=PROCESS",
         f"--environment_config={json.dumps(config)}",
-        # Otherwise every stage starts a worker of its own.
-        f"--environment_cache_millis={_IDLE_WORKER_MS}",
+        # Not 0, else every stage starts a worker of its own; not as long as a restart waits, else
+        # the job of a worker that died is restarted with that.
+        f"--environment_cache_millis={max(1, _ms(chosen.restart_delay) // 2)}",
         many,
     ]
 

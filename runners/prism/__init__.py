@@ -3,3 +3,7 @@
 from typing import Final
 
 CAN: Final = frozenset({"stream", "drain"})
+
+# Prism splits a bundle that is slow, one of a stateful step, too, and gives the rest to another
+# worker at once: two bundles of one key then overwrite each other's state.
+WHOLE_BUNDLES: Final = "--experiments=prism_disable_sdf_split"

@@ -26,7 +26,7 @@ _SET_PDEATHSIG: Final = 1
 
 
 class PrismError(PenstockError):
-    """Prism did not start."""
+    """Prism did not start, or died under its job."""
 
 
 def find_binary() -> Path:

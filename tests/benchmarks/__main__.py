@@ -2,7 +2,7 @@
 
 Prints the tables, and writes them between the markers of README.md and docs/benchmarks.md when the
 whole benchmark was run. Exits with 1 when contestants disagree on the rows, with 3 when a promise
-was broken.
+was broken. `python -m tests.benchmarks stream` times streams: see `stream`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ TIMEOUT_S = 1800
 
 def main(arguments: list[str]) -> int:
     """Run the chosen jobs; the exit code of the command."""
+    if arguments[:1] == ["stream"]:
+        from tests.benchmarks import stream  # noqa: PLC0415 - it needs the servers' parts
+
+        return stream.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=NAMES, help="this job (repeatable)")
     parser.add_argument("--without", action="append", default=[], help="no contestant named so")

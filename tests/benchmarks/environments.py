@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = {
     "spark": ("pyspark==3.5.6",),
+    "flink-sql": ("apache-flink==1.19.3", "setuptools<81"),  # its Beam asks for pkg_resources
     "dlt": ("dlt[duckdb]==1.31.0", "duckdb==2.0.1"),
 }
 

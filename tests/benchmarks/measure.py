@@ -42,6 +42,11 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
+def children() -> list[int]:
+    """Return the processes that this one has started, or adopted, and that live."""
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
 def run(command: list[str], *, log: Path, cwd: Path, timeout: float) -> Run:
     """Run `command` to its end; its output goes to `log`.
 

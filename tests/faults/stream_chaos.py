@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from tests.faults.stream_world import Stream, TopicTruth, make_folder, make_topi
 
 T = TypeVar("T")
 
-PATIENCE = 120
+PATIENCE = 300
 TO_THE_END = ("source.stream.kafka.end=latest",)
 
 
@@ -70,9 +71,14 @@ class Chaos:
     def start(self, **options: Any) -> BaseProcess:
         """Start a run."""
         usual = {"sets": self.sets, "rules": self.rules, "lie": self.lie, "log": self.said}
-        process = self._forks.Process(
-            target=stream_command.run, args=(self.folder,), kwargs=usual | options
-        )
+        return self._started(stream_command.run, usual | options)
+
+    def maintain(self) -> BaseProcess:
+        """Start maintenance, which goes on until it is killed."""
+        return self._started(stream_command.maintain, {"log": self.said})
+
+    def _started(self, what: Callable[..., None], options: dict[str, Any]) -> BaseProcess:
+        process = self._forks.Process(target=what, args=(self.folder,), kwargs=options)
         process.start()
         self.alive.append(process)
         return process
@@ -116,19 +122,37 @@ class Chaos:
         ]
 
     def landed(self) -> int:
-        """Commits that are done."""
+        """Number of the last commit that is done."""
         if not (self.folder / "out/lake/catalog.db").exists():
             return 0
         try:
-            return len(events_oracle.commits(self.folder))
+            done = events_oracle.commits(self.folder)
+            return done[-1]["seq"] if done else 0
         except events_oracle.NoSuchTableError:  # the run has not come so far
             return 0
 
-    def wait_for_commits(self, more: int, process: BaseProcess) -> None:
+    def ops(self) -> Counter[str]:
+        """Commits that are done, by their kind."""
+        return Counter(r["op"] for r in events_oracle.commits(self.folder))
+
+    def wait_for_commits(self, more: int, process: BaseProcess | None = None) -> None:
         """Wait until a run, or another beside it, has done so many more commits."""
         want = self.landed() + more
-        self.wait_for(lambda: self.landed() >= want or process.exitcode is not None)
-        assert process.exitcode is None, self.last_words()
+        ended = lambda: process is not None and process.exitcode is not None  # noqa: E731
+        self.wait_for(lambda: self.landed() >= want or ended())
+        assert not ended(), self.last_words()
+
+    def wait_for_messages(self, count: int) -> None:
+        """Wait until so many messages have landed."""
+        self.wait_for(lambda: sum(self.destinies().values()) >= count)
+
+    def destinies(self) -> dict[str, int]:
+        """Messages landed, by destiny."""
+        counts: dict[str, int] = {}
+        if self.landed():
+            for row in events_oracle.lake_rows(self.folder)["ledger"]:
+                counts[row["destiny"]] = counts.get(row["destiny"], 0) + row["rows"]
+        return counts
 
     def wait_for(self, what: Callable[[], T]) -> T:
         """Wait until something is true; return it."""

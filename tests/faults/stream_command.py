@@ -1,4 +1,4 @@
-"""`penstock run --stream` on prism in a process of its own, which may kill itself at a point."""
+"""`penstock run --stream` in a process of its own, which may kill itself at a point."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ import pyiceberg.catalog.sql  # noqa: F401
 from apache_beam.runners.portability import portable_runner  # noqa: F401
 
 from beam_pipelines import cli, commit_once, streaming  # noqa: F401
-from runners import prism  # noqa: F401
+from runners.flink import launch as on_flink  # noqa: F401
+from runners.prism import launch as on_prism  # noqa: F401
 from tests.faults.stream_rules import apply, lie_often
 from transforms.commit.committer import Committer
 from transforms.continuous.committer import StreamCommitter
@@ -41,6 +42,7 @@ def run(
     folder: Path,
     sets: Sequence[str] = (),
     *,
+    flags: Sequence[str] = ("--runner", "prism"),
     die: str = "",
     nth: int = 1,
     how: int = signal.SIGKILL,
@@ -48,11 +50,12 @@ def run(
     lie: float = 0.0,
     log: Path | None = None,
 ) -> None:
-    """Run the command line over a pipeline folder, on prism.
+    """Run the command line over a pipeline folder.
 
     Args:
         folder: The pipeline.
         sets: Fields of the pipeline file, as `--set` takes them.
+        flags: Of the command.
         die: Point at which the process kills itself the nth time that it comes there.
         nth: See `die`.
         how: Signal that it sends itself there.
@@ -60,19 +63,38 @@ def run(
         lie: Probability that the catalog answers falsely.
         log: What the run says goes there.
     """
+    _say_to(log)
+    make_points(die, nth, how)
+    apply(rules)
+    if lie:
+        lie_often(lie)
+    words = [word for one in sets for word in ("--set", one)]
+    sys.exit(cli.main(["run", str(folder), "--stream", "--json", *flags, *words]))
+
+
+def stop(folder: Path, flags: Sequence[str], log: Path | None = None) -> None:
+    """Stop a stream that runs by itself."""
+    _say_to(log)
+    sys.exit(cli.main(["stop", str(folder), "--json", *flags]))
+
+
+def maintain(folder: Path, log: Path | None = None) -> None:
+    """Put small files together and forget what is old, as often as can be, until killed."""
+    _say_to(log)
+    ages = ["--keep", "20", "--age", "30s", "--unlanded-age", "5m"]
+    while cli.main(["maintain", str(folder), *ages]) == 0:
+        pass
+
+
+def _say_to(log: Path | None) -> None:
     logging.disable(logging.CRITICAL)
     out = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    _make_points(die, nth, how)
-    apply(rules)
-    if lie:
-        lie_often(lie)
-    flags = [word for one in sets for word in ("--set", one)]
-    sys.exit(cli.main(["run", str(folder), "--stream", "--runner", "prism", "--json", *flags]))
 
 
-def _make_points(die: str, nth: int, how: int) -> None:
+def make_points(die: str, nth: int, how: int) -> None:
+    """Make this process send itself a signal when it comes to a point for the nth time."""
     left = nth
 
     def point(there: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from beam_pipelines import streaming
@@ -14,7 +13,6 @@ from transforms.commit import draft
 from transforms.commit.sqlite_catalog import SqliteCatalog
 from transforms.continuous.admit import Admission
 from transforms.decode.messages import MessageDecoder
-from transforms.sources.kafka import reader
 from transforms.sources.streams import live
 
 
@@ -70,7 +68,7 @@ def _no_dead_letters() -> None:
     admit = Admission.__call__
 
     def lossy(self: Admission, raw: Any) -> Any:
-        return replace(admit(self, raw), refused=None)
+        return admit(self, raw)._replace(refused=None)
 
     Admission.__call__ = lossy  # type: ignore[method-assign]
 
@@ -84,17 +82,12 @@ def _short_records() -> None:
     MessageDecoder.__init__ = short  # type: ignore[method-assign]
 
 
-def _no_patience() -> None:
-    reader._passing = lambda _: ()
-
-
 RULES: dict[str, Callable[[], None]] = {
     "no fence": lambda: job.break_rule("no fence"),
     "no recovery": lambda: job.break_rule("no recovery"),
     "no trim": _no_trim,
     "no ids": _no_ids,
     "no dead letters": _no_dead_letters,
-    "no patience with brokers": _no_patience,
     "newest watermark": _newest_watermark,
     "short records": _short_records,
     "read anew": _read_anew,

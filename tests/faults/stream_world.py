@@ -24,7 +24,7 @@ from tests.faults import events_oracle
 
 PARTITIONS = 3
 DISORDER, WINDOW_S = 20.0, 10
-FUTURE = b"2099-"
+FUTURE = b'"2099-'
 LARGEST = 60 << 20
 POISON = (
     b"{",
@@ -96,8 +96,8 @@ class Stream:
 
     broker: str
     topic: str
-    seed: int = 1
-    rate: float = 200.0
+    seed: int = 1000
+    rate: float = 100.0
     times: int = 1
     copies: float = 0.1
     poison: float = 0.02
@@ -191,11 +191,13 @@ class TopicTruth(events_oracle.Truth):
 
     def __init__(self, broker: str, topic: str) -> None:
         self.records = {
-            place: None
-            if value is None
-            else events_oracle._event_of(value.decode(errors="replace"))
+            place: None if value is None or FUTURE in value else _event_of(value)
             for place, value in messages(broker, topic)
         }
+
+
+def _event_of(message: bytes) -> dict[str, Any] | None:
+    return events_oracle._event_of(message.decode(errors="replace"))
 
 
 def messages(broker: str, topic: str) -> Iterator[tuple[events_oracle.Spot, bytes | None]]:

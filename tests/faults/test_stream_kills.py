@@ -53,6 +53,7 @@ def prisms_at_any_time(chaos: Chaos) -> None:
         time.sleep(chaos.rng.uniform(0, 2))
         os.kill(one, signal.SIGKILL)
         chaos.fails(process)
+    assert chaos.said.read_text().count("prism must live as long as its stream") >= KILLS * 3 / 4
 
 
 def sleepers(chaos: Chaos) -> None:
@@ -80,12 +81,27 @@ def liars(chaos: Chaos) -> None:
         chaos.kill(process, or_failed=True)
 
 
+def compactions(chaos: Chaos) -> None:
+    """Put files together while the stream commits; kill that, and now and then the stream."""
+    driver = chaos.start()
+    chaos.wait_for_commits(2, driver)
+    while chaos.kills < KILLS:
+        tending = chaos.maintain()
+        time.sleep(chaos.rng.uniform(2, 6))
+        if chaos.kills % 5 == 4:
+            chaos.kill(driver)
+            driver = chaos.start()
+        chaos.kill(tending)
+    assert chaos.ops()["compact"] > 0
+
+
 CAMPAIGNS: dict[str, Callable[[Chaos], None]] = {
     "drivers at any time": drivers_at_any_time,
     "drivers at points": drivers_at_points,
     "prisms at any time": prisms_at_any_time,
     "sleepers": sleepers,
     "liars": liars,
+    "compactions": compactions,
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from beam_pipelines.batch import ingest
 from beam_pipelines.generating import Manifest, Order, generate
+from beam_pipelines.ingest import Engine
 from runners.direct import Direct
 from schemas.errors import UsageError
 from schemas.planning import load_plan
@@ -115,7 +116,7 @@ def test_a_run_over_made_up_records_finds_what_the_manifest_says(
     folder = folder_of(tmp_path, file, form)
     manifest = made(folder, file, broken=broken, duplicates=0.03, late=0.01, disorder_us=30_000_000)
     plan = load_plan(folder)
-    found = ingest(plan, Direct().pipeline, threads=1)
+    found = ingest(plan, Engine(open_pipeline=Direct().pipeline))
     assert found.rows["read"] == manifest.records
     assert found.rows["kept"] == manifest.good + manifest.late
     assert found.rows["duplicate"] == manifest.duplicate > 50
@@ -132,7 +133,7 @@ def test_faults_of_each_kind_are_refused_by_the_rule_that_they_break(tmp_path: P
     folder = folder_of(tmp_path, "a.jsonl", "json")
     manifest = made(folder, "a.jsonl", broken=1.0)
     plan = load_plan(folder)
-    found = ingest(plan, Direct().pipeline, threads=1)
+    found = ingest(plan, Engine(open_pipeline=Direct().pipeline))
     assert found.rows["refused"] == manifest.records == 3000
     kinds = {fault.partition(": ")[2] or fault for fault in manifest.faults}
     assert kinds >= {"cut", "missing", "type", "enum", "minimum", "maximum", "pattern", "format"}

@@ -31,6 +31,7 @@ from tests.pipelines.shop import (
 )
 from tests.streams import spread, stream_plan
 from transforms.commit.lake import open_lake
+from transforms.continuous.in_process import InProcess
 from transforms.continuous.land import Shipment
 from transforms.decode.messages import MessageDecoder
 
@@ -42,7 +43,14 @@ def stamped(batch: pa.RecordBatch) -> TimestampedValue:
     return TimestampedValue(batch, START.timestamp())
 
 
-def build(root: beam.Pipeline, plan: Plan, batches: list[pa.RecordBatch], *, ticks: bool) -> None:
+def build(
+    root: beam.Pipeline,
+    plan: Plan,
+    batches: list[pa.RecordBatch],
+    *,
+    ticks: bool,
+    here: InProcess | None = None,
+) -> None:
     """Run these batches through the stream."""
     engine = StreamEngine(
         run_id="run",
@@ -50,6 +58,7 @@ def build(root: beam.Pipeline, plan: Plan, batches: list[pa.RecordBatch], *, tic
         messages=MessageDecoder(plan.contract),
         key=(1, 2),
         ticks=ticks,
+        here=here,
     )
     raw = (
         root
@@ -81,13 +90,22 @@ def test_a_stream_gives_the_tables_of_a_batch(tmp_path: Path, trigger: str) -> N
     check(plan, LINES)
 
 
+def test_a_stream_that_keeps_its_rows_in_the_process_gives_them_too(tmp_path: Path) -> None:
+    plan, here = stream_plan(make_folder(tmp_path)), InProcess()
+    with Direct().pipeline() as root:
+        build(root, plan, spread(LINES, partitions=3, size=100), ticks=False, here=here)
+    check(plan, LINES)
+
+
 @pytest.mark.stack
+@pytest.mark.parametrize("kept", ["by the runner", "in the process"])
 def test_a_stream_gives_the_tables_of_a_batch_on_prism(
-    tmp_path: Path, prism: Callable[[], list[str]]
+    tmp_path: Path, prism: Callable[[], list[str]], kept: str
 ) -> None:
     plan = stream_plan(make_folder(tmp_path))
+    here = InProcess() if kept == "in the process" else None
     with beam.Pipeline(options=PipelineOptions(prism())) as root:
-        build(root, plan, spread(LINES, partitions=3, size=100), ticks=True)
+        build(root, plan, spread(LINES, partitions=3, size=100), ticks=True, here=here)
     check(plan, LINES)
 
 

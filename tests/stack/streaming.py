@@ -19,6 +19,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from runners.prism import WHOLE_BUNDLES
 from schemas.contract import Column, Contract
 from schemas.names import POSITION
 from tests import servers
@@ -128,7 +129,7 @@ def windowed(raw: Any, seconds: int, file: Path) -> None:
 @contextmanager
 def on_prism(build: Callable[[beam.Pipeline], None]) -> Iterator[Any]:
     """Run a pipeline on prism until the block ends."""
-    result = _started(build, servers.prism())
+    result = _started(build, servers.prism(), WHOLE_BUNDLES)
     try:
         yield result
     finally:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
-from schemas.names import POSITION, SOURCE
+from schemas.names import POSITION, SOURCE, WATERMARK
 from schemas.plan import Plan
 from transforms.admit import admitted
 from transforms.commit.ranges import Ranges, merged
 from transforms.continuous.id_key import IdKey
+from transforms.continuous.in_process import InProcess
 from transforms.continuous.messages import Messages
-from transforms.continuous.parcels import Parcel, new_token
+from transforms.continuous.parcels import Parcel, answered, new_token
+from transforms.continuous.seen import Stay
 from transforms.duplicates import ids_of
 from transforms.middle import RowSteps
 from transforms.outcome import Outcome, chained
@@ -38,12 +41,16 @@ class Asking:
         key: Two secret seeds, or what derives them in a worker; a restored stream must have those
             that its state was made with.
         partitions: Hash partitions.
+        stay: How long rows are remembered.
+        step: Id of the dedupe step.
     """
 
     by: tuple[str, ...]
     event_time: str
     key: tuple[int, int] | IdKey
     partitions: int
+    stay: Stay
+    step: str
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -72,12 +79,15 @@ class AdmitMessages(beam.PTransform[PCollection[pa.RecordBatch], Admitted]):
         messages: What decodes raw messages.
         asking: How ids are cut, None without a dedupe.
         shards: Parcels of one source go to one of so many keys.
+        here: Where parcels wait, if not in the runner's state; nothing is asked then, as the ids
+            that were seen are there, too.
     """
 
     plan: Plan
     messages: Messages
     asking: Asking | None
     shards: int = 1
+    here: InProcess | None = None
 
     @override
     @no_annotations
@@ -118,6 +128,7 @@ class _Admit(beam.DoFn):
     def __init__(self, options: AdmitMessages) -> None:
         self.admission = Admission(options.plan, options.messages)
         self.asking, self.shards = options.asking, options.shards
+        self.here = options.here
 
     @override
     def setup(self) -> None:
@@ -132,12 +143,31 @@ class _Admit(beam.DoFn):
         outcome = self.admission(raw)
         token = new_token()
         shard = zlib.crc32(min(done).encode()) % self.shards
+        if self.here is not None:
+            outcome, unsure = self._without_duplicates(outcome, token, self.here)
+            parcel = Parcel(token=token, outcome=outcome, done=done, records=records, unsure=unsure)
+            yield shard, self.here.keep(parcel)
+            return
         asked = 0
         for partition, ids in _ids(outcome.rows, self.asking, self._seeds, token, shard):
             asked += 1
             yield TaggedOutput("ids", (partition, ids))
         parcel = Parcel(token=token, outcome=outcome, done=done, records=records, asked=asked)
         yield shard, parcel.encode()
+
+    def _without_duplicates(
+        self, outcome: Outcome, token: bytes, here: InProcess
+    ) -> tuple[Outcome, bool]:
+        rows = outcome.rows
+        if self.asking is None or not rows.num_rows:
+            return outcome, False
+        one = replace(self.asking, partitions=1)
+        watermark = pc.max(rows[WATERMARK].cast(pa.int64())).as_py() or 0
+        answers = [
+            here.answer(token, ids, one.stay, watermark)
+            for _, ids in _ids(rows, one, self._seeds, token, 0)
+        ]
+        return answered(outcome, answers, one.step), any(a.unsure for a in answers)
 
 
 def stretches(raw: pa.RecordBatch) -> tuple[Ranges, dict[str, int]]:

@@ -74,7 +74,7 @@ class StreamCommitter:
         committed = self._committer.commit(
             [one.landed for one in shipments],
             _panes(shipments),
-            asked=memory.asked,
+            asked=_nothing(memory.asked) if any(s.unsure for s in shipments) else memory.asked,
             rollup=rollup,
         )
         now = self._committer.ask()
@@ -122,6 +122,11 @@ class _OpenWindows:
         column = "window_end" if aggregate.sessions else "window_start"
         rows = self._lake.read(name, [column], EqualTo("_final", value=False))
         return np.unique(micros(rows[column]))
+
+
+def _nothing(asked: Asked) -> Asked:
+    """Return a state of the lake that no id is known of."""
+    return Asked(began=max(asked.seq, asked.began))
 
 
 def _panes(shipments: Sequence[Shipment]) -> dict[str, pa.Table]:

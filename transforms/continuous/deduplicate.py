@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
@@ -26,12 +27,11 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 from typing_extensions import override
 
 from transforms.continuous.parcels import Answer
-from transforms.continuous.seen import Seen, look, pack
+from transforms.continuous.seen import NEVER, Seen, Stay, look, pack
 
-_SLICES: Final = 4
-_MINUTE: Final = 60_000_000
 _CACHED: Final = 64
 _RANDOM: Final = 8
+_MARK: Final = struct.Struct(">qqq")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -57,9 +57,22 @@ class AnswerIds(beam.PTransform[PCollection[tuple[int, pa.RecordBatch]], PCollec
     @override
     @no_annotations
     def expand(self, ids: PCollection[tuple[int, pa.RecordBatch]]) -> PCollection:
-        return ids | "Answer" >> beam.ParDo(
-            _AnswerIds(self.horizon_us, self.lateness_us)
-        ).with_output_types(tuple[int, bytes])
+        stay = Stay(horizon_us=self.horizon_us, lateness_us=self.lateness_us)
+        return ids | "Answer" >> beam.ParDo(_AnswerIds(stay)).with_output_types(tuple[int, bytes])
+
+
+class _Mark(NamedTuple):
+    """How far the state of a partition is, in microseconds of event time.
+
+    Attributes:
+        end_us: When its oldest rows may be dropped.
+        newest_us: Of its newest row.
+        forgot_us: What was the time when some were dropped last.
+    """
+
+    end_us: int = MAX_TIMESTAMP.micros
+    newest_us: int = NEVER
+    forgot_us: int = NEVER
 
 
 class _Known:
@@ -74,10 +87,8 @@ class _AnswerIds(beam.DoFn):
     STAMP = ReadModifyWriteStateSpec("stamp", BytesCoder())
     FORGET = TimerSpec("forget", TimeDomain.WATERMARK)
 
-    def __init__(self, horizon_us: int, lateness_us: int) -> None:
-        self.horizon_us = horizon_us
-        self.stay_us = horizon_us + lateness_us
-        self.slice_us = max(self.stay_us // _SLICES, _MINUTE)
+    def __init__(self, stay: Stay) -> None:
+        self.stay = stay
         self._shared = Shared()
 
     @override
@@ -95,16 +106,20 @@ class _AnswerIds(beam.DoFn):
     ) -> Iterator[tuple[int, bytes]]:
         partition, batch = element
         token, shard = batch.schema.metadata[b"chunk"].split(b" ")
-        seen, next_us = self._seen(partition, ids, stamp)
-        found = look(batch, seen, self.horizon_us)
+        seen, mark = self._seen(partition, ids, stamp)
+        found = look(batch, seen, self.stay.horizon_us)
+        unsure = self.stay.unsure(found.kept, self.stay.since_us(mark.forgot_us))
         if len(found.kept):
             seen.add(found.kept)
             ids.add(pack(found.kept))
-            end_us = self._end(int(found.kept["time"].min()))
-            if end_us < next_us:
-                forget.set(Timestamp(micros=end_us))
-            self._stamped(partition, seen, min(end_us, next_us), stamp)
-        yield int(shard), Answer(bytes.fromhex(token.decode()), found.rows, found.conflict).encode()
+            times = found.kept["time"]
+            end_us = min(mark.end_us, self.stay.end_us(int(times.min())))
+            newest_us = max(mark.newest_us, int(times.max()))
+            mark = mark._replace(end_us=end_us, newest_us=newest_us)
+            self._wait(mark, forget)
+            self._stamped(partition, seen, mark, stamp)
+        answer = Answer(bytes.fromhex(token.decode()), found.rows, found.conflict, unsure)
+        yield int(shard), answer.encode()
 
     @on_timer(FORGET)
     def forget(
@@ -115,48 +130,48 @@ class _AnswerIds(beam.DoFn):
         stamp: Any = beam.DoFn.StateParam(STAMP),
         forget: Any = beam.DoFn.TimerParam(FORGET),
     ) -> None:
-        seen, _ = self._seen(partition, ids, stamp)
-        stay = seen.since(_floor(now.micros - self.stay_us, self.slice_us))
-        ids.clear()
+        seen, mark = self._seen(partition, ids, stamp)
+        at_us = max(mark.forgot_us, min(now.micros, mark.newest_us))
+        stay = seen.since(self.stay.since_us(at_us))
         if not len(stay):
-            stamp.clear()
-            self._known.by_partition.pop(partition, None)
             return
-        ids.add(pack(stay))
-        left = Seen()
-        left.add(stay)
-        # Rows far ahead of the timer say that event time leaps, as in a replay: then it is waited
-        # for where it goes, not for each slice on the way, which would take longer than the rest.
-        newest_us = min(int(stay["time"].max()), GlobalWindow().max_timestamp().micros)
-        end_us = max(self._end(int(stay["time"].min())), newest_us)
-        self._stamped(partition, left, end_us, stamp)
-        forget.set(Timestamp(micros=end_us))
+        if len(stay) < len(seen):
+            ids.clear()
+            ids.add(pack(stay))
+            seen = Seen()
+            seen.add(stay)
+        end_us = self.stay.end_us(int(stay["time"].min()))
+        mark = _Mark(end_us, mark.newest_us, at_us)
+        self._wait(mark, forget)
+        self._stamped(partition, seen, mark, stamp)
 
-    def _seen(self, partition: int, ids: Any, stamp: Any) -> tuple[Seen, int]:
-        """Return what the state holds, and when a part of it is to be dropped (us)."""
+    def _wait(self, mark: _Mark, forget: Any) -> None:
+        """Wait for the time when something may be dropped, if rows have come that are as new.
+
+        That may be long past: when event time leaps, as in a replay, or the clock of an idle source
+        is ahead of all rows. Then it is waited for where event time goes, not for each slice on the
+        way, which would take longer than the rest; and rows that come late stay until then, too.
+        """
+        if mark.end_us <= mark.newest_us:
+            at_us = min(mark.newest_us, GlobalWindow().max_timestamp().micros)
+            forget.set(Timestamp(micros=at_us))
+
+    def _seen(self, partition: int, ids: Any, stamp: Any) -> tuple[Seen, _Mark]:
+        """Return what the state holds, and how far it is."""
         written = stamp.read()
         if written is None:
-            return Seen(), MAX_TIMESTAMP.micros
-        next_us = int.from_bytes(written[_RANDOM:], "big", signed=True)
+            return Seen(), _Mark()
+        mark = _Mark(*_MARK.unpack(written[_RANDOM:]))
         known = self._known.by_partition.get(partition)
         if known is not None and known[0] == written:
             self._known.by_partition.move_to_end(partition)
-            return known[1], next_us
-        return Seen.of(ids.read()), next_us
+            return known[1], mark
+        return Seen.of(ids.read()), mark
 
-    def _stamped(self, partition: int, seen: Seen, next_us: int, stamp: Any) -> None:
+    def _stamped(self, partition: int, seen: Seen, mark: _Mark, stamp: Any) -> None:
         # A stamp is random: a bundle that is tried again must not meet what its first try knew.
-        new = os.urandom(_RANDOM) + next_us.to_bytes(8, "big", signed=True)
+        new = os.urandom(_RANDOM) + _MARK.pack(*mark)
         stamp.write(new)
         self._known.by_partition[partition] = (new, seen)
         while len(self._known.by_partition) > _CACHED:
             self._known.by_partition.popitem(last=False)
-
-    def _end(self, time_us: int) -> int:
-        """Return when the slice of this event time is dropped."""
-        end = _floor(time_us, self.slice_us) + self.slice_us + self.stay_us
-        return min(end, GlobalWindow().max_timestamp().micros)
-
-
-def _floor(time_us: int, step: int) -> int:
-    return time_us - time_us % step

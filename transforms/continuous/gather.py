@@ -20,8 +20,9 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
+from transforms.continuous.in_process import InProcess, kept_size
 from transforms.continuous.land import Landing, Shipment
-from transforms.continuous.parcels import is_answer, whole_parcels
+from transforms.continuous.parcels import Parcel, is_answer, whole_parcels
 from transforms.continuous.ticks import moment, next_tick
 
 BUFFER_BYTES: Final = 64 << 20
@@ -41,11 +42,13 @@ class Gather(beam.PTransform[PCollection[tuple[int, bytes]], PCollection[Shipmen
         every_us: Microseconds from tick to tick; 0: no ticks, for bounded input on a runner that
             does not wait for timers of the clock (FnApiRunner).
         buffer_bytes: How much a shard holds back.
+        here: Where the parcels are, if not in their bytes.
     """
 
     landing: Landing
     every_us: int
     buffer_bytes: int = BUFFER_BYTES
+    here: InProcess | None = None
 
     @override
     @no_annotations
@@ -64,6 +67,7 @@ class _Gather(beam.DoFn):
     def __init__(self, options: Gather) -> None:
         self.landing, self.every_us = options.landing, options.every_us
         self.buffer_bytes = options.buffer_bytes
+        self.take = Parcel.decode if options.here is None else options.here.take
 
     @override
     def process(
@@ -81,7 +85,7 @@ class _Gather(beam.DoFn):
         if before is None:
             self._next(tick)
             end.set(GlobalWindow().max_timestamp())
-        size = int.from_bytes(before or b"", "big") + len(encoded)
+        size = int.from_bytes(before or b"", "big") + kept_size(encoded)
         held.write(size.to_bytes(8, "big"))
         if size > self.buffer_bytes:
             yield from self._leave(parcels, answers, held, tick)
@@ -110,7 +114,7 @@ class _Gather(beam.DoFn):
         tick.clear()
 
     def _leave(self, parcels: Any, answers: Any, held: Any, tick: Any) -> Iterator[Shipment]:
-        ready, waiting, early = whole_parcels(parcels.read(), answers.read())
+        ready, waiting, early = whole_parcels(parcels.read(), answers.read(), self.take)
         parcels.clear()
         answers.clear()
         for bag, rest in ((parcels, waiting), (answers, early)):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.names import POSITION, SEQUENCE, SOURCE, WATERMARK, Destiny
+from schemas.names import POSITION, SEQUENCE, SOURCE, WATERMARK
 from schemas.plan import Aggregate, Plan
 from transforms.aggregate.partials import merge_all, partial
 from transforms.aggregate.windows import late
@@ -19,9 +19,9 @@ from transforms.commit.landed import Landed
 from transforms.commit.ranges import merged
 from transforms.commit.removed import Removed, fold_removed
 from transforms.commit.table_info import TableInfo
-from transforms.continuous.parcels import Answer, Parcel
+from transforms.continuous.parcels import Answer, Parcel, answered
 from transforms.land import UnbalancedError, with_constants
-from transforms.outcome import Outcome, chained, keep, removed
+from transforms.outcome import Outcome
 from transforms.sinks.lake import FileWriter
 
 _PLACE: Final = {SOURCE: pa.string(), POSITION: pa.int64(), SEQUENCE: pa.int32()}
@@ -36,6 +36,7 @@ class Shipment:
         partials: Aggregate -> partial aggregates over exactly the rows of `landed`.
         rows: Messages in it.
         late: Rows that are late for some window.
+        unsure: Whether a row may repeat one that the dedupe has forgotten.
         watermark_us: Greatest watermark that a row was read at, None if no row had one.
     """
 
@@ -43,6 +44,7 @@ class Shipment:
     partials: dict[str, pa.RecordBatch] = field(default_factory=dict)
     rows: int = 0
     late: int = 0
+    unsure: bool = False
     watermark_us: int | None = None
 
 
@@ -77,7 +79,7 @@ class Landing:
         marks: list[int] = []
         count, behind = 0, 0
         for parcel, answers in parcels:
-            outcome = self._finished(parcel, answers)
+            outcome = answered(parcel.outcome, answers, self.dedupe)
             _check(parcel, outcome)
             count += sum(parcel.records.values())
             if outcome.rows.num_rows:
@@ -103,20 +105,9 @@ class Landing:
             partials=partials,
             rows=count,
             late=int(behind),
+            unsure=any(p.unsure or any(a.unsure for a in answers) for p, answers in parcels),
             watermark_us=max(marks, default=None),
         )
-
-    def _finished(self, parcel: Parcel, answers: list[Answer]) -> Outcome:
-        outcome = parcel.outcome
-        numbers = np.concatenate([np.empty(0, np.int64), *(a.rows for a in answers)])
-        if len(numbers):
-            conflict = np.concatenate([a.conflict for a in answers])
-            order = np.argsort(numbers, kind="stable")
-            rows = numbers[order].astype(np.int64)
-            rule = pa.array(np.where(conflict[order], "conflict", "duplicate").tolist())
-            out = removed(outcome.rows, rows, Destiny.DUPLICATE, self.dedupe, rule)
-            outcome = chained(outcome, Outcome(keep(outcome.rows, rows), out))
-        return outcome
 
 
 def late_rows(rows: pa.RecordBatch | pa.Table, aggregates: Sequence[Aggregate]) -> np.ndarray:

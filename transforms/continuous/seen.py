@@ -20,10 +20,58 @@ from transforms.duplicates import LAKE, PLACED, duplicates
 ID: Final = np.dtype(
     [("low", "<u8"), ("high", "<u8"), ("time", "<i8"), ("place", "<u8"), ("content", "<u4")]
 )
-"""What is kept of a row: 36 bytes."""
+"""What is kept of a row: 36 bytes.
+
+Such arrays are taken from with `take`, which copies rows whole: indexing goes field by field and is
+ten times as slow.
+"""
+
+NEVER: Final = -(1 << 62)
+"""An event time before all others, in microseconds."""
 
 _CHUNK: Final = b"chunk"
+_SLICES: Final = 4
+_MINUTE: Final = 60_000_000
 _NO_CHUNK: Final = pa.schema(list(PLACED), metadata={_CHUNK: LAKE.encode()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stay:
+    """How long kept rows are remembered: for horizon and lateness, and dropped in slices of that.
+
+    Attributes:
+        horizon_us: Microseconds of event time within which a second row is a duplicate.
+        lateness_us: How long behind the watermark rows are still remembered beyond the horizon.
+    """
+
+    horizon_us: int
+    lateness_us: int = 0
+
+    @property
+    def slice_us(self) -> int:
+        """How much is dropped at a time."""
+        return max((self.horizon_us + self.lateness_us) // _SLICES, _MINUTE)
+
+    def since_us(self, watermark_us: int) -> int:
+        """Return the event time before which nothing is remembered at a watermark.
+
+        Not at one that is ahead of all rows: a source that is idle moves it to the time of day, and
+        a replay of last year goes on behind that.
+        """
+        return _floor(watermark_us - self.horizon_us - self.lateness_us, self.slice_us)
+
+    def unsure(self, kept: np.ndarray, since_us: int) -> bool:
+        """Whether rows may repeat some that are forgotten.
+
+        Args:
+            kept: Ids of rows that repeat none that is remembered.
+            since_us: Event time before which nothing is remembered.
+        """
+        return bool(len(kept)) and int(kept["time"].min()) - self.horizon_us < since_us
+
+    def end_us(self, time_us: int) -> int:
+        """Return the watermark at which the slice of an event time is dropped."""
+        return _floor(time_us, self.slice_us) + self.slice_us + self.horizon_us + self.lateness_us
 
 
 class Found(NamedTuple):
@@ -57,7 +105,7 @@ class Seen:
         parts = [np.frombuffer(p, ID) for p in packed]
         seen = cls()
         if parts:
-            seen.add(np.concatenate(parts))
+            seen.add(_together(parts))
         return seen
 
     def add(self, ids: np.ndarray) -> None:
@@ -66,9 +114,9 @@ class Seen:
             return
         run = ids
         while self.runs and len(self.runs[-1]) < 2 * len(run):
-            run = np.concatenate([self.runs.pop(), run])
+            run = _together([self.runs.pop(), run])
             self._lows.pop()
-        run = run[np.argsort(run["low"], kind="stable")]
+        run = run.take(np.argsort(run["low"], kind="stable"))
         self.runs.append(run)
         self._lows.append(np.ascontiguousarray(run["low"]))
 
@@ -83,13 +131,16 @@ class Seen:
                 end = np.searchsorted(lows, lows[first], side="right")
                 counts = end - first
                 at = np.repeat(first - np.cumsum(counts) + counts, counts)
-                out.append(run[at + np.arange(counts.sum())])
-        return np.concatenate(out) if out else np.empty(0, ID)
+                out.append(run.take(at + np.arange(counts.sum())))
+        return _together(out)
+
+    def __len__(self) -> int:
+        """How many ids are remembered."""
+        return sum(map(len, self.runs))
 
     def since(self, earliest_us: int) -> np.ndarray:
         """Return the ids whose event time is not before this."""
-        parts = [run[run["time"] >= earliest_us] for run in self.runs]
-        return np.concatenate(parts) if parts else np.empty(0, ID)
+        return _together([_only(run, run["time"] >= earliest_us) for run in self.runs])
 
 
 def pack(ids: np.ndarray) -> bytes:
@@ -128,11 +179,27 @@ def look(ids: pa.RecordBatch, seen: Seen, horizon_us: int) -> Found:
         gone[at] = True
         conflict[at] = found.conflict
     if len(held):  # `duplicates` does not know the content of what the lake holds, but we do
-        known = _met(own, held, ("low", "high"))
-        conflict[known] = ~_met(own[known], held, ("low", "high", "content"))
-        again = suspect & ~gone & _met(own, held, ("low", "high", "place"))
-        return Found(row[gone], conflict[gone], own[~gone & ~again])
-    return Found(row[gone], conflict[gone], own[~gone])
+        some = own.take(pick)
+        known = _met(some, held, ("low", "high"))
+        conflict[pick[known]] = ~_met(_only(some, known), held, ("low", "high", "content"))
+        again = pick[_met(some, held, ("low", "high", "place"))]
+        stay = ~gone
+        stay[again] = False
+        return Found(row[gone], conflict[gone], _only(own, stay))
+    return Found(row[gone], conflict[gone], _only(own, ~gone))
+
+
+def _floor(time_us: int, step: int) -> int:
+    return time_us - time_us % step
+
+
+def _together(parts: list[np.ndarray]) -> np.ndarray:
+    """Join arrays of ID, as bytes: field by field takes four times as long."""
+    return np.frombuffer(b"".join(part.tobytes() for part in parts), ID)
+
+
+def _only(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return rows.take(np.flatnonzero(mask))
 
 
 def _packed(ids: pa.RecordBatch) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from beam_pipelines.stream_record import Record, keep, last_stream, noted, state_of
+from beam_pipelines.stream_record import Record, keep, last_stream, note_end, noted, state_of
 from beam_pipelines.stream_resume import Begin, refuse_second, where
 from schemas.errors import UsageError
 from schemas.plan import Plan
@@ -186,6 +186,18 @@ def test_a_record_is_read_as_it_was_kept_and_not_changed_by_a_stream_before_it(
     assert last_stream(tmp_path / "out") == second
     (tmp_path / "out" / "stream.json").write_text("{")
     assert last_stream(tmp_path / "out") is None
+
+
+def test_how_a_stream_was_stopped_stays_when_its_follower_sees_the_end(tmp_path: Path) -> None:
+    out, mine = tmp_path / "out", record(plan_of(tmp_path))
+    keep(out, mine)
+    noted(out, mine, ended="stopped", savepoint="s")
+    note_end(out, mine, "finished")
+    assert last_stream(out) == replace(mine, ended="stopped", savepoint="s")
+    keep(out, mine)
+    note_end(out, mine, "finished")
+    noted(out, mine, ended="stopped", savepoint="s")  # whoever comes second
+    assert last_stream(out) == replace(mine, ended="stopped", savepoint="s")
 
 
 def test_the_seeds_of_ids_are_the_same_as_long_as_their_key_is_there_and_no_secret_is_pickled(

@@ -45,7 +45,7 @@ def test_workers_are_processes_with_the_variables_that_the_pipeline_names() -> N
     assert config["command"] == str(COMMAND)
     assert config["env"]["KAFKA_BROKERS"] == "b:1"
     assert found["sdk_worker_parallelism"] == "2"
-    assert int(found["environment_cache_millis"]) > 0
+    assert 0 < int(found["environment_cache_millis"]) < int(found["execution_retry_delay"])
     assert flags(parallelism=2, worker_processes=1)["sdk_worker_parallelism"] == "1"
 
 
@@ -63,6 +63,7 @@ def test_more_beam_flags_come_last() -> None:
 
 
 def test_an_address_is_the_flag_s_else_the_environment_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REST, raising=False)
     assert options({}).rest == "http://127.0.0.1:8081"
     monkeypatch.setenv(REST, "far:1")
     assert options({}).rest == "http://far:1"

@@ -19,7 +19,7 @@ from transforms.sources.kafka.topics import Cluster, Found
 from transforms.sources.streams.raw import Span, raw_schema, spans_of, with_spans
 from transforms.sources.streams.vector import Vector
 
-_MOST: Final = 10_000
+_MOST: Final = 2_500
 _FIRST: Final = 500  # messages, until their size is known
 _CONFIRM_S: Final = 1.0
 _PATIENCE_S: Final = 5.0
@@ -182,7 +182,7 @@ class KafkaReader:
             messages = [m for m in messages if m.error() is None]
         else:
             marks = []
-        if self._ends:
+        if self._ends and max(map(kind.offset, messages), default=-1) >= min(self._ends.values()):
             messages = [m for m in messages if self._wanted(m)]
         batch = None
         if messages:

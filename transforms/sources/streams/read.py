@@ -46,7 +46,7 @@ class Rhythm:
 
     call_ms: int = 500
     poll_ms: int = 200
-    batch_bytes: int = 4 << 20
+    batch_bytes: int = 8 << 20
     rest_ms: int = 50
     in_flight_rows: int = 1_000_000
 

@@ -91,11 +91,14 @@ def test_sinks_that_are_left_out_are_not_needed(folder: Folder) -> None:
     ("flags", "said"),
     [
         ({"runner": "flnk"}, "got 'flnk'; did you mean 'flink'?"),
-        ({"runner": "flink"}, "runs a batch on (direct); got flink; use --runner direct"),
+        ({"runner": "spark"}, "runs a batch on (direct, flink); got spark; use --runner direct"),
         ({"runner": "prism"}, "got prism; use --runner direct, or add --stream"),
         ({"cloud": "gcp"}, "one that this version runs (local); got gcp; use local"),
-        ({"mode": "stream"}, "on (prism); got direct; use --runner prism, or leave out --stream"),
-        ({"mode": "stream", "runner": "flink"}, "on (prism); got flink; use --runner prism"),
+        (
+            {"mode": "stream"},
+            "(prism, flink); got direct; use --runner prism, or leave out --stream",
+        ),
+        ({"mode": "stream", "runner": "spark"}, "(prism, flink); got spark; use --runner prism"),
         ({"mode": "stream", "runner": "prism", "input": "a"}, "--input must come with a batch"),
         (
             {"sinks": ["lak"]},

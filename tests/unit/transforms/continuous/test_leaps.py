@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from tests.streams import Middle, raw, stream_plan
 from transforms.continuous.commit import CommitContinuously, _Commit
 from transforms.continuous.committer import Memory
 from transforms.continuous.deduplicate import _AnswerIds
-from transforms.continuous.seen import ID
+from transforms.continuous.in_process import InProcess
+from transforms.continuous.parcels import Answer
+from transforms.continuous.seen import ID, Stay
 from transforms.duplicates import ids_of
 
 HOUR = 3_600_000_000
@@ -117,19 +120,20 @@ def ids(times: list[int]) -> pa.RecordBatch:
             "_sequence": pa.array([0] * size, pa.int32()),
         }
     )
-    return next(ids_of(rows, ["id"], "time", (1, 2), "00 0", 1, placed=True))[1]
+    return next(ids_of(rows, ["id"], "time", (1, 2), f"{bytes(12).hex()} 0", 1, placed=True))[1]
 
 
 class Dedupe:
     """The state of one partition, and its timer."""
 
     def __init__(self, stay_us: int) -> None:
-        self.do = _AnswerIds(stay_us, 0)
+        self.do = _AnswerIds(Stay(horizon_us=stay_us))
         self.do.setup()
         self.ids, self.stamp, self.timer, self.fired = Bag(), Cell(), Timer(), 0
 
-    def arrive(self, times: list[int]) -> None:
-        list(self.do.process((0, ids(times)), self.ids, self.stamp, self.timer))
+    def arrive(self, times: list[int]) -> Answer:
+        ((_, encoded),) = self.do.process((0, ids(times)), self.ids, self.stamp, self.timer)
+        return Answer.decode(encoded)
 
     def advance(self, watermark: int) -> None:
         for now in self.timer.fires(watermark):
@@ -156,3 +160,58 @@ def test_ids_are_forgotten_a_quarter_of_the_horizon_at_a_time_when_event_time_fl
         state.advance(hour * HOUR)
         assert state.oldest() >= (hour - 31) * HOUR
     assert 30 <= state.fired <= 40
+
+
+def other_place(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same ids at other positions: copies of the rows."""
+    at = batch.schema.get_field_index("place")
+    places = pa.array(batch["place"].to_numpy() + np.uint64(1))
+    return batch.set_column(at, batch.schema.field(at), places)
+
+
+def test_a_clock_that_runs_ahead_of_all_rows_forgets_none_of_them() -> None:
+    """An idle source moves the watermark to the time of day; a replay of last year is behind it."""
+    state = Dedupe(24 * HOUR)
+    state.arrive([HOUR, 2 * HOUR])
+    state.advance(10_000 * HOUR)
+    answer = state.arrive([2 * HOUR, 3 * HOUR, 24 * HOUR])
+    assert not answer.unsure
+    state.advance(20_000 * HOUR)
+    copies = other_place(ids([HOUR, 2 * HOUR, 3 * HOUR]))
+    ((_, encoded),) = state.do.process((0, copies), state.ids, state.stamp, state.timer)
+    assert sorted(Answer.decode(encoded).rows.tolist()) == [0, 1, 2]
+    assert state.fired <= 5
+
+    here, stay = InProcess(), Stay(horizon_us=24 * HOUR)
+    here.answer(b"", ids([HOUR, 2 * HOUR]), stay, 10_000 * HOUR)
+    answer = here.answer(b"", other_place(ids([HOUR, 2 * HOUR])), stay, 10_000 * HOUR)
+    assert sorted(answer.rows.tolist()) == [0, 1]
+    assert not answer.unsure
+
+
+def test_a_row_whose_like_may_be_forgotten_says_so() -> None:
+    state = Dedupe(24 * HOUR)
+    here, stay = InProcess(), Stay(horizon_us=24 * HOUR)
+    for hour in range(0, 240, 4):
+        for answer in (
+            state.arrive([hour * HOUR]),
+            here.answer(b"", ids([hour * HOUR]), stay, hour * HOUR),
+        ):
+            assert not answer.unsure
+        state.advance(hour * HOUR)
+    assert state.arrive([100 * HOUR + 1]).unsure
+    assert here.answer(b"", ids([100 * HOUR + 1]), stay, 240 * HOUR).unsure
+
+
+@pytest.mark.parametrize("unsure", [True, False], ids=["asked", "control"])
+def test_the_committer_asks_the_lake_for_rows_that_the_dedupe_is_not_sure_of(
+    middle: Middle, *, unsure: bool
+) -> None:
+    one, lines = middle.committer(), sales(0, 30).splitlines()
+    known = one.commit([middle.ship(raw(lines))], Memory())[1]
+    middle.seen = type(middle.seen)()  # forgotten
+    copies = replace(middle.ship(raw(lines[:9], first=100)), unsure=unsure)
+    committed, _ = one.commit([copies], known)
+    assert committed is not None
+    ids_landed = [row["sale_id"] for row in Out(middle.plan.out).rows("processed_data.shop")]
+    assert (len(ids_landed) == len(set(ids_landed))) is unsure
