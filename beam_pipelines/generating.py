@@ -24,7 +24,7 @@ from transforms.synthetic.faults import breaker, faults_of
 from transforms.synthetic.rows import Wanted, records
 from transforms.synthetic.stream import ARRIVALS, GOOD, WHAT, Shares, Stamped, arrivals
 from transforms.synthetic.values import Span
-from transforms.synthetic.written import csv_header, csv_lines, json_lines, nested_as_json
+from transforms.synthetic.written import csv_header, csv_lines, json_lines, keyed, nested_as_json
 
 SUFFIXES: Final = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 _PACKED: Final = {".gz": "gzip", ".zst": "zstd"}
@@ -99,20 +99,20 @@ def generate(plan: Plan, order: Order) -> Manifest:
         raise UsageError(msg)
     contract = plan.contract
     delimiter = plan.source.delimiter or ","
-    names = [column.name for column in contract.columns if column.read]
+    keys = {column.name: column.key for column in contract.columns if column.read}
     shares = order.shares
     stream = arrivals(
         _stamped(plan, order, form, delimiter),
         shares,
         order.seed,
         faults_of(contract, form) if shares.broken else [],
-        breaker(names, form, delimiter) if shares.broken else None,
+        breaker(keys, form, delimiter) if shares.broken else None,
     )
     manifest = Manifest(file=path.name, seed=order.seed)
     manifest.first_event, manifest.end_event = _iso(order.span.start_us), _iso(order.span.end_us)
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_name(f".{path.name}.part")
-    header = csv_header(names, delimiter) if form == "csv" else b""
+    header = csv_header(list(keys.values()), delimiter) if form == "csv" else b""
     try:
         write = _write_parquet if form == "parquet" else _text_writer(path, header)
         listed = write(made, stream, manifest)
@@ -136,7 +136,7 @@ def _stamped(plan: Plan, order: Order, form: str, delimiter: str) -> Iterator[St
         times = _times(table, contract, wanted, done)
         done += table.num_rows
         if form == "parquet":
-            yield nested_as_json(table, contract, open_objects), times
+            yield keyed(nested_as_json(table, contract, open_objects), contract), times
         else:
             lines = (
                 json_lines(table, contract)

@@ -42,7 +42,8 @@ class Column:
     """One property of the contract.
 
     Attributes:
-        name: Name in the data and in the tables.
+        name: Name in the tables, and in records too unless `physical` is another.
+        physical: Key in records (the standard's physicalName); None: `name`.
         path: Dotted path from the record's root (`properties.email`).
         type: Arrow type in the lake; an open object is `pa.string()` and holds JSON text.
         logical: The standard's logicalType: string, integer, number, boolean, date, timestamp,
@@ -75,6 +76,12 @@ class Column:
     timezone: str = "UTC"
     transform: str | None = None
     description: str = ""
+    physical: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name in records."""
+        return self.name if self.physical is None else self.physical
 
     @property
     def read(self) -> bool:

@@ -57,11 +57,13 @@ class ColumnReader:
     ) -> tuple[Column, ...]:
         columns: list[Column] = []
         seen: dict[str, str] = {}
+        keys: dict[str, str] = {}
         for i, prop in enumerate(properties):
             name, here = prop.name or "", (*node, i)
             if not self._is_broken(here):
                 self._name(name, (*here, "name"), seen)
             columns.append(self._column(prop, here, name, f"{place.prefix}{name}", place))
+            self._one_key(columns[-1], here, keys)
         return tuple(columns)
 
     def _name(self, name: str, node: NodePath, seen: dict[str, str]) -> None:
@@ -82,6 +84,16 @@ class ColumnReader:
             seen.setdefault(folded, name)
             return
         self.problems.add(node, f"a name must be {must}; got {quoted(name)}; rename it")
+
+    def _one_key(self, column: Column, node: NodePath, keys: dict[str, str]) -> None:
+        """Note by which key a column is read, and refuse to read a second by the same one."""
+        if column.read and keys.setdefault(column.key, column.name) != column.name:
+            self.problems.add(
+                node,
+                "properties must be read by different keys; "
+                f"got {quoted(column.key)} for `{keys[column.key]}` and `{column.path}`; "
+                "correct a physicalName, or compute one with transformLogic",
+            )
 
     def _is_broken(self, node: NodePath) -> bool:
         return node in self.broken
@@ -107,6 +119,7 @@ class ColumnReader:
             classification=classification,
             transform=prop.transformLogic,
             description=prop.description or "",
+            physical=prop.physicalName if prop.physicalName != name and place.top else None,
         )
         decided = "protect" in custom
         inner = replace(
@@ -258,11 +271,7 @@ class ColumnReader:
             must = f"`{path}` must be an object to be open; got {logical}"
             add(node, f"{must}; remove penstock:open")
         if prop.physicalName not in (None, prop.name):
-            add(
-                (*node, "physicalName"),
-                f"physicalName of `{path}` must equal its name, by which records are read; "
-                f"got {quoted(prop.physicalName)}; rename the property",
-            )
+            self._physical(prop, node, path, top=place.top)
         if prop.unique and nested:
             must = f"`{path}` must be a scalar to be unique; got {logical}"
             add((*node, "unique"), f"{must}; remove unique")
@@ -276,6 +285,18 @@ class ColumnReader:
                 f"`{path}` must be a primary key to have a position; got primaryKeyPosition; "
                 "add primaryKey: true",
             )
+
+    def _physical(self, prop: SchemaProperty, node: NodePath, path: str, *, top: bool) -> None:
+        at, got = (*node, "physicalName"), quoted(prop.physicalName)
+        if not top:
+            must = f"physicalName of `{path}` must equal its name, since it is inside another"
+            self.problems.add(at, f"{must}; got {got}; rename the property")
+        elif prop.transformLogic is not None:
+            must = f"`{path}` must be read from records to have a physicalName; got {got}"
+            self.problems.add(at, f"{must}; remove it, or transformLogic")
+        elif not prop.physicalName:
+            must = f"physicalName of `{path}` must be the key in records; got {got}"
+            self.problems.add(at, f"{must}; write it, or leave it out")
 
     def _transform(self, prop: SchemaProperty, node: NodePath, path: str, *, nested: bool) -> None:
         at = (*node, "transformLogic")

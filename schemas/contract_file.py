@@ -122,6 +122,7 @@ def meaning(contract: Contract) -> str:
             "formats": c.formats,
             "timezone": c.timezone,
             "transform": c.transform,
+            **({"physical": c.physical} if c.physical is not None else {}),
         }
 
     whole = {

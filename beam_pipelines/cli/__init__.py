@@ -26,12 +26,13 @@ from beam_pipelines.cli.ends import (
 from schemas.errors import PenstockError, UsageError
 
 VERBS: Final = (
-    "validate", "plan", "preview", "run", "load", "stop", "status", "maintain", "dlq", "produce",
-    "generate",
+    "init", "validate", "plan", "preview", "run", "load", "stop", "status", "maintain", "dlq",
+    "produce", "generate",
 )  # fmt: skip
 
 _EXAMPLES: Final = """\
 examples:
+  penstock init events.jsonl      begin a pipeline over a sample of data
   penstock validate events/       check the two files of a pipeline; no data is touched
   penstock plan events/           what would be read, done and written
   penstock run events/            do it, on this machine

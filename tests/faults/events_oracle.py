@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import time
 import uuid
 from bisect import bisect_left
 from collections import Counter
@@ -17,6 +18,8 @@ import duckdb
 from pyiceberg.exceptions import NoSuchTableError
 
 from tests.faults import oracle
+
+_PATIENCE_S = 30.0
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -219,9 +222,21 @@ def heads(folder: Path) -> dict[str, int]:
     return {n: s.snapshot_id for n, s in tables.items() if s is not None}
 
 
+def _opened(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the warehouse between two loads of a stream that follows it meanwhile."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return duckdb.connect(str(path))
+        except duckdb.IOException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
 def warehouse_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Read the warehouse; tables that it does not have yet are empty."""
-    with duckdb.connect(str(folder / "out/warehouse.duckdb")) as c:
+    with _opened(folder / "out/warehouse.duckdb") as c:
         c.execute("SET TimeZone = 'UTC'")
         there = {
             f"{s}.{t}"

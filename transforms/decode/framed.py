@@ -85,7 +85,7 @@ class FramedDecoder:
         self.contract, self.form = contract, form
         self._registry, self._compile = registry, compiling
         self._columnar = ColumnarDecoder(contract)
-        self._wanted = frozenset(c.name for c in contract.columns if c.read)
+        self._wanted = frozenset(c.key for c in contract.columns if c.read)
         self._known: dict[int, Reading | str] = {}
         self._missing: dict[int, float] = {}
 
@@ -138,11 +138,12 @@ class FramedDecoder:
 
     def _cast(self, found: Columns, failures: Failures) -> Columns:
         data = pa.record_batch(list(found.values()), list(found))
-        places = {name: i for i, name in enumerate(data.schema.names)}
+        there = {name: i for i, name in enumerate(data.schema.names)}
+        places = {c.name: there[c.key] for c in self.contract.columns if c.key in there}
         for column in self.contract.columns:
-            if column.name in places and not fits(data[column.name].type, column):
+            if column.name in places and not fits(data[column.key].type, column):
                 what = f"of type {column.logical}" if nested(column) else expected(column)
-                kind = data.schema.field(column.name).type
+                kind = data.schema.field(column.key).type
                 reason = f"`{column.name}` must be {what}; the message's schema says {kind}"
                 failures.add(np.ones(failures.rows, np.bool_), "type", reason)
                 del places[column.name]

@@ -28,7 +28,9 @@ def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
 
 
 def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[str, int]:
-    """Return where each column that the contract reads is in a file; optional ones may be absent.
+    """Return where each column that the contract reads is in a file, by its name in tables.
+
+    Optional ones may be absent.
 
     Raises:
         SourceError: If a name is there twice, or a required column is not.
@@ -42,7 +44,7 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
                 f"{places[name] + 1} and {i + 1} of {source}; rename one, or give it a header"
             )
             raise SourceError(msg)
-    missing = [c.name for c in contract.columns if c.read and c.required and c.name not in places]
+    missing = [c.key for c in contract.columns if c.read and c.required and c.key not in places]
     if missing:
         told = "; ".join(_hint(name, list(places)) for name in missing)
         msg = (
@@ -50,7 +52,7 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
             "header, the contract, or source.batch.files.delimiter"
         )
         raise SourceError(msg)
-    return {c.name: places[c.name] for c in contract.columns if c.read and c.name in places}
+    return {c.name: places[c.key] for c in contract.columns if c.read and c.key in places}
 
 
 def _hint(name: str, names: list[str]) -> str:

@@ -90,9 +90,9 @@ class JsonDecoder:
         """
         self.contract = contract
         self.longest = longest
-        self._readers = [Reader(c, (c.name,)) for c in contract.columns if c.read]
+        self._readers = [Reader(c, (c.key,)) for c in contract.columns if c.read]
         self._protected = [
-            (root.name, column)
+            (root.key, column)
             for root in contract.columns
             if root.open and root.read
             for column in replace(contract, columns=(root,)).path_columns()
@@ -148,12 +148,13 @@ class JsonDecoder:
         kept: Ints | None,
     ) -> pa.RecordBatch:
         columns = [
-            nodes[(c.name,)].take(kept) if c.read else pa.nulls(size, c.type)
+            nodes[(c.key,)].take(kept) if c.read else pa.nulls(size, c.type)
             for c in self.contract.columns
         ]
         fields = [pa.field(c.name, c.type) for c in self.contract.columns]
         paths = {c.path: c for c in self.contract.path_columns()}
-        by_path = {".".join(path): node for path, node in nodes.items()}
+        names = {c.key: c.name for c in self.contract.columns if c.read}
+        by_path = {".".join((names[p[0]], *p[1:])): node for p, node in nodes.items() if p}
         for path, column in paths.items():
             columns.append(by_path[path].take(kept))
             fields.append(pa.field(path, column.type))

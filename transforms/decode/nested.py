@@ -30,7 +30,9 @@ class NestedTexts:
 
     def __init__(self, contract: Contract) -> None:
         """Keep what it reads."""
-        self._columns = tuple(c for c in contract.columns if c.read and nested(c))
+        self._columns = tuple(
+            replace(c, physical=None) for c in contract.columns if c.read and nested(c)
+        )
         alone = replace(contract, columns=self._columns, event_time=None, primary_key=())
         self._decoder = JsonDecoder(alone) if self._columns else None
         self._paths = tuple(c.path for c in alone.path_columns())

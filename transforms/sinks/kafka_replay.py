@@ -160,7 +160,8 @@ def _parts(decoded: Decoded, contract: Contract, key: str | None) -> Iterator[_P
     if rows.num_rows:
         texts = decoded.records(rows) if decoded.format == "json" else None
         if texts is None or texts.null_count:
-            read = rows.select([c.name for c in contract.columns if c.read])
+            names = {c.name: c.key for c in contract.columns if c.read}
+            read = rows.select(list(names)).rename_columns(list(names.values()))
             texts = json_texts(read.to_struct_array())
         named = pa.nulls(rows.num_rows, _KIND)
         if key is not None:

@@ -61,6 +61,11 @@ def _open(file: Stored) -> pq.ParquetFile:
     return pq.ParquetFile(pa.PythonFile(cast("Any", file_like(file)), mode="r"))
 
 
+def parquet_rows(file: Stored) -> int:
+    """Return how many rows a Parquet file says that it has."""
+    return int(_open(file).metadata.num_rows)
+
+
 def parquet_cuts(file: Stored) -> list[int]:
     """Return the row numbers at which slices of a Parquet file start: whole row groups, 32 MiB.
 

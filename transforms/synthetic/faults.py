@@ -87,16 +87,17 @@ Breaker = Callable[[bytes, Fault], bytes]
 """Makes of a good line, with its line end, one that has the fault."""
 
 
-def breaker(names: list[str], form: str, delimiter: str) -> Breaker:
+def breaker(keys: dict[str, str], form: str, delimiter: str) -> Breaker:
     """Return what breaks lines of a format.
 
     Args:
-        names: Columns of a CSV line, in order.
+        keys: Columns of a line, in order, each with its name in records.
         form: json or csv.
         delimiter: CSV.
     """
     if form == "json":
-        return _break_json
+        return lambda line, fault: _break_json(line, fault, keys.get(fault.column, ""))
+    names = list(keys)
 
     def break_csv(line: bytes, fault: Fault) -> bytes:
         (cells,) = csv.reader([line.decode()], delimiter=delimiter)
@@ -112,14 +113,14 @@ def breaker(names: list[str], form: str, delimiter: str) -> Breaker:
     return break_csv
 
 
-def _break_json(line: bytes, fault: Fault) -> bytes:
+def _break_json(line: bytes, fault: Fault, key: str) -> bytes:
     if fault.kind == "cut":
         return line.rstrip()[:-1] + b"\n"
     record = orjson.loads(line)
     if fault.kind == "missing":
-        del record[fault.column]
+        del record[key]
     else:
-        record[fault.column] = fault.value
+        record[key] = fault.value
     return orjson.dumps(record) + b"\n"
 
 

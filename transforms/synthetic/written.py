@@ -20,7 +20,7 @@ _OPEN, _CLOSE = "\ue000", "\ue001"  # of the private use area: no made-up text h
 def json_lines(table: pa.Table, contract: Contract) -> pa.LargeBinaryArray:
     """Write records as JSON objects, one a line."""
     out = io.BytesIO()
-    _frame(as_written(table, contract)).write_ndjson(out)
+    _frame(keyed(as_written(table, contract), contract)).write_ndjson(out)
     return _lines(_unmarked(out.getvalue()))
 
 
@@ -54,6 +54,12 @@ def as_written(table: pa.Table, contract: Contract) -> pa.Table:
     columns = {column.name: column for column in contract.columns}
     arrays = [_as_text(table[n].combine_chunks(), columns[n]) for n in table.column_names]
     return pa.table(arrays, table.column_names)
+
+
+def keyed(table: pa.Table, contract: Contract) -> pa.Table:
+    """Return the table with its columns under the names that they have in records."""
+    keys = {column.name: column.key for column in contract.columns}
+    return table.rename_columns([keys[name] for name in table.column_names])
 
 
 def _as_text(values: pa.Array, column: Column | None) -> pa.Array:

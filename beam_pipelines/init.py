@@ -1,0 +1,183 @@
+"""From samples to a pipeline folder: what `penstock init` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from beam_pipelines.init_check import check_text
+from beam_pipelines.init_contract import contract_text, measured
+from beam_pipelines.init_docs import documents
+from beam_pipelines.init_pipeline import pipeline_text
+from schemas.errors import UsageError
+from schemas.planning import check_pipeline
+from schemas.references import is_url
+from transforms.inference.fields import Sample
+from transforms.inference.infer import Proposal, infer
+from transforms.inference.lookups import LookupTable, find_lookup
+from transforms.inference.names import pipeline_name
+from transforms.inference.reading import read_sample
+from transforms.sources.places import expand
+
+Ask = Callable[[str, Sequence[str]], str]
+"""Puts a question and its answers to a person; returns one of them."""
+
+
+_ALIKE: Final = 0.8
+_IGNORED: Final = "out/\n.penstock-key\n__pycache__/\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What was begun.
+
+    Attributes:
+        folder: Of the pipeline.
+        proposal: What the contract says.
+        lookups: Tables that rows are enriched from.
+        files: What was written, from the folder.
+    """
+
+    folder: Path
+    proposal: Proposal
+    lookups: tuple[LookupTable, ...]
+    files: tuple[str, ...]
+
+
+def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
+    """Look at samples and write a pipeline folder over them.
+
+    Args:
+        samples: Files, directories, globs or URLs; of several shapes, the largest is the source
+            and others must be lookup tables of it.
+        into: The folder; its last part names the pipeline. None: named by the sample, here.
+        ask: Puts what cannot be found out to a person; None: nobody is asked.
+
+    Raises:
+        UsageError: The folder has something in it, or a sample is neither source nor lookup.
+        SourceError: A sample cannot be read.
+    """
+    read = _read(samples)
+    read.sort(
+        key=lambda sample: (sample.about_rows or sample.stored_bytes, len(sample.fields)),
+        reverse=True,
+    )
+    main, *others = read
+    name = pipeline_name(str(into.absolute()) if into else main.path)
+    folder = (into or Path(name)).absolute()
+    _check_free(folder)
+    proposal = _asked(infer(name, main), ask)
+    lookups: list[LookupTable] = []
+    for sample in others:
+        taken = [p.name for p in proposal.properties] + [n for table in lookups for n in table.add]
+        table = infer(pipeline_name(sample.path), sample)
+        found = find_lookup(sample, table.properties, proposal.properties, taken)
+        if found is None:
+            msg = (
+                "samples must be of one shape, or small tables whose unique key a column of the "
+                f"largest holds; got {sample.path} beside {main.path}; begin a pipeline for each"
+            )
+            raise UsageError(msg)
+        lookups.append(found)
+    texts = {
+        "contract.odcs.yaml": contract_text(proposal, folder),
+        "pipeline.yaml": pipeline_text(proposal, lookups, folder),
+        "tests/test_pipeline.py": check_text(proposal),
+    }
+    if not (folder / ".gitignore").exists():
+        texts[".gitignore"] = _IGNORED
+    _write(folder, texts)
+    try:
+        plan, _ = check_pipeline(folder)
+        texts |= documents(plan, measured(proposal))
+        _write(folder, texts)
+    except BaseException:
+        for text in texts:
+            (folder / text).unlink(missing_ok=True)
+        raise
+    lookups_found = tuple(lookups)
+    return Begun(folder=folder, proposal=proposal, lookups=lookups_found, files=tuple(texts))
+
+
+def _read(samples: Sequence[str]) -> list[Sample]:
+    """Read samples; those of one shape are one."""
+    paths = [path if is_url(path) else str(Path(path).absolute()) for path in samples]
+    read = [read_sample(path, Path.cwd()) for path in paths]
+    shapes: list[list[Sample]] = []
+    for sample in read:
+        alike = next((shape for shape in shapes if _are_alike(shape[0], sample)), None)
+        if alike is None:
+            shapes.append([sample])
+        else:
+            alike.append(sample)
+    return [
+        shape[0] if len(shape) == 1 else read_sample(_glob([s.path for s in shape]), Path.cwd())
+        for shape in shapes
+    ]
+
+
+def _are_alike(one: Sample, other: Sample) -> bool:
+    """Whether records of two samples are of one kind: all of their keys, or nearly all."""
+    mine, its = ({field.key for field in s.fields} for s in (one, other))
+    written = (one.format, one.delimiter) == (other.format, other.delimiter)
+    return written and len(mine & its) >= _ALIKE * len(mine | its)
+
+
+def _glob(paths: Sequence[str]) -> str:
+    """Return the glob that names these files and no other.
+
+    Raises:
+        UsageError: There is none.
+    """
+    first = _common(paths)
+    last = _common([path[len(first) :][::-1] for path in paths])[::-1]
+    glob = f"{first}*{last}"
+    wanted = {file.uri for path in paths for file in expand(path, Path())}
+    if {file.uri for file in expand(glob, Path())} != wanted:
+        msg = (
+            "files of one shape must be told from others by a glob, since a source has one path; "
+            f"got {glob}, which names more; put them in a folder of their own"
+        )
+        raise UsageError(msg)
+    return glob
+
+
+def _common(texts: Sequence[str]) -> str:
+    """Return what all texts begin with."""
+    low, high = min(texts), max(texts)
+    return next((low[:i] for i, c in enumerate(low) if c != high[i : i + 1]), low)
+
+
+def _check_free(folder: Path) -> None:
+    for name in ("contract.odcs.yaml", "pipeline.yaml", "tests", "docs"):
+        if (folder / name).exists():
+            msg = f"nothing may be overwritten; got {folder / name}; choose a folder with --into"
+            raise UsageError(msg)
+    if folder.exists() and not folder.is_dir():
+        msg = f"the folder must be one, or not be there yet; got the file {folder}; use --into"
+        raise UsageError(msg)
+
+
+def _write(folder: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _asked(proposal: Proposal, ask: Ask | None) -> Proposal:
+    """Let a person decide what the sample does not say."""
+    if ask is None:
+        return proposal
+    when, chosen, keep = proposal.event_time, None, False
+    if when.others and when.computed is None and when.name:
+        chosen = ask("Which column says when it happened?", (when.name, *when.others))
+    hidden = [path for path, prop in proposal.personal if prop.protect != "keep"]
+    if hidden:
+        question = f"{', '.join(hidden)}: likely personal. Protect, or keep as it is?"
+        keep = ask(question, ("protect", "keep")) == "keep"
+    if chosen in (None, when.name) and not keep:
+        return proposal
+    return infer(proposal.name, proposal.sample, event_time=chosen, keep=keep)

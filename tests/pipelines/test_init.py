@@ -1,0 +1,257 @@
+"""`penstock init` on samples, then `validate`, `plan` and `run` with no edit."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beam_pipelines.cli import main
+from beam_pipelines.cli.init import ask
+from beam_pipelines.init import begin
+from schemas.errors import UsageError
+from tests.inits import differences, pipeline_of
+
+ROOT = Path(__file__).resolve().parents[2]
+Init = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Init:
+    """Begin a pipeline in `new`, check, plan and run it; return what the run says as JSON."""
+
+    def all_verbs(*samples: str) -> dict[str, Any]:
+        new = str(tmp_path / "new")
+        for arguments in (
+            ["init", *(str(tmp_path / s) for s in samples), "--into", new, "--yes"],
+            ["validate", new],
+            ["plan", new],
+            ["run", new, "--json"],
+        ):
+            code = main(arguments)
+            said = capsys.readouterr()
+            assert code == 0, said.err
+        return json.loads(said.out.splitlines()[-1])
+
+    return all_verbs
+
+
+def orders(tmp_path: Path) -> None:
+    head = 'Order #;Cost Total $;Placed On;Cust. E-Mail;"Ship, To";group;_x;2019\n'
+    rows = "".join(
+        f"{i:05};{i}.{i % 100:02};{i % 28 + 1:02}.03.2024 {i % 24:02}:15;c{i % 9}@example.org;"
+        f'"Main; St {i}";{"AB"[i % 2]};{"NA" if i % 10 == 0 else i};{i}\n'
+        for i in range(1200)
+    )
+    (tmp_path / "orders.csv").write_text(head + rows, encoding="utf-8")
+
+
+def test_a_csv_of_awkward_names_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:
+    orders(tmp_path)
+    said = through("orders.csv")
+    assert said["rows"]["kept"] == said["rows"]["read"] == 1200
+    assert differences(tmp_path / "new", rows=1200) == []
+    pipeline, properties = pipeline_of(tmp_path / "new")
+    assert pipeline["source"]["batch"]["files"]["csv"] == {"delimiter": ";", "nulls": ["", "NA"]}
+    assert {p["name"]: p.get("physicalName") for p in properties} == {
+        "order_number": "Order #",
+        "cost_total": "Cost Total $",
+        "placed_on": "Placed On",
+        "cust_e_mail": "Cust. E-Mail",
+        "ship_to": "Ship, To",
+        "group": None,
+        "x": "_x",
+        "c_2019": "2019",
+    }
+    with duckdb.connect(str(tmp_path / "new/out/warehouse.duckdb"), read_only=True) as warehouse:
+        mail = "SELECT count(*) FROM processed_data.new WHERE cust_e_mail LIKE '%@%'"
+        assert warehouse.execute(mail).fetchall() == [(0,)]
+        daily = 'SELECT sum(records), count(DISTINCT "group") FROM analytics.new_daily'
+        assert warehouse.execute(daily).fetchall() == [(1200, 2)]
+
+
+def test_nested_json_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:
+    with (tmp_path / "events.jsonl").open("w", encoding="utf-8") as file:
+        for i in [*range(500), 7]:
+            record: dict[str, Any] = {
+                "event_id": f"{i:08x}-0000-4000-8000-{i:012x}",
+                "user": {"id": i % 50, "email": f"u{i % 50}@example.org", "address": {"ip": "x"}},
+                "at": {"ms": 1_700_000_000_000 + i * 1000},
+                "amount": i / 4,
+                "tags": ["a"] * (i % 3),
+                "lines": [{"sku": "x", "n": i}],
+                "more": {f"k{i % 40}": i, "shop name": "x"},
+                "kind": "view" if i % 3 else "buy",
+            }
+            if i % 5 == 0:
+                record["note"] = None
+            file.write(json.dumps(record) + "\n")
+    said = through("events.jsonl")
+    assert said["rows"] | {"read": 501, "kept": 500, "duplicate": 1, "refused": 0} == said["rows"]
+    _, properties = pipeline_of(tmp_path / "new")
+    kinds = {p["name"]: p["logicalType"] for p in properties}
+    assert kinds["event_time"] == "timestamp"
+    with duckdb.connect(str(tmp_path / "new/out/warehouse.duckdb"), read_only=True) as warehouse:
+        query = (
+            'SELECT sum(amount), sum("user".id), sum(lines[1].n), sum(len(tags)), '
+            "min(epoch_ms(event_time)), count(*) FILTER (json_extract_string(more, '$.\"shop name\"')"
+            " = 'x') FROM processed_data.new"
+        )
+        n = range(500)
+        assert warehouse.execute(query).fetchall() == [
+            (
+                sum(n) / 4,
+                sum(i % 50 for i in n),
+                sum(n),
+                sum(i % 3 for i in n),
+                1_700_000_000_000,
+                500,
+            )
+        ]
+
+
+def test_parquet_and_a_lookup_table_beside_it(tmp_path: Path, through: Init) -> None:
+    codes = ["AA", "BB", "CC"]
+    trips = {
+        "trip_id": pa.array([f"{i:06}" for i in range(300)]),
+        "carrier": pa.array([codes[i % 3] for i in range(300)]),
+        "taken": pa.array([1_700_000_000_000 + i for i in range(300)], pa.timestamp("ms", "UTC")),
+        "miles": pa.array([i * 1.5 for i in range(300)]),
+        "Seats.Sold": pa.array(range(300), pa.int16()),
+    }
+    pq.write_table(pa.table(trips), tmp_path / "trips.parquet")
+    (tmp_path / "carriers.csv").write_text("code,name\nAA,Alpha\nBB,Beta\nCC,Gamma\n")
+    said = through("trips.parquet", "carriers.csv")
+    assert said["rows"]["kept"] == 300
+    assert differences(tmp_path / "new", rows=300) == []
+    with duckdb.connect(str(tmp_path / "new/out/warehouse.duckdb"), read_only=True) as warehouse:
+        query = "SELECT DISTINCT carrier, carriers_name FROM processed_data.new ORDER BY 1"
+        assert warehouse.execute(query).fetchall() == [
+            ("AA", "Alpha"),
+            ("BB", "Beta"),
+            ("CC", "Gamma"),
+        ]
+
+
+def test_files_of_one_shape_are_one_source(tmp_path: Path, through: Init) -> None:
+    for day in ("2024-01-01", "2024-01-02"):
+        rows = "".join(f'{{"day": "{day}", "i": {i}}}\n' for i in range(10))
+        (tmp_path / f"log-{day}.jsonl").write_text(rows)
+    said = through("log-2024-01-01.jsonl", "log-2024-01-02.jsonl")
+    assert said["rows"]["read"] == 20
+    pipeline, _ = pipeline_of(tmp_path / "new")
+    assert pipeline["source"]["batch"]["files"]["path"] == "../log-2024-01-0*.jsonl"
+
+
+def test_the_first_test_passes_and_fails_when_rows_are_refused(
+    tmp_path: Path, through: Init
+) -> None:
+    orders(tmp_path)
+    through("orders.csv")
+
+    def test() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            command, cwd=tmp_path / "new", env=env, capture_output=True, text=True, check=False
+        )
+
+    done = test()
+    assert done.returncode == 0, done.stdout
+    contract = tmp_path / "new" / "contract.odcs.yaml"
+    text = contract.read_text(encoding="utf-8")
+    before, after = text.split("name: ship_to", 1)
+    after = after.replace("logicalType: string", "logicalType: integer", 1)
+    contract.write_text(f"{before}name: ship_to{after}", encoding="utf-8")
+    done = test()
+    assert done.returncode == 1
+    assert "refused" in done.stdout
+
+
+def test_documents_say_what_the_files_say(tmp_path: Path, through: Init) -> None:
+    orders(tmp_path)
+    through("orders.csv")
+    docs = tmp_path / "new" / "docs" / "data-pipeline"
+    requirements = (docs / "data-requirements.md").read_text(encoding="utf-8")
+    assert "| `cost_total` | `Cost Total $` |" in requirements
+    assert "`cust_e_mail` (restricted): replaced by a keyed pseudonym" in requirements
+    assert "1,200 records" in requirements
+    architecture = (docs / "pipeline-architecture.md").read_text(encoding="utf-8")
+    assert "Deduplicate by `order_number`, within 1d of event time." in architecture
+    flow = (docs / "data-flow-diagram.md").read_text(encoding="utf-8")
+    assert flow.count("```") == 2
+    assert 'protect --> deduplicate_1["deduplicate-1"]' in flow
+
+
+def test_no_value_of_a_person_is_in_what_is_written_or_landed(
+    tmp_path: Path, through: Init
+) -> None:
+    names = [f"Anna Canary{i % 4}" for i in range(400)]
+    cards = ["4111111111111111", "5500005555555559", "340000000000009", "6011000000000004"]
+    rows = "".join(
+        f'{i},{n},{n.split()[1]}@example.org,{cards[i % 4]},192.168.77.{i % 250},"{n} paid"\n'
+        for i, n in enumerate(names)
+    )
+    (tmp_path / "people.csv").write_text(f"id,full_name,mail,paid_by,source,kind\n{rows}")
+    assert through("people.csv")["rows"]["kept"] == 400
+    written = {p: p.read_bytes() for p in (tmp_path / "new").rglob("*") if p.is_file()}
+    texts = [text for path, text in written.items() if "out" not in path.parts]
+    assert not any(b"Anna Canary" in text for text in texts)
+    assert not any(word in text for text in written.values() for word in map(str.encode, cards))
+    assert not any(b"192.168.77.1" in text for text in written.values())
+    assert any(b"192.168.77.0/24" in text for text in written.values())  # the search finds what is
+
+
+def test_a_person_at_a_terminal_is_asked_until_the_answer_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("3\nmaybe\n2\n"))
+    assert ask("Protect?", ("protect", "keep")) == "keep"
+    assert capsys.readouterr().err.count("Protect?") == 3
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    orders(tmp_path)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "pipeline.yaml").write_text("mine")
+    with pytest.raises(UsageError, match="nothing may be overwritten"):
+        begin([str(tmp_path / "orders.csv")], tmp_path / "new", None)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["pipeline.yaml"]
+
+
+def test_a_second_file_that_is_no_lookup_is_refused(tmp_path: Path) -> None:
+    orders(tmp_path)
+    (tmp_path / "other.csv").write_text("a,b\nx,1\ny,2\n")
+    samples = [str(tmp_path / name) for name in ("orders.csv", "other.csv")]
+    with pytest.raises(UsageError, match="samples must be of one shape, or small tables"):
+        begin(samples, tmp_path / "new", None)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_person_is_asked_only_what_the_sample_does_not_say(tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-{d:02}T00:00Z,2024-02-{d:02}T00:00Z,a@b.de\n" for d in range(1, 25))
+    (tmp_path / "s.csv").write_text(f"created_at,paid_at,email\n{rows}")
+    asked = []
+
+    def answer(question: str, answers: Any) -> str:
+        asked.append(question)
+        return str(answers[-1])
+
+    begun = begin([str(tmp_path / "s.csv")], tmp_path / "a", answer)
+    assert len(asked) == 2
+    assert begun.proposal.event_time.name == "paid_at"
+    assert [prop.protect for _, prop in begun.proposal.personal] == ["keep"]
+    assert main(["validate", str(tmp_path / "a")]) == 0
+    begun = begin([str(tmp_path / "s.csv")], tmp_path / "b", None)
+    assert begun.proposal.event_time.name == "created_at"
+    assert [prop.protect for _, prop in begun.proposal.personal] == ["pseudonymize"]

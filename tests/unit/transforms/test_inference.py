@@ -1,0 +1,401 @@
+"""What a sample says about itself: types, keys, event time, personal data."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.errors import PenstockError
+from transforms.inference.infer import Proposal, infer
+from transforms.inference.names import identifiers, pipeline_name
+from transforms.inference.properties import Property
+from transforms.inference.reading import read_sample
+
+Infer = Callable[..., Proposal]
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Infer:
+    def of(text: str, **chosen: str) -> Proposal:
+        (tmp_path / "s.csv").write_text(text, encoding="utf-8")
+        return infer("s", read_sample("s.csv", tmp_path), **chosen)
+
+    return of
+
+
+@pytest.fixture
+def json_lines(tmp_path: Path) -> Infer:
+    def of(*records: dict[str, object]) -> Proposal:
+        (tmp_path / "s.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+        return infer("s", read_sample("s.jsonl", tmp_path))
+
+    return of
+
+
+def column(proposal: Proposal, path: str) -> Property:
+    return dict(proposal.walk())[path]
+
+
+def of_column(values: list[str], name: str = "x") -> str:
+    return f"{name},other\n" + "".join(f"{v},1\n" for v in values)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "logical", "options"),
+    [
+        ("x", ["1", "-2", "30"], "integer", {}),
+        ("x", ["007", "012", "100"], "string", {}),
+        ("zip", ["10115", "80331"], "string", {}),
+        ("x", ["1", "2.5", ".5", "1e3"], "number", {}),
+        ("x", ["9223372036854775808", "1"], "string", {}),
+        ("x", ["TRUE", "false"], "boolean", {}),
+        ("x", ["yes", "no"], "string", {}),
+        ("x", ["1,5", "2,5"], "string", {}),
+        ("x", ["$1.50", "$2"], "string", {}),
+        ("x", ["2024-01-31", "2024-02-29"], "date", {}),
+        ("x", ["31.01.2024", "29.02.2024"], "date", {"format": "dd.MM.yyyy"}),
+        ("x", ["01/31/2024", "02/29/2024"], "date", {"format": "MM/dd/yyyy"}),
+        ("x", ["31/01/2024", "29/02/2024"], "date", {"format": "dd/MM/yyyy"}),
+        ("x", ["31-Jan-2024", "29-Feb-2024"], "date", {"format": "dd-MMM-yyyy"}),
+        ("day", ["20240131", "20240229"], "date", {"format": "yyyyMMdd"}),
+        ("x", ["20240131", "20240229"], "integer", {}),
+        ("x", ["2024-01-31T10:00:00Z", "2024-01-31 10:00:00+01:00"], "timestamp", {}),
+        ("x", ["09:30", "23:59:59"], "time", {}),
+        ("x", ["2024-13-01", "2024-01-01"], "string", {}),
+        (
+            "x",
+            ["31.01.2024 09:30", "29.02.2024 10:00:01"],
+            "timestamp",
+            {"format": "dd.MM.yyyy HH:mm[:ss]", "timezone": False, "defaultTimezone": "UTC"},
+        ),
+    ],
+)
+def test_text_has_the_type_that_reads_all_of_it(
+    csv: Infer, name: str, values: list[str], logical: str, options: dict[str, object]
+) -> None:
+    quoted = [f'"{v}"' if "," in v else v for v in values]
+    found = column(csv(of_column(quoted, name)), name)
+    assert (found.logical, found.options) == (logical, options)
+
+
+def test_one_value_that_is_no_number_makes_a_column_text(csv: Infer) -> None:
+    values = [str(i) for i in range(5000)]
+    assert column(csv(of_column(values)), "x").logical == "integer"
+    found = column(csv(of_column([*values, "n.a. so far"])), "x")
+    assert found.logical == "string"
+    assert found.notes[-1].startswith("all but 1 of 5,001 values are numbers")
+
+
+def test_money_is_exact_and_other_fractions_are_not(csv: Infer) -> None:
+    proposal = csv("price,weight\n" + "1.50,1.50\n2.25,2.25\n")
+    assert column(proposal, "price").physical == "DECIMAL(18,4)"
+    assert column(proposal, "weight").physical is None
+
+
+def test_na_means_null_where_a_column_has_a_type_without_it(csv: Infer) -> None:
+    proposal = csv("x,country\n1,NA\nNA,DE\n")
+    assert proposal.sample.nulls == ("", "NA")
+    assert column(proposal, "x").logical == "integer"
+    assert csv("x,country\na,NA\nb,DE\n").sample.nulls == ("",)
+
+
+def test_days_of_two_readings_are_said_to_be_unsure(csv: Infer) -> None:
+    found = column(csv(of_column(["01/02/2024", "03/04/2024"])), "x")
+    assert found.options == {"format": "MM/dd/yyyy"}
+    assert any("dd/MM/yyyy" in note for note in found.notes)
+
+
+def test_delimiters_compression_and_archives_are_found_out(tmp_path: Path) -> None:
+    text = "a;b\n1;x\n2;y\n"
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("b.csv", text.replace(";", "\t"))
+    (tmp_path / "c.txt").write_text(text.replace(";", "|"))
+    for name, delimiter in (("a.csv.gz", ";"), ("b.zip", "\t"), ("c.txt", "|")):
+        sample = read_sample(name, tmp_path)
+        assert (sample.format, sample.delimiter, sample.rows) == ("csv", delimiter, 2)
+        assert [field.key for field in sample.fields] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.json", '[{"a": 1}, {"a": 2}]', "got one array in a.json"),
+        ("a.json", '{\n "a": 1\n}\n', "an object over several lines"),
+        ("a.csv", "1,2.5\n3,4\n", "must have a header"),
+        ("a.csv", "a,b\n1,2\n1\n2\n3\n", "most records of a sample must be of its format"),
+        ("a.csv", "", "must have records"),
+        ("a.csv", "a,b,a\n1,2,3\n", "must have different names"),
+        ("a.jsonl", "no json\n", "must have records of its format"),
+    ],
+)
+def test_what_a_run_could_not_read_is_refused(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(PenstockError, match=said.replace("[", r"\[")):
+        read_sample(name, tmp_path)
+
+
+def test_files_whose_columns_stand_in_another_order_are_read_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b,c\n1,x,1\n")
+    (tmp_path / "b.csv").write_text("b,a\ny,2\n")
+    sample = read_sample("*.csv", tmp_path)
+    values = {f.key: f.values.to_pylist() for f in sample.fields if f.values is not None}
+    assert values == {"a": ["1", "2"], "b": ["x", "y"], "c": ["1", None]}
+
+
+def test_all_of_many_small_records_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a":1}\n' * 250_000)
+    sample = read_sample("a.jsonl", tmp_path)
+    assert (sample.whole, sample.rows) == (True, 250_000)
+
+
+def test_only_part_of_much_data_is_looked_at_and_it_is_spread(tmp_path: Path) -> None:
+    for day in range(4):
+        with (tmp_path / f"{day}.jsonl").open("w") as file:
+            file.writelines(f'{{"day": {day}, "i": {i}}}\n' for i in range(30_000))
+    sample = read_sample(str(tmp_path), tmp_path, max_bytes=1 << 18)
+    assert not sample.whole
+    assert sample.spread
+    assert sample.read_bytes < 1 << 20
+    (day, _) = sample.fields
+    assert day.values is not None
+    assert len(set(day.values.to_pylist())) > 1
+    assert sample.about_rows is not None
+    assert 90_000 < sample.about_rows < 150_000
+
+
+def test_objects_with_the_same_keys_are_structs_and_others_stay_open(json_lines: Infer) -> None:
+    proposal = json_lines(
+        *(
+            {"same": {"a": i, "b": "x"}, "other": {f"k{i}": 1, "n": i}, "none": {}, "tags": ["x"]}
+            for i in range(30)
+        )
+    )
+    same, other = column(proposal, "same"), column(proposal, "other")
+    assert not same.open
+    assert [child.logical for child in same.children] == ["integer", "string"]
+    assert other.open
+    assert "n" in [child.name for child in other.children]
+    assert column(proposal, "none").open
+    tags = column(proposal, "tags")
+    assert tags.items is not None
+    assert (tags.logical, tags.items.logical) == ("array", "string")
+
+
+def test_a_key_of_several_kinds_is_left_out_and_said(json_lines: Infer) -> None:
+    proposal = json_lines({"a": 1, "b": 1}, {"a": "x", "b": 2})
+    assert [p.name for p in proposal.properties] == ["b"]
+    assert "several kinds" in proposal.left_out["a"]
+
+
+def test_numbers_of_json_are_integers_only_if_all_are(json_lines: Infer) -> None:
+    proposal = json_lines({"i": 1, "n": 1, "t": "1"}, {"i": 2, "n": 1.5, "t": "2"})
+    assert [p.logical for p in proposal.properties] == ["integer", "number", "string"]
+
+
+def test_integers_beyond_64_bits_stay_exact(json_lines: Infer) -> None:
+    found = column(json_lines({"i": 12345678901234567890}, {"i": 1}), "i")
+    assert (found.logical, found.physical) == ("number", "DECIMAL(38,0)")
+
+
+def test_a_nested_time_is_the_event_time(json_lines: Infer) -> None:
+    proposal = json_lines(*({"meta": {"at": f"2024-01-0{i}T00:00:00Z"}} for i in range(1, 5)))
+    assert proposal.event_time.name == "meta.at"
+
+
+def test_a_column_with_a_null_is_never_the_event_time(csv: Infer) -> None:
+    rows = "".join(f"2024-01-0{i}T00:00:00Z,2024-02-0{i}T00:00:00Z\n" for i in range(1, 5))
+    assert csv(f"event_time,created\n{rows}").event_time.name == "event_time"
+    assert csv(f"event_time,created\n{rows},2024-02-09T00:00:00Z\n").event_time.name == "created"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expression"),
+    [
+        ("ts", ["1700000000", "1700000001"], "make_timestamptz(ts * 1000000)"),
+        ("ts", ["1700000000000", "1700000000001"], "make_timestamptz(ts * 1000)"),
+        ("date", ["2024-01-31", "2024-02-01"], "timezone('UTC', CAST(date AS TIMESTAMP))"),
+        ("when", ["1/2/2024", "12/31/2024"], "timezone('UTC', strptime(\"when\", '%m/%d/%Y'))"),
+    ],
+)
+def test_an_event_time_is_computed_of_what_is_no_timestamp(
+    csv: Infer, name: str, values: list[str], expression: str
+) -> None:
+    proposal = csv(of_column(values, name))
+    assert proposal.event_time.name == "event_time"
+    assert column(proposal, "event_time").transform == expression
+
+
+def test_a_day_of_birth_and_a_deadline_are_no_event_time(csv: Infer) -> None:
+    proposal = csv("birth_date,due_date\n1990-01-31,2024-01-01\n1991-02-01,2024-01-02\n")
+    assert proposal.event_time.name is None
+
+
+def test_year_month_and_day_make_an_event_time(csv: Infer) -> None:
+    proposal = csv("year,month,day,x\n2013,1,31,1\n2013,2,28,2\n")
+    made = column(proposal, "event_time").transform
+    assert made == "timezone('UTC', make_timestamp(year, month, day, 0, 0, 0))"
+    assert csv("year,month,day,x\n2013,2,30,1\n").event_time.name is None
+
+
+def test_keys_are_unique_named_and_never_null(csv: Infer) -> None:
+    rows = "".join(f"{i},{i % 7},{1000 + i}.5\n" for i in range(50))
+    assert csv(f"order_id,shop,total\n{rows}").key.names == ("order_id",)
+    assert csv(f"position,shop,total\n{rows}").key.names == ()
+    assert csv(f"order_id,shop,total\n{rows},3,1\n").key.names == ()
+    assert csv(f"order_id,shop,total\n{rows}49,6,1.5\n").key.names == ()
+
+
+def test_records_that_are_there_twice_leave_the_key_a_key(csv: Infer) -> None:
+    rows = "".join(f"{i},{i % 7}\n" for i in range(100))
+    key = csv(f"event_id,shop\n{rows}5,5\n").key
+    assert (key.names, key.repeated) == (("event_id",), 1)
+
+
+def test_a_thing_and_a_time_may_be_the_key_together(csv: Infer) -> None:
+    rows = "".join(f"{c},{y},{i}\n" for i, c in enumerate("ABCDEFG") for y in range(2000, 2010))
+    assert csv(f"country,year,people\n{rows}").key.names == ("country", "year")
+
+
+def people(**columns: str) -> str:
+    names = ["Anna Schmidt", "Peter Jones", "Maria Garcia", "Paul Martin", "Linda Brown"]
+    rows = [",".join(v.format(i=i, n=names[i % 5]) for v in columns.values()) for i in range(40)]
+    return ",".join(columns) + "\n" + "\n".join(rows) + "\n"
+
+
+CARDS = ["4111111111111111", "5500005555555559", "340000000000009", "6011000000000004"]
+
+
+def test_personal_columns_are_found_by_name_and_value_and_protected(csv: Infer) -> None:
+    proposal = csv(
+        people(
+            customer_id="{i}",
+            contact="a{i}@example.org",
+            name="{n}",
+            phone="+49 30 1234{i:03}",
+            source="10.0.{i}.7",
+            birth_date="1990-01-{i:02}".replace("{i:02}", "01"),
+            latitude="52.{i:02}",
+            plz="10{i:03}",
+        )
+    )
+    found = {p.name: (p.protect, p.protect_options) for _, p in proposal.personal}
+    assert found == {
+        "customer_id": ("keep", {}),
+        "contact": ("pseudonymize", {}),
+        "name": ("pseudonymize", {}),
+        "phone": ("pseudonymize", {}),
+        "source": ("generalize", {"prefix": 24}),
+        "birth_date": ("generalize", {"to": "year"}),
+        "latitude": ("generalize", {"step": 0.1}),
+        "plz": ("generalize", {"prefix": 3}),
+    }
+    assert all(p.reason and p.notes for _, p in proposal.personal)
+
+
+def test_card_numbers_are_told_by_their_check_digit(csv: Infer) -> None:
+    cards = of_column([f"{c}" for c in CARDS * 5], "payment")
+    assert column(csv(cards), "payment").classification == "restricted"
+    others = of_column([f"{int(c) + 1}" for c in CARDS * 5], "payment")
+    assert column(csv(others), "payment").classification is None
+
+
+def test_addresses_of_the_net_are_cut_by_bits_and_not_by_letters(csv: Infer) -> None:
+    few = column(csv(of_column(["10.0.0.1", "10.0.0.2"], "ip")), "ip")
+    assert (few.protect, few.options) == ("generalize", {"format": "ipv4"})
+    mixed = [f"10.0.0.{i}" for i in range(19)]
+    other = column(csv(of_column([*mixed, "2001:db8::1"], "ip")), "ip")
+    assert (other.protect, other.options) == ("pseudonymize", {})
+
+
+def test_a_column_that_is_masked_is_no_key(csv: Infer) -> None:
+    cards = "".join(f"{_card(i)},{i}\n" for i in range(50))
+    proposal = csv(f"card_number,x\n{cards}")
+    assert column(proposal, "card_number").protect == "mask"
+    assert proposal.key.names == ()
+
+
+def _card(number: int) -> str:
+    digits = [int(c) for c in f"{400000000000000 + number}"]
+    doubled = [d * 2 - 9 * (d > 4) for d in digits[::-2]]
+    return f"{400000000000000 + number}{-(sum(digits[-2::-2]) + sum(doubled)) % 10}"
+
+
+def test_names_of_things_are_not_personal(csv: Infer) -> None:
+    rows = "".join(f"Toyota Corolla {i},52.{i},Main Airport\n" for i in range(30))
+    assert csv(f"name,latitude,address\n{rows}").personal == []
+
+
+def test_values_of_personal_columns_are_never_an_enumeration(csv: Infer) -> None:
+    rows = "".join(f"{'anna' if i % 2 else 'peter'},{'a' if i % 2 else 'b'}\n" for i in range(300))
+    proposal = csv(f"first_name,kind\n{rows}")
+    assert column(proposal, "first_name").enum == ()
+    assert column(proposal, "kind").enum == ("a", "b")
+    assert column(proposal, "kind").warn
+
+
+def test_json_in_texts_of_csv_and_parquet_is_read(csv: Infer, tmp_path: Path) -> None:
+    rows = "".join(f'{i},"{{""a"": {i}}}"\n' for i in range(5))
+    assert column(csv(f"x,y\n{rows}"), "y.a").logical == "integer"
+    pq.write_table(pa.table({"y": ['{"a": 1}', '{"a": 2}']}), tmp_path / "t.parquet")
+    assert column(infer("t", read_sample("t.parquet", tmp_path)), "y.a").logical == "integer"
+
+
+def test_parquet_keeps_its_types(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": pa.array(["007", "8"]),
+            "n": pa.array([1, 2], pa.int32()),
+            "d": pa.array([1, 2], pa.decimal128(9, 2)),
+            "t": pa.array([1, 2], pa.timestamp("ms")),
+            "z": pa.array([1, 2], pa.timestamp("ns", "Europe/Berlin")),
+            "s": pa.array([{"a": 1}, {"a": 2}]),
+            "l": pa.array([["x"], []]),
+            "c": pa.array(["a", "b"]).dictionary_encode(),
+            "u": pa.array([1, 2], pa.duration("s")),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    proposal = infer("t", read_sample("t.parquet", tmp_path))
+    assert {p.name: (p.logical, p.physical) for p in proposal.properties} == {
+        "id": ("string", None),
+        "n": ("integer", None),
+        "d": ("number", "DECIMAL(9,2)"),
+        "s": ("object", None),
+        "l": ("array", None),
+        "c": ("string", None),
+    } | dict.fromkeys(["t"], ("timestamp", None))
+    assert set(proposal.left_out) == {"z", "u"}  # 1 ns is beyond microseconds
+
+
+def test_names_become_identifiers_and_differ() -> None:
+    keys = ["Cost Total $", "cost total", "COST_TOTAL", "2012", "_id", "Größe", "Petal.Width", "数"]
+    made = identifiers(keys)
+    assert list(made.values()) == [
+        "cost_total",
+        "cost_total_2",
+        "COST_TOTAL_3",
+        "c_2012",
+        "id",
+        "groe",
+        "petal_width",
+        "数",
+    ]
+    assert pipeline_name("data/2024-01-*.csv") == "data"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    out = io.StringIO()
+    out.write("\ufeffa,b\n1,2\n")
+    (tmp_path / "a.csv").write_text(out.getvalue(), encoding="utf-8")
+    assert [f.key for f in read_sample("a.csv", tmp_path).fields] == ["a", "b"]

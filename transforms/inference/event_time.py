@@ -1,0 +1,175 @@
+"""When what a record tells of happened: the column that says so, or an expression over some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.functions import names
+from transforms.inference.names import free, sql, words
+from transforms.inference.properties import Property
+from transforms.inference.scalars import micros
+
+_BEST: Final = names(
+    """
+    event occurred happened observed measured
+    """
+)
+_GOOD: Final = names(
+    """
+    timestamp ts time datetime date when at created
+    """
+)
+_BAD: Final = names(
+    """
+    birth birthdate birthday dob born expires expiry expiration due valid until end ended
+    closed updated modified deleted processed loaded ingested inserted exported last next
+    arrival delivered shipped hire hired founded
+    """
+)
+
+
+@dataclass(frozen=True)
+class EventTime:
+    """The event time of some records.
+
+    Attributes:
+        name: The column; None: there is none, and arrival counts.
+        computed: The property that is added for it.
+        others: Columns that might be it as well.
+        first_us: Its first value in the sample.
+        last_us: Its last.
+        why: In words.
+    """
+
+    name: str | None = None
+    computed: Property | None = None
+    others: tuple[str, ...] = ()
+    first_us: int = 0
+    last_us: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    path: str
+    prop: Property
+    rank: int
+    times: pa.Array
+
+
+def find_event_time(properties: Sequence[Property], chosen: str | None = None) -> EventTime:
+    """Return the event time: a column of times that no record lacks.
+
+    Args:
+        properties: Of the record.
+        chosen: The column that a person named.
+    """
+    found = sorted(_candidates(properties), key=lambda c: c.rank)
+    if chosen is not None:
+        found = sorted(found, key=lambda c: c.path != chosen)
+    if not found:
+        return _of_parts(properties)
+    best = found[0]
+    equals = tuple(c.path for c in found[1:] if c.rank == best.rank)
+    return _event_time(best, equals, [p.name for p in properties])
+
+
+def _candidates(properties: Sequence[Property]) -> list[_Candidate]:
+    found = []
+    for path, prop, inside_open in _scalars(properties):
+        if prop.nulls or prop.protect not in (None, "keep") or prop.transform:
+            continue
+        if inside_open and prop.logical != "timestamp":  # its keys are in no expression of decode
+            continue
+        spoken = set(words(prop.name))
+        if spoken & _BAD:
+            continue
+        times = micros(prop)
+        if times is None or not len(times):
+            continue
+        rank = 0 if spoken & _BEST else 2 if spoken & _GOOD else 4
+        rank += 0 if prop.logical == "timestamp" else 1 if prop.epoch else 6
+        found.append(_Candidate(path, prop, rank + path.count("."), times))
+    return found
+
+
+def _scalars(properties: Sequence[Property]) -> Iterator[tuple[str, Property, bool]]:
+    """Yield what a record has once at most, with its path and whether an open object holds it."""
+    for top in properties:
+        for path, prop in top.walk():
+            if "[]" not in path and prop.logical not in ("object", "array"):
+                yield path, prop, top.open
+
+
+def _event_time(best: _Candidate, equals: tuple[str, ...], names: Sequence[str]) -> EventTime:
+    prop, ends = best.prop, pc.min_max(best.times).as_py()
+    made = EventTime(best.path, None, equals, ends["min"], ends["max"])
+    if prop.logical == "timestamp":
+        return replace(made, why=f"`{best.path}`, a time in every record")
+    column = ".".join(map(sql, best.path.split(".")))
+    if prop.epoch:
+        factor = {"s": "* 1000000", "ms": "* 1000", "us": "", "ns": "// 1000"}[prop.epoch]
+        expression = f"make_timestamptz({column} {factor})".replace(" )", ")")
+        what = f"computed of `{best.path}`, which counts since 1970"
+    elif prop.strptime:
+        expression = f"timezone('UTC', strptime({column}, '{prop.strptime}'))"
+        what = f"computed of `{best.path}`, whose texts only an expression reads; UTC"
+    else:
+        expression = f"timezone('UTC', CAST({column} AS TIMESTAMP))"
+        what = f"computed of the day in `{best.path}`: its begin in UTC"
+    return _computed(made, expression, what, names)
+
+
+def _computed(made: EventTime, expression: str, what: str, names: Sequence[str]) -> EventTime:
+    name = free("event_time", names)
+    prop = Property(
+        name=name,
+        key=name,
+        logical="timestamp",
+        required=True,
+        transform=expression,
+        description=f"{what[0].upper()}{what[1:]}.",
+    )
+    return replace(made, name=name, computed=prop, why=f"`{name}`, {what}")
+
+
+def _of_parts(properties: Sequence[Property]) -> EventTime:
+    """Put a time together from columns year, month, day and perhaps hour and minute."""
+    limits = {
+        "year": (1, 9999),
+        "month": (1, 12),
+        "day": (1, 31),
+        "hour": (0, 23),
+        "minute": (0, 59),
+    }
+    parts: dict[str, Property] = {}
+    for part, (low, high) in limits.items():
+        for prop in properties:
+            if prop.name.lower() == part and prop.logical == "integer" and not prop.nulls:
+                values = None if prop.field is None else prop.field.values
+                ends = None if values is None else pc.min_max(values.cast(pa.int64())).as_py()
+                if ends and ends["min"] >= low and ends["max"] <= high:
+                    parts[part] = prop
+    if not {"year", "month", "day"} <= parts.keys():
+        return EventTime(why="the time of arrival: no column of times is there in every record")
+    named = [sql(parts[p].name) if p in parts else "0" for p in limits]
+    expression = f"timezone('UTC', make_timestamp({', '.join(named)}, 0))"
+    values = [p.field.values.cast(pa.int64()) for p in list(parts.values())[:3] if p.field]  # type: ignore[union-attr]
+    text = pc.binary_join_element_wise(
+        values[0].cast(pa.string()),
+        *[pc.utf8_lpad(v.cast(pa.string()), 2, "0") for v in values[1:]],
+        "-",
+    )
+    try:
+        days = text.cast(pa.date32()).cast(pa.timestamp("us")).cast(pa.int64())
+    except pa.ArrowInvalid:  # a day that no month has
+        return EventTime(why="the time of arrival: year, month and day do not always make a day")
+    ends = pc.min_max(days).as_py()
+    made = EventTime("", None, (), ends["min"], ends["max"])
+    what = f"computed of {', '.join(p.name for p in parts.values())}, as UTC"
+    return _computed(made, expression, what, [p.name for p in properties])

@@ -1,0 +1,244 @@
+"""From a sample to a proposal: properties, key, event time, and what is not sure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.inference.event_time import EventTime, find_event_time
+from transforms.inference.fields import Field, Kind, Sample
+from transforms.inference.json_fields import json_text_fields
+from transforms.inference.keys import Key, find_key
+from transforms.inference.names import identifier, identifiers
+from transforms.inference.personal import is_coordinate, names_persons, protected
+from transforms.inference.properties import Property
+from transforms.inference.scalars import scalar, text_said
+
+_SURE: Final = 1000
+"""Records without a null from which on a null is taken for a fault."""
+_ENUM_ROWS, _ENUM_VALUES, _ENUM_LENGTH = 200, 12, 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """What a contract over some records would say.
+
+    Attributes:
+        name: Of the pipeline.
+        sample: What it was made of.
+        properties: In the order of the record; a computed event time is the first.
+        left_out: Keys that the contract cannot have, with why.
+        key: What tells rows apart.
+        event_time: When they happened.
+    """
+
+    name: str
+    sample: Sample
+    properties: tuple[Property, ...]
+    left_out: dict[str, str]
+    key: Key
+    event_time: EventTime
+
+    def walk(self) -> list[tuple[str, Property]]:
+        """Return all properties, nested ones too, with their paths."""
+        return [pair for prop in self.properties for pair in prop.walk()]
+
+    @property
+    def personal(self) -> list[tuple[str, Property]]:
+        """Properties that are likely about persons, with their paths."""
+        return [(path, prop) for path, prop in self.walk() if prop.classification]
+
+
+def infer(
+    name: str, sample: Sample, *, event_time: str | None = None, keep: bool = False
+) -> Proposal:
+    """Propose a contract.
+
+    Args:
+        name: Of the pipeline.
+        sample: What was read.
+        event_time: The column that a person chose, if several might be it.
+        keep: Whether a person said that what looks personal is to be kept as it is.
+    """
+    left_out: dict[str, str] = {}
+    names = identifiers(field.key for field in sample.fields)
+    properties = tuple(
+        prop
+        for field in sample.fields
+        if (prop := _property(field, names[field.key], sample, left_out)) is not None
+    )
+    properties = protected(properties)
+    if keep:
+        properties = tuple(map(_kept, properties))
+    key = find_key(sample, properties)
+    when = find_event_time(properties, event_time)
+    properties = tuple(_ruled(prop, sample, key, when) for prop in properties)
+    if when.computed is not None:
+        properties = (when.computed, *properties)
+    return Proposal(
+        name=name,
+        sample=sample,
+        properties=properties,
+        left_out=left_out,
+        key=key,
+        event_time=when,
+    )
+
+
+def _property(field: Field, name: str, sample: Sample, left_out: dict[str, str]) -> Property | None:
+    if not field.key:
+        left_out[field.key] = "it has no name"
+        return None
+    if field.kind is Kind.OBJECT:
+        return _object(field, name)
+    if field.kind is Kind.ARRAY:
+        items = None if field.items is None else _nested(field.items, name)
+        if items is None:
+            left_out[field.key] = "its arrays hold values of several kinds, or none"
+            return None
+        return Property(name=name, key=field.key, logical="array", items=items, field=field)
+    if sample.format in ("csv", "parquet") and (inner := _inside(field)):
+        prop = _property(replace(inner, key=field.key), name, sample, left_out)
+        note = f"JSON in the texts of a {sample.format} file"
+        return None if prop is None else replace(prop, notes=(note, *prop.notes))
+    prop = scalar(field, name)
+    if prop is None:
+        mixed = "values of several kinds stand in it"
+        left_out[field.key] = mixed if field.kind is Kind.MIXED else "its values fit no type"
+        return None
+    if sample.format != "csv":
+        return prop
+    prop = text_said(field, prop)
+    if field.key.replace(".", "").isdigit() and not _is_year(field.key):
+        prop = replace(prop, notes=("its name is a number: has the file a header?", *prop.notes))
+    return prop
+
+
+def _is_year(text: str) -> bool:
+    """Whether a text is a year that tables have columns for."""
+    return len(text) == len("2000") and text.isdigit() and 1800 <= int(text) <= 2100
+
+
+def _inside(field: Field) -> Field | None:
+    """Return what the JSON is that all texts of a field hold: objects, or arrays of one kind."""
+    if field.kind is not Kind.TEXT or field.values is None or field.nulls == field.rows:
+        return None
+    texts = field.values
+    like = pc.match_substring_regex(texts.drop_null(), r"(?s)^\s*(\{.*\}|\[.*\])\s*$")
+    if not pc.all(like).as_py():
+        return None
+    whole = pc.binary_join_element_wise('{"v":', texts, "}", "")
+    fields, _, broken = json_text_fields(whole)
+    if broken or len(fields) != 1 or fields[0].kind not in (Kind.OBJECT, Kind.ARRAY):
+        return None
+    if fields[0].kind is Kind.ARRAY and fields[0].items is None:
+        return None
+    return replace(fields[0], rows=field.rows, nulls=field.nulls)
+
+
+def _object(field: Field, name: str) -> Property:
+    """Return an object with its keys; an open one declares those that are of one kind."""
+    children = [child for c in field.children if (child := _nested(c, name)) is not None]
+    if field.regular and len(children) == len(field.children):
+        return Property(
+            name=name, key=field.key, logical="object", children=tuple(children), field=field
+        )
+    declared = [
+        child
+        for child in children
+        if child.logical not in ("object", "array") and identifier(child.key) == child.key
+    ]
+    notes = (f"{len(field.children)} keys that differ by record: what is not declared stays",)
+    return Property(
+        name=name,
+        key=field.key,
+        logical="object",
+        open=True,
+        children=tuple(declared[:20]),
+        notes=notes if field.children else ("an open object: no key of it is declared",),
+        field=field,
+    )
+
+
+def _nested(field: Field, inside: str) -> Property | None:
+    """Return a property inside an object or array; None if it cannot be declared there."""
+    if field.kind is Kind.OBJECT:
+        children = [_nested(child, f"{inside} {field.key}") for child in field.children]
+        known = tuple(child for child in children if child is not None)
+        if not field.regular or not known or len(known) < len(children):
+            return None
+        return Property(
+            name=field.key, key=field.key, logical="object", children=known, field=field
+        )
+    if field.kind is Kind.ARRAY:
+        items = None if field.items is None else _nested(field.items, f"{inside} {field.key}")
+        if items is None:
+            return None
+        return Property(name=field.key, key=field.key, logical="array", items=items, field=field)
+    return scalar(field, field.key, inside)
+
+
+def _kept(prop: Property) -> Property:
+    children = tuple(map(_kept, prop.children))
+    items = (
+        None
+        if prop.items is None
+        else replace(prop.items, children=tuple(map(_kept, prop.items.children)))
+    )
+    prop = replace(prop, children=children, items=items)
+    if prop.classification is None:
+        return prop
+    reason = "Looks personal; said to be needed in clear when this contract was begun."
+    return replace(prop, protect="keep", protect_options={}, reason=reason)
+
+
+def _ruled(prop: Property, sample: Sample, key: Key, when: EventTime) -> Property:
+    """Add what may be demanded (required, key, bounds), and what was seen, as a warning."""
+    in_key = prop.name in key.names
+    never_null = prop.field is not None and prop.nulls == 0
+    sure = never_null and sample.whole and sample.rows >= _SURE
+    prop = replace(
+        prop,
+        required=in_key or prop.name == when.name or sure,
+        primary_key=key.names.index(prop.name) + 1 if in_key else None,
+    )
+    if prop.name in key.maybe:
+        note = f"unique in all {sample.rows:,} records: primaryKey: true, if it must be"
+        prop = replace(prop, notes=(note, *prop.notes))
+    if prop.options.get("format") in ("uuid", "email", "ipv4", "uri"):
+        return replace(prop, warn=not in_key)
+    if bounds := _bounds(prop):
+        return replace(prop, options=prop.options | bounds)
+    if not in_key and prop.classification is None and (values := _enum(prop)):
+        return replace(prop, enum=values, warn=True)
+    return prop
+
+
+def _bounds(prop: Property) -> dict[str, object] | None:
+    if prop.logical != "number" or not is_coordinate(prop.name) or prop.field is None:
+        return None
+    values = prop.field.values
+    if values is None:
+        return None
+    ends = pc.min_max(values.cast(pa.float64())).as_py()
+    most = 90 if "lat" in prop.name.lower() else 180
+    if ends["min"] is None or ends["min"] < -most or ends["max"] > most:
+        return None
+    return {"minimum": -most, "maximum": most}
+
+
+def _enum(prop: Property) -> tuple[str, ...]:
+    """Return the values of a text column that has few of them in many records."""
+    field = prop.field
+    if prop.logical != "string" or prop.options or field is None or field.values is None:
+        return ()
+    known = field.rows - field.nulls
+    if known < _ENUM_ROWS or not 2 <= prop.distinct <= _ENUM_VALUES:
+        return ()
+    values = pc.unique(field.values.drop_null())
+    if names_persons(values) or pc.max(pc.utf8_length(values)).as_py() > _ENUM_LENGTH:
+        return ()
+    return tuple(sorted(values.to_pylist()))

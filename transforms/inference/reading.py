@@ -1,0 +1,253 @@
+"""Read a bounded part of files, spread over them, through the readers that a run uses."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.errors import SourceError, UsageError
+from schemas.plan import FileSource
+from transforms.inference.columnar_fields import columnar_fields
+from transforms.inference.csv_fields import csv_fields
+from transforms.inference.fields import Field, Sample
+from transforms.inference.json_fields import json_fields
+from transforms.sources.blocks import Block
+from transforms.sources.columnar_files import parquet_rows
+from transforms.sources.files import discover
+from transforms.sources.places import StoredFile, expand
+from transforms.sources.slices import COLUMNAR, Slice, read_blocks
+from transforms.sources.stored import Stored
+
+_ENDINGS: Final = {
+    ".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv",
+    ".tab": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".avro": "avro",
+}  # fmt: skip
+_DELIMITERS: Final = ",;\t|"
+_BLOCK: Final = 1 << 20
+_BYTES: Final = 8 << 20
+_PLACES: Final = 8
+_ROWS: Final = 200_000
+_HEAD: Final = 1 << 16
+_LINES: Final = 50
+
+
+@dataclass
+class _Taken:
+    """What has been read so far."""
+
+    blocks: list[Block]
+    bytes: int = 0
+    whole: bool = True
+    spread: bool = False
+
+
+def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
+    """Read about `max_bytes` of the records of some files; of columnar ones at most 200,000 rows.
+
+    Args:
+        path: File, directory, glob or URL.
+        folder: Relative paths start here.
+        max_bytes: Of records, decompressed.
+
+    Raises:
+        SourceError: Nothing is there, or it is not what a run could read.
+    """
+    files = expand(path, folder)
+    form = format_of(files)
+    delimiter = _delimiter(files[0]) if form == "csv" else ","
+    source = FileSource(path=path, format=form, delimiter=delimiter, block_bytes=_BLOCK)
+    if form == "json":
+        _check_lines(files[0])
+    slices = discover(source, folder, {}).slices
+    taken = _take(slices, max_bytes)
+    if not taken.blocks:
+        msg = f"a sample must have records; got none in {path}; give another"
+        raise SourceError(msg)
+    nulls: tuple[str, ...] = ("",)
+    fields: tuple[Field, ...]
+    if form in COLUMNAR:
+        fields, rows, broken = columnar_fields(taken.blocks)
+    elif form == "csv":
+        fields, rows, broken, nulls = csv_fields(taken.blocks, delimiter)
+    else:
+        fields, rows, broken = json_fields([_bytes(block) for block in taken.blocks])
+    if not rows or not fields:
+        what = "whose records all differ from its header" if form == "csv" else "without any"
+        msg = f"a sample must have records of its format; got {form} {what} in {path}"
+        msg += "; correct it, or name it by what it is"
+        raise SourceError(msg)
+    if broken > rows:
+        msg = (
+            f"most records of a sample must be of its format; got {broken:,} of {rows + broken:,} "
+            f"that are no {form} as the first line has it, in {path}; correct the file"
+        )
+        raise SourceError(msg)
+    return Sample(
+        path=path,
+        format=form,
+        delimiter=delimiter,
+        nulls=nulls,
+        files=len(files),
+        stored_bytes=sum(file.identity.size for file in files),
+        read_bytes=taken.bytes,
+        rows=rows,
+        broken=broken,
+        whole=taken.whole,
+        fields=fields,
+        spread=taken.spread,
+        about_rows=rows if taken.whole else _about(slices, rows, taken.bytes),
+    )
+
+
+def _about(slices: Sequence[Slice], rows: int, read: int) -> int | None:
+    """Return how many records there are: as Parquet says, or by the size of those read."""
+    files = {piece.path: piece for piece in slices}
+    if slices[0].format == "parquet":
+        return sum(_parquet_rows(piece) for piece in files.values())
+    if slices[0].format == "avro" or any(piece.compression != "none" for piece in slices):
+        return None
+    size = sum(piece.identity.size for piece in files.values())
+    return max(rows, round(rows * size / max(read, 1)))
+
+
+def _parquet_rows(piece: Slice) -> int:
+    with Stored(piece.path, piece.identity) as file:
+        return parquet_rows(file)
+
+
+def format_of(files: Sequence[StoredFile]) -> str:
+    """Return the one format of some files, by their names, else by their first bytes.
+
+    Raises:
+        SourceError: They have several.
+    """
+    forms = Counter(_format(file) for file in files)
+    if len(forms) > 1:
+        got = ", ".join(f"{n} {form}" for form, n in forms.most_common())
+        msg = f"files of one sample must be of one format; got {got}; name them by a glob each"
+        raise SourceError(msg)
+    return next(iter(forms))
+
+
+def _format(file: StoredFile) -> str:
+    for ending in reversed(Path(file.path).suffixes):
+        if form := _ENDINGS.get(ending.lower()):
+            return form
+    head = _head(file)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"Obj\x01"):
+        return "avro"
+    return "json" if head.lstrip()[:1] in (b"{", b"[") else "csv"
+
+
+def _head(file: StoredFile) -> bytes:
+    """Return the first bytes of a file, or of the first member of an archive, decompressed."""
+    with Stored(file.path, file.identity) as stored:
+        magic = stored.read(4)
+    if magic in (b"PAR1", b"Obj\x01"):
+        return magic
+    lines = FileSource(path=file.path, format="json", block_bytes=_HEAD)
+    for piece in discover(lines, Path(), {}).slices:
+        with closing(_opened(piece)) as blocks:
+            for block in blocks:
+                return _bytes(block)
+    return b""
+
+
+def _opened(piece: Slice) -> Generator[Block]:
+    for block in read_blocks(piece):
+        if isinstance(block, Block):
+            yield block
+
+
+def _bytes(block: Block) -> bytes:
+    assert isinstance(block.data, np.ndarray)  # noqa: S101  # of a text format
+    return block.data.tobytes()
+
+
+def _check_lines(file: StoredFile) -> None:
+    head = _head(file).removeprefix(b"\xef\xbb\xbf").lstrip()
+    first = head.split(b"\n", 1)[0].strip()
+    if head[:1] == b"[":
+        got, advice = "one array", "write its items to lines: jq -c '.[]' FILE > FILE.jsonl"
+    elif first in (b"{", b"") or (head[:1] == b"{" and not first.endswith(b"}")):
+        got, advice = "an object over several lines", "write it to one: jq -c . FILE > FILE.jsonl"
+    else:
+        return
+    name = Path(file.path).name
+    msg = f"JSON must be one object a line; got {got} in {name}; {advice}"
+    raise UsageError(msg)
+
+
+def _delimiter(file: StoredFile) -> str:
+    """Return the character that cuts the first lines into the most fields, as many in each."""
+    text = _head(file)[:_HEAD].decode("utf-8", errors="replace").removeprefix("\ufeff")
+    lines = text.splitlines()[:_LINES]
+    best = (1, ",")
+    for delimiter in _DELIMITERS:
+        rows = list(csv.reader(lines, delimiter=delimiter))
+        sizes = [len(row) for row in rows if row]
+        size, count = Counter(sizes).most_common(1)[0] if sizes else (0, 0)
+        if count >= 0.9 * len(sizes) and size > best[0]:
+            best = (size, delimiter)
+    if best[0] == 1 and _is_spaced(lines):
+        return " "
+    return best[1]
+
+
+def _is_spaced(lines: Sequence[str]) -> bool:
+    """Whether lines are as many numbers each with single spaces between, under a header."""
+    header, *rows = [line.split(" ") for line in lines if line] or [[]]
+    numbers = all(re.fullmatch(r"-?[0-9.eE+-]*[0-9]\.?", field) for row in rows for field in row)
+    return len(header) > 1 and {len(row) for row in rows} == {len(header)} and numbers
+
+
+def _take(slices: Sequence[Slice], max_bytes: int) -> _Taken:
+    """Read the first blocks of slices that are spread evenly over all of them."""
+    want = max(_PLACES, max_bytes // _BLOCK)
+    taken = _Taken([], whole=len(slices) <= want)
+    chosen = list(slices)
+    if len(slices) > want:
+        at = np.unique(np.linspace(0, len(slices) - 1, want).astype(np.int64))
+        chosen = [slices[i] for i in at.tolist()]
+    taken.spread = len(chosen) > 1
+    share = max(1, max_bytes // len(chosen))
+    rows = max(1, _ROWS // len(chosen))
+    for piece in chosen:
+        _take_from(piece, share, rows, taken)
+    return taken
+
+
+def _take_from(piece: Slice, max_bytes: int, max_rows: int, taken: _Taken) -> None:
+    piece = replace(piece, block_bytes=min(_BLOCK, max(max_bytes, 1 << 16)))
+    size, rows = 0, 0
+    ended = True
+    with closing(_opened(piece)) as blocks:
+        for block in blocks:
+            if size >= max_bytes or rows >= max_rows:
+                ended = False
+                break
+            data = block.data
+            if isinstance(data, pa.RecordBatch):
+                if rows + data.num_rows > max_rows:
+                    data, ended = data.slice(0, max_rows - rows), False
+                block = replace(block, data=data, end=-1)  # noqa: PLW2901
+                rows += data.num_rows
+                size += data.nbytes
+            else:
+                size += len(data)
+            taken.blocks.append(block)
+            if not ended:
+                break
+    taken.bytes += size
+    taken.whole &= ended
