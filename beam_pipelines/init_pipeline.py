@@ -27,6 +27,9 @@ _NUMBERED: Final = {
 }
 """Words of names of numbers whose mean says nothing."""
 _MEASURED: Final = 2
+_FOLDERS_UP: Final = 2
+_FLAGS: Final = 2
+"""Values that a number has at most which says yes or no."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def source_path(path: str, folder: Path) -> str:
     if is_url(path):
         return path
     near = os.path.relpath(path, folder)
-    return near if near.count("..") <= _MEASURED else path
+    return near if near.count("..") <= _FOLDERS_UP else path
 
 
 def _steps(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> Iterator[str]:
@@ -181,7 +184,7 @@ def _measured(proposal: Proposal) -> list[Property]:
         and p.epoch is None
         and p.name not in proposal.key.names
         and "minimum" not in p.options
-        and p.distinct > _MEASURED
+        and p.distinct > _FLAGS
         and not set(words(p.name)) & _NUMBERED
     ]
     return found[:_MEASURED]

@@ -7,6 +7,7 @@ the claim says so.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -114,3 +115,20 @@ def test_a_public_data_set_lands_whole_and_as_duckdb_reads_it(
     contract = (new / "contract.odcs.yaml").read_text(encoding="utf-8")
     event_time = f'{{property: "penstock:eventTime", value: {case.event_time}}}'
     assert (event_time in contract) is (case.event_time is not None)
+
+
+def test_a_hundred_megabytes_take_three_seconds_at_most(tmp_path: Path) -> None:
+    record = (
+        '{{"id": "{i:032x}", "at": {at}, "user": {{"n": {n}, "mail": "u{n}@x.org"}}, "v": {n}.5}}\n'
+    )
+    block = "".join(record.format(i=i, at=1_700_000_000_000 + i, n=i % 977) for i in range(100_000))
+    with (tmp_path / "big.jsonl").open("w", encoding="utf-8") as file:
+        while file.tell() < 100 << 20:
+            file.write(block)
+    code = "import sys; from beam_pipelines.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = ["init", str(tmp_path / "big.jsonl"), "--into", str(tmp_path / "new"), "--yes"]
+    began = os.times()
+    subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True)
+    ended = os.times()
+    spent = ended.children_user + ended.children_system
+    assert spent - began.children_user - began.children_system < 3  # of CPU: others run beside it
