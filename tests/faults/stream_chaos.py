@@ -5,10 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import random
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -130,6 +131,17 @@ class Chaos:
             return done[-1]["seq"] if done else 0
         except events_oracle.NoSuchTableError:  # the run has not come so far
             return 0
+
+    def catalog_is_held(self) -> bool:
+        """Whether a process holds the catalog's file for itself."""
+        file = self.folder / "out/lake/catalog.db"
+        with closing(sqlite3.connect(file, timeout=0.2, isolation_level=None)) as database:
+            try:
+                database.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError:
+                return True
+            database.execute("ROLLBACK")
+            return False
 
     def ops(self) -> Counter[str]:
         """Commits that are done, by their kind."""

@@ -63,6 +63,10 @@ def sleepers(chaos: Chaos) -> None:
     while chaos.kills < KILLS:
         time.sleep(chaos.rng.uniform(0, 1.5))
         os.kill(first.pid, signal.SIGSTOP)
+        while chaos.catalog_is_held():  # in the middle of a write: SQLite lets nobody past it
+            os.kill(first.pid, signal.SIGCONT)
+            time.sleep(chaos.rng.uniform(0, 0.1))
+            os.kill(first.pid, signal.SIGSTOP)
         second = chaos.start()
         chaos.wait_for_commits(1, second)
         os.kill(first.pid, signal.SIGCONT)
@@ -161,7 +165,7 @@ def test_with_the_positions_of_the_lake_forgotten_the_same_kills_lose_events(
     with chaos.sending() as stream:
         _kill(chaos, 3)
         wrongs = chaos.judge(stream, protected=False)
-    assert any("the ledger lacks" in one for one in wrongs), wrongs
+    assert any("events lost" in one for one in wrongs), wrongs
 
 
 def test_a_run_that_dies_between_tables_is_seen_where_nobody_finishes_its_commit(

@@ -55,6 +55,8 @@ class Removed:
 
     def positions(self) -> np.ndarray:
         """Return the positions, sorted; rows of one position each have their own."""
+        if not self.rows:  # it says why positions have none
+            return np.empty(0, np.int64)
         size = (self.rows - 1) * self.width
         steps = pa.decompress(self.packed, size, codec=_CODEC, asbytes=True) if size else b""
         kind = next(k for k in _WIDTHS if np.dtype(k).itemsize == self.width)

@@ -61,3 +61,13 @@ def test_a_million_rows_take_few_bytes() -> None:
     (one,) = fold_removed(rows)
     assert one.rows == len(spots)
     assert len(one.packed) < 2 * len(spots)
+
+
+def test_one_that_says_why_positions_hold_no_row_counts_none_wherever_it_is_cut() -> None:
+    none = Removed(
+        source="a", destiny="filtered", step="source", rule="gap",
+        rows=0, first=3, last=9, packed=b"", width=1,
+    )  # fmt: skip
+    for ranges in ([], [(0, 5)], [(3, 10)], [(4, 6), (8, 20)]):
+        assert none.among(ranges) == 0
+    assert none.positions().tolist() == []
