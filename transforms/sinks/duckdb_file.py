@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -95,6 +96,7 @@ def _opened(path: Path, patience_s: float) -> Iterator[duckdb.DuckDBPyConnection
         raise WarehouseError(msg) from None
     while True:
         try:
+            _made_whole(path)
             connection = duckdb.connect(str(path))
             break
         except duckdb.Error as error:
@@ -116,3 +118,16 @@ def _opened(path: Path, patience_s: float) -> Iterator[duckdb.DuckDBPyConnection
         yield connection
     finally:
         connection.close()
+
+
+def _made_whole(path: Path) -> None:
+    """Make the file if it is not there, or nothing: on a full disk DuckDB leaves one it refuses."""
+    if path.exists():
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        duckdb.connect(str(part)).close()
+        with suppress(FileExistsError):  # another process has made it just now
+            os.link(part, path)
+    finally:
+        part.unlink(missing_ok=True)
