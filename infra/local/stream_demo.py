@@ -117,7 +117,11 @@ def show(broker: str, binary: Path, seconds: int, out: Path) -> int:
             time.sleep(_LOOK_S)
         code = ended(pipeline)
         if not code and (left := _FLIGHTS - landed()) > 0:
-            installing.say(f"{left:,} flights were on their way still; a next run would read them")
+            installing.say(
+                f"all flights must have landed {_LANDS_S:.0f} s after the last was sent; got "
+                f"{left:,} on their way still; a next run would read them"
+            )
+            return 1
         return code
 
 
