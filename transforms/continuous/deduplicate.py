@@ -43,8 +43,9 @@ class AnswerIds(beam.PTransform[PCollection[tuple[int, pa.RecordBatch]], PCollec
     element's timestamp. Of equal ids within the horizon the first to arrive is kept.
 
     State, for each partition: 36 bytes a kept row, in packed arrays, read only when this process
-    does not know them. Rows whose event time lies horizon and lateness behind the watermark are
-    dropped, a quarter of that stretch at a time.
+    does not know them. Rows whose event time lies horizon and lateness behind the watermark, and
+    behind the newest row, are dropped, a quarter of that stretch at a time; an answer about a row
+    whose like may be among them is `unsure`.
 
     Attributes:
         horizon_us: Microseconds of event time within which a second row is a duplicate.

@@ -55,8 +55,8 @@ class Stay:
     def since_us(self, watermark_us: int) -> int:
         """Return the event time before which nothing is remembered at a watermark.
 
-        Not at one that is ahead of all rows: a source that is idle moves it to the time of day, and
-        a replay of last year goes on behind that.
+        Give the newest row's time instead where the watermark is ahead of it: a source that is idle
+        moves it to the time of day, and a replay of last year goes on behind that.
         """
         return _floor(watermark_us - self.horizon_us - self.lateness_us, self.slice_us)
 
