@@ -102,7 +102,12 @@ def out_of(args: argparse.Namespace) -> Path:
 
 
 def seconds(flag: str, text: str) -> float:
-    """Read a duration.
+    """Read a flag's length of time, in seconds; raises as `micros`."""
+    return micros(flag, text) / 1_000_000
+
+
+def micros(flag: str, text: str) -> int:
+    """Read a flag's length of time, in microseconds.
 
     Raises:
         UsageError: It is none.
@@ -110,7 +115,7 @@ def seconds(flag: str, text: str) -> float:
     from schemas.durations import parse_duration  # noqa: PLC0415  Arrow comes with schemas
 
     try:
-        return parse_duration(text) / 1_000_000
+        return parse_duration(text)
     except ValueError as error:
         msg = f"{flag} {error}"
         raise UsageError(msg) from None

@@ -106,9 +106,9 @@ def _shares(args: argparse.Namespace, plan: Plan) -> Shares:
     if args.broken + args.late > 1:
         msg = "--broken and --late together must be at most 1; got more; lower one"
         raise UsageError(msg)
-    disorder = _duration(args.disorder, "--disorder")
+    disorder = flags.micros("--disorder", args.disorder)
     lateness = max((a.window.allowed_lateness_us for a in plan.aggregates), default=0)
-    late_by = _duration(args.late_by, "--late-by") if args.late_by else disorder + 2 * lateness
+    late_by = flags.micros("--late-by", args.late_by) if args.late_by else disorder + 2 * lateness
     return Shares(**given, disorder_us=disorder, late_by_us=late_by)
 
 
@@ -123,19 +123,8 @@ def _span(args: argparse.Namespace) -> Span:
         raise UsageError(msg) from None
     start = start if start.tzinfo else start.replace(tzinfo=dt.UTC)
     begin = int((start - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1))
-    length = _duration(args.span, "--span")
+    length = flags.micros("--span", args.span)
     if length == 0:
         msg = "--span must be longer than nothing; got 0s; write 1d or so"
         raise UsageError(msg)
     return Span(start_us=begin, end_us=begin + length)
-
-
-def _duration(text: str, flag: str) -> int:
-    from schemas.durations import parse_duration  # noqa: PLC0415
-    from schemas.errors import UsageError  # noqa: PLC0415
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        msg = f"{flag} {error}"
-        raise UsageError(msg) from None

@@ -53,20 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     import_libraries()
-    from schemas.durations import parse_duration  # noqa: PLC0415  so is all below: slow to import
-    from schemas.errors import UsageError  # noqa: PLC0415
-    from schemas.planning import load_plan  # noqa: PLC0415
+    from schemas.planning import load_plan  # noqa: PLC0415  so is all below: slow to import
     from transforms.kafka_client import connection, kafka_client  # noqa: PLC0415
     from transforms.sinks.kafka_replay import send, sending_order  # noqa: PLC0415
 
     client: Any = kafka_client()
     plan = load_plan(args.folder, input=args.input)
     kafka = _where(args, plan)
-    try:
-        disorder = parse_duration(args.disorder)
-    except ValueError as error:
-        msg = f"--disorder {error}"
-        raise UsageError(msg) from None
+    disorder = flags.micros("--disorder", args.disorder)
     messages = _messages(plan, args.key)
     settings = connection(kafka, plan.folder)
     topic = kafka.topics[0]
