@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.contract import Contract
-from schemas.errors import UsageError
+from schemas.errors import PenstockError, UsageError
 from schemas.names import TIMESTAMP
 from schemas.plan import Plan
 from transforms.lookups import LookupFiles
@@ -92,6 +94,7 @@ def generate(plan: Plan, order: Order) -> Manifest:
 
     Raises:
         UsageError: The file is there already, or the contract leaves no such rows.
+        PenstockError: It cannot be written.
     """
     path, form = order.path, format_of(order.path)
     if path.exists():
@@ -110,20 +113,34 @@ def generate(plan: Plan, order: Order) -> Manifest:
     )
     manifest = Manifest(file=path.name, seed=order.seed)
     manifest.first_event, manifest.end_event = _iso(order.span.start_us), _iso(order.span.end_us)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(f".{path.name}.part")
     header = csv_header(list(keys.values()), delimiter) if form == "csv" else b""
-    try:
-        write = _write_parquet if form == "parquet" else _text_writer(path, header)
+    write = _write_parquet if form == "parquet" else _text_writer(path, header)
+    with _whole(path) as made:
         listed = write(made, stream, manifest)
         manifest.sha256 = _digest(made)
         pq.write_table(listed, path.with_name(f"{path.name}.manifest.parquet"))
         text = json.dumps(asdict(manifest), indent=1) + "\n"
         path.with_name(f"{path.name}.manifest.json").write_text(text, encoding="utf-8")
-        made.rename(path)
-    finally:
-        made.unlink(missing_ok=True)
     return manifest
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a file to write, which gets its name when the block ends well."""
+    made = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield made
+            made.rename(path)
+        finally:
+            made.unlink(missing_ok=True)
+    except OSError as error:
+        got = os.strerror(error.errno) if error.errno else type(error).__name__
+        msg = (
+            f"{path} must be a file that can be written; got: {got}; free space or name another"
+        )
+        raise PenstockError(msg) from None
 
 
 def _stamped(plan: Plan, order: Order, form: str, delimiter: str) -> Iterator[Stamped]:

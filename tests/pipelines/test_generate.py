@@ -14,7 +14,7 @@ from beam_pipelines.batch import ingest
 from beam_pipelines.generating import Manifest, Order, generate
 from beam_pipelines.ingest import Engine
 from runners.direct import Direct
-from schemas.errors import UsageError
+from schemas.errors import PenstockError, UsageError
 from schemas.planning import load_plan
 from transforms.commit.lake import open_lake
 from transforms.synthetic.stream import Shares
@@ -204,4 +204,11 @@ def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "a.jsonl", "json")
     made(folder, "a.jsonl", rows=10)
     with pytest.raises(UsageError, match="must not be there yet"):
+        made(folder, "a.jsonl", rows=10)
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.jsonl", "json")
+    (folder / "data").write_text("no folder")
+    with pytest.raises(PenstockError, match="must be a file that can be written; got: "):
         made(folder, "a.jsonl", rows=10)
