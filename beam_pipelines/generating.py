@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from beam_pipelines.failures import writing
 from schemas.contract import Contract
-from schemas.errors import PenstockError, UsageError
+from schemas.errors import UsageError
 from schemas.names import TIMESTAMP
 from schemas.plan import Plan
 from transforms.lookups import LookupFiles
@@ -128,19 +128,13 @@ def generate(plan: Plan, order: Order) -> Manifest:
 def _whole(path: Path) -> Iterator[Path]:
     """Give a file to write, which gets its name when the block ends well."""
     made = path.with_name(f".{path.name}.part")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield made
             made.rename(path)
         finally:
             made.unlink(missing_ok=True)
-    except OSError as error:
-        got = os.strerror(error.errno) if error.errno else type(error).__name__
-        msg = (
-            f"{path} must be a file that can be written; got: {got}; free space or name another"
-        )
-        raise PenstockError(msg) from None
 
 
 def _stamped(plan: Plan, order: Order, form: str, delimiter: str) -> Iterator[Stamped]:

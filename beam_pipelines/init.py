@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from beam_pipelines.failures import writing
 from beam_pipelines.init_check import check_text
 from beam_pipelines.init_contract import contract_text, measured
 from beam_pipelines.init_docs import documents
@@ -161,10 +162,11 @@ def _check_free(folder: Path) -> None:
 
 
 def _write(folder: Path, texts: dict[str, str]) -> None:
-    for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    with writing(folder):
+        for name, text in texts.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
 
 
 def _asked(proposal: Proposal, ask: Ask | None) -> Proposal:
