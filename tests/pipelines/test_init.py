@@ -19,7 +19,7 @@ import pytest
 from beam_pipelines.cli import main
 from beam_pipelines.cli.init import ask
 from beam_pipelines.init import begin
-from schemas.errors import UsageError
+from schemas.errors import PenstockError, UsageError
 from tests.inits import differences, pipeline_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,3 +255,10 @@ def test_a_person_is_asked_only_what_the_sample_does_not_say(tmp_path: Path) -> 
     begun = begin([str(tmp_path / "s.csv")], tmp_path / "b", None)
     assert begun.proposal.event_time.name == "created_at"
     assert [prop.protect for _, prop in begun.proposal.personal] == ["pseudonymize"]
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("a,b\n1,x\n2,y\n")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(PenstockError, match="must be a place that can be written; got: "):
+        begin([str(tmp_path / "s.csv")], tmp_path / "file" / "new", None)
