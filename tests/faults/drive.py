@@ -10,6 +10,7 @@ import random
 import signal
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -121,12 +122,27 @@ def drive(root: Path, seed: int, case: Case) -> Outcome:
             strike = time.monotonic() + rng.uniform(0.3, 1.7) * case.every
         if rng.random() < 0.02 and stat["reads beside"] < 6:
             stat["reads beside"] += 1
-            lake = oracle.catalog(root)
-            outcome.broken_reads += oracle.wrongs(lake, oracle.newest(lake))
+            outcome.broken_reads += _read_beside(root, [*alive, *tending])
     outcome.finished = stat["finished"] == case.processes
     stat["tended"] = _end(root, alive, tending)
     _judge(root, outcome, want)
     return outcome
+
+
+def _read_beside(root: Path, processes: list[BaseProcess]) -> list[str]:
+    """Judge the newest state while all run: one asleep inside a SQLite write locks out everyone."""
+
+    def read() -> list[str]:
+        lake = oracle.catalog(root)
+        return oracle.wrongs(lake, oracle.newest(lake))
+
+    with ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(read)
+        while not reading.done():
+            for p in processes:
+                _send(p, signal.SIGCONT)
+            time.sleep(0.05)
+    return reading.result()
 
 
 def _judge(root: Path, outcome: Outcome, want: set[tuple[str, int]]) -> None:
