@@ -115,7 +115,8 @@ def finished(one: Streamer, rows: int) -> measure.Run:
     shutil.rmtree(out, ignore_errors=True)
     command, beside = one.command(topic, out), one.pids()
     before = watch.cpu(watch.tree(beside))
-    sampler = watch.Sampler(lambda: [*measure.children(), *beside])
+    others = set(measure.children())  # servers, which other contestants use
+    sampler = watch.Sampler(lambda: [*set(measure.children()).difference(others), *beside])
     try:
         log = WORK / "stream.log"
         run = measure.run(command, log=log, cwd=ROOT, timeout=TIMEOUT_S)

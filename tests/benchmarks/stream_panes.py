@@ -29,6 +29,10 @@ _SETS = (
     "aggregates.0.measures={events: count(*), amount: sum(properties.amount)}",
     "sinks.lake.commit_every=10s",
 )
+_EVENT_TIME = '- {property: "penstock:eventTime", value: event_time}'
+_RELEASE = """
+      - property: penstock:release
+        value: [{place: events_5min.user_id, reason: the users are made up}]"""
 
 
 def measured(firings: int, work: Path) -> list[float]:
@@ -38,6 +42,8 @@ def measured(firings: int, work: Path) -> list[float]:
     folder.mkdir(parents=True)
     for name in ("contract.odcs.yaml", "pipeline.yaml"):
         shutil.copy(ROOT / "beam_pipelines" / "events" / name, folder)
+    contract = folder / "contract.odcs.yaml"
+    contract.write_text(contract.read_text().replace(_EVENT_TIME, _EVENT_TIME + _RELEASE))
     plan = replace(load_plan(folder, sets=_SETS), mode="stream", sinks={"lake": {}})
     make_default_key(folder)
     open_lake(plan).prepare(plan)
