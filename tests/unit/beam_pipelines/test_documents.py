@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -27,6 +27,7 @@ HOSTILE = (
     "a|b`c`<img src=x onerror=alert(1)>[x](javascript:x)**b**\n# h\r\n```\n<!-- penstock:end title -->"
     '\n<!-- penstock:begin title -->\x1b[2J\u202e%%{init: {}}%%"] --> evil'
 )
+MARKED = r"`a` *b* _c_ [d](e) <f> <b>g</b> &amp; \* ![h](i) ~~j~~ $k$ | l"
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40) | st.text('`|\\<>&*_[]()!#-+=.$~1 \n%"a')
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -81,7 +82,7 @@ def test_what_a_person_wrote_stays_and_what_is_generated_follows_the_files(
 
     assert main(["docs", str(folder), "--check"]) == 1
     said = capsys.readouterr()
-    
+
     assert "-5. Keep records of which `properties.amount > 5` is true." in said.out
     assert "+5. Keep records of which `properties.amount > 7` is true." in said.out
     assert said.err.startswith(
@@ -161,6 +162,8 @@ def test_a_document_whose_markers_are_broken_is_left_alone(text: str, line: int,
 
 
 @given(TEXTS)
+@example(HOSTILE)
+@example(MARKED)
 def test_prose_is_shown_as_it_is_in_paragraphs_and_cells(text: str) -> None:
     want = " ".join(shown(" ".join(text.split())).split())
     paragraph = Words(MARKDOWN.render(prose(text)))
@@ -170,6 +173,8 @@ def test_prose_is_shown_as_it_is_in_paragraphs_and_cells(text: str) -> None:
 
 
 @given(TEXTS)
+@example(HOSTILE)
+@example(MARKED)
 def test_code_is_shown_as_it_is_in_paragraphs_and_cells(text: str) -> None:
     want = shown(text)
     paragraph = Words(MARKDOWN.render(f"x {code(text)}"))
@@ -193,6 +198,8 @@ def cell(markdown: str) -> tuple[str, set[str]]:
 
 
 @given(TEXTS)
+@example(HOSTILE)
+@example(MARKED)
 def test_a_label_holds_nothing_that_ends_it_or_that_mermaid_obeys(text: str) -> None:
     made = label(text)
     left = re.sub(r"#[0-9]+;", "", made)
