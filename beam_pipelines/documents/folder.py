@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from beam_pipelines.documents.architecture import architecture
@@ -15,7 +16,6 @@ from schemas.errors import Problem, SpecError
 from schemas.plan import Plan
 
 FOLDER: Final = "docs/data-pipeline"
-_CRLF: Final = b"\r\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def documents(plan: Plan, measured: Sequence[str] = ()) -> tuple[Document, ...]:
             has of these stays.
 
     Raises:
-        SpecError: A document that is there has no markers, or broken ones, or is no UTF-8.
+        SpecError: A document that is there has no markers or broken ones, or cannot be read.
     """
     made = {
         "data-requirements.md": requirements(plan, measured),
@@ -61,17 +61,27 @@ def documents(plan: Plan, measured: Sequence[str] = ()) -> tuple[Document, ...]:
 
 def _document(plan: Plan, name: str, parts: Sequence[Part]) -> Document:
     path = plan.folder / name
-    if not path.exists():
+    stored = _stored(path)
+    if stored is None:
         return Document(name=name, before=None, after=written(parts), newline="\n")
-    stored = path.read_bytes()
     try:
-        before = stored.decode()
+        before = stored.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        msg = f"a document must be UTF-8; got another at byte {error.start}; store it as UTF-8"
-        raise SpecError([Problem(path, 1, msg)]) from None
-    before = before.replace("\r\n", "\n")
-    newline = "\r\n" if _CRLF in stored else "\n"
+        line = stored.count(b"\n", 0, error.start) + 1
+        msg = "a document must be UTF-8; got other bytes; save it as UTF-8"
+        raise SpecError([Problem(path, line, msg)]) from None
+    newline = "\r\n" if b"\r\n" in stored else "\n"
     return Document(name=name, before=before, after=merged(before, parts, path), newline=newline)
+
+
+def _stored(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        msg = f"a document must be readable; got {error.strerror}; check path and permissions"
+        raise SpecError([Problem(path, 1, msg)]) from None
 
 
 def write(plan: Plan, found: Sequence[Document]) -> None:

@@ -126,6 +126,20 @@ def test_line_ends_of_a_document_stay(folder: Path) -> None:
     assert path.read_bytes().count(b"\r\n") == path.read_bytes().count(b"\n")
 
 
+def test_a_document_that_cannot_be_read_is_named_with_its_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / FOLDER / NAMES[2]
+    path.mkdir(parents=True)
+    assert main(["docs", str(folder)]) == 2
+    assert f"{path}:1: a document must be readable; got " in capsys.readouterr().err
+    assert list(path.parent.iterdir()) == [path], "nothing is written if one cannot be"
+    path.rmdir()
+    path.write_bytes(b"mine\n\xff\n")
+    assert main(["docs", str(folder)]) == 2
+    assert f"{path}:2: a document must be UTF-8; got " in capsys.readouterr().err
+
+
 PARTS = [Part(name=name, lines=(f"# {name}",)) for name in ("one", "two", "three")]
 
 
