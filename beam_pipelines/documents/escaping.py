@@ -7,6 +7,7 @@ a link, an image, HTML, a table cell, the end of a code block, a marker, or an a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
@@ -60,7 +61,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a Markdown table; cells are Markdown of one line."""
     lines = (titles, tuple("---" for _ in titles), *rows)
     return ["| " + " | ".join(cells) + " |" for cells in lines]
