@@ -38,7 +38,7 @@ def diagram(plan: Plan) -> Iterator[str]:
     yield '  subgraph clear["records as they came"]'
     yield "    decode --> validate --> protect"
     yield "  end"
-    before, refusing = "protect", ["decode", "validate"]
+    before, refusing = "protect", ["clear"]
     for number, step in enumerate(as_run(plan), start=1):
         node = f"step{number}"
         yield f"  {before} --> {node}[{_words(step.id, *_few(_made(step)))}]"
@@ -58,8 +58,10 @@ def diagram(plan: Plan) -> Iterator[str]:
     yield f"  {' & '.join(refusing)} -. refused .-> refused"
     yield '  refused -. "dlq replay" .-> decode'
     if "warehouse" in plan.sinks:
-        fact = _words("warehouse, DuckDB", f"analytics.fact_{plan.name}")
-        yield f"  lake ==> warehouse[({fact})]"
+        yield '  subgraph warehouse["warehouse, DuckDB"]'
+        yield f"    fact[({_words(f'analytics.fact_{plan.name}')})]"
+        yield "  end"
+        yield "  lake ==> warehouse"
     sink = kafka_sink(plan)
     if sink is not None:
         sent = [sink.topic_of(name) for name in sink.tables]

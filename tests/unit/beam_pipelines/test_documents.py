@@ -314,6 +314,6 @@ def test_documents_say_what_the_files_say(folder: Path) -> None:
     assert "Kafka on `b:9092`, json: `processed_data.shop` to `out`" in built
     assert "| stream | `prism`, `flink` |" in built
     assert 'step3 --> step4["deduplicate-1<br>sale_id"]' in flow
-    assert "decode & validate & step1 & step2 -. refused .-> refused" in flow
+    assert "clear & step1 & step2 -. refused .-> refused" in flow
     assert "| filtered | `filter-1` took it out |" in flow
     assert 'lake ==> sent[["Kafka<br>out"]]' in flow
