@@ -27,6 +27,8 @@ _PAUSE = 1.0
 """Seconds after each command of the recording, to read."""
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _SECONDS = re.compile(r"(<!-- tour:seconds -->)(\d+)(<!-- tour:end -->)")
+_PROGRESS = re.compile(r"\w+: (?:looking at|starting|landing|reading)\b.*  \d+ s\n")
+"""What a run says every five seconds: how often depends on the machine."""
 _VARYING = (
     (re.compile(r"\bin \d+\.\d s\b"), "in # s"),
     (re.compile(r"\(batch, [\d.]+ s to"), "(batch, # s to"),
@@ -99,6 +101,7 @@ def played(typed: Iterator[str], folder: Path) -> Iterator[Entry]:
             lines.extend(
                 (time.monotonic() - began, line.replace(str(folder), HOME))
                 for line in process.stdout
+                if not _PROGRESS.fullmatch(line)
             )
         entry = Entry(command, tuple(lines), time.monotonic() - began)
         if process.returncode:
