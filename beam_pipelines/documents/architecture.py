@@ -81,7 +81,7 @@ def _aggregates(plan: Plan) -> Iterator[str]:
     rows = [
         (
             code(a.name),
-            _window(a.window),
+            _window(a.window) + _early_and_late(a.window),
             ", ".join(map(code, a.group_by)) or "all rows",
             ", ".join(f"{code(m.name)} = {code(_measure(m))}" for m in a.measures),
         )
@@ -108,6 +108,17 @@ def _window(window: Window) -> str:
             return sizes + late
         case _:
             return format_duration(window.size_us) + late
+
+
+def _early_and_late(window: Window) -> str:
+    """Say when a stream writes rows of a window beside the complete one."""
+    told = ""
+    for kind in ("early", "late"):
+        firing = (window.trigger or {}).get(kind)
+        if firing is not None:
+            when = firing.get("delay") or f"{firing['count']:,} new rows"
+            told += f"; {kind} rows after {when}"
+    return told
 
 
 def _measure(measure: Measure) -> str:

@@ -20,12 +20,12 @@ def flow(plan: Plan) -> tuple[Part, ...]:
     """Return the parts of `data-flow-diagram.md`."""
     return (
         Part(name="title", lines=(f"# {plan.name}: how data flows",)),
-        Part(name="diagram", lines=("```mermaid", *diagram(plan), "```")),
+        Part(name="diagram", lines=("```mermaid", *_diagram(plan), "```")),
         Part(name="destinies", lines=tuple(_destinies(plan))),
     )
 
 
-def diagram(plan: Plan) -> Iterator[str]:
+def _diagram(plan: Plan) -> Iterator[str]:
     """Yield the lines of a Mermaid flowchart."""
     yield "flowchart LR"
     if plan.source.path:

@@ -130,7 +130,7 @@ def _personal(plan: Plan) -> Iterator[str]:
         (
             code(column.path),
             prose(column.classification or ""),
-            how(column),
+            _how(column),
             prose(column.protect_reason or ""),
         )
         for column in personal
@@ -144,7 +144,7 @@ def _personal(plan: Plan) -> Iterator[str]:
     )
     yield ""
     if not plan.released:
-        yield "Nothing personal comes out in clear: a plan that would let it out is refused."
+        yield "None of it comes out in clear: a plan that would let it out is refused."
         return
     yield "What comes out in clear, or as groups of one person, and the contract's reason:"
     yield ""
@@ -154,7 +154,7 @@ def _personal(plan: Plan) -> Iterator[str]:
     yield "Each run lists it in `out/logs/audit.jsonl`, too. A plan that let out more is refused."
 
 
-def how(column: Column) -> str:
+def _how(column: Column) -> str:
     """Say in Markdown how a column is protected."""
     options = ", ".join(f"{name} {code(str(value))}" for name, value in column.protect_options)
     return _HOW[column.protect] + (f" ({options})" if options else "")

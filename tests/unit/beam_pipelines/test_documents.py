@@ -290,6 +290,11 @@ def test_documents_say_what_the_files_say(folder: Path) -> None:
             "steps:\n",
             "  stream: {kafka: {topic: sales, brokers: b:9092}, disorder: 7s}\nsteps:\n",
         )
+        .replace(
+            "size: 1h}",
+            "size: 1h, trigger: {type: after_watermark, early: {type: after_processing_time, "
+            "delay: 9s}, late: {type: after_count, count: 5}}}",
+        )
         .replace("warehouse: {}", "warehouse: {}\n  kafka: {topic: out, brokers: b:9092}")
     )
     contract = folder / "contract.odcs.yaml"
@@ -309,6 +314,9 @@ def test_documents_say_what_the_files_say(folder: Path) -> None:
     assert "4. Derive `size` = `CASE WHEN properties.amount >= 50" in built
     assert "7. Deduplicate by `sale_id`, within 1d of event time." in built
     assert "The file names the dedupe earlier" in built
+    assert (
+        "| 1h, 0s of lateness allowed; early rows after 9s; late rows after 5 new rows |" in built
+    )
     assert "promises latency 5 min: a run must be started at least that often, or a stream" in built
     assert "promises retention 2 y of `shop.sold_at`." in built
     assert "Kafka on `b:9092`, json: `processed_data.shop` to `out`" in built
