@@ -12,7 +12,7 @@ PORTS ?=
 ARGS ?=
 export EXTRAS PYTHON
 
-.PHONY: help setup demo stream-demo test test-stack up down status lint format bench lock clean
+.PHONY: help setup demo stream-demo test test-stack up down status lint format bench tour lock clean
 
 help: ## List the targets
 	@printf 'Penstock. Needs Python 3.11; installs everything else beside itself.\n\n'
@@ -55,6 +55,9 @@ format: setup ## Let ruff format and mend what it can
 
 bench: setup ## Time Penstock against DuckDB, PySpark, plain Beam and dlt; writes docs/benchmarks.md
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+tour: setup ## Type the commands of docs/tour.md again, and write down there and in README what they say
+	@$(BIN)/python -m tests.tour
 
 lock: setup ## Resolve setup.py into requirements.txt and requirements-runtime.txt (UPGRADE=1: newest)
 	@infra/local/lock.sh

@@ -14,7 +14,6 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from schemas.errors import PenstockError
@@ -91,21 +90,6 @@ def meant(error: Exception, fate: Callable[[], str]) -> PenstockError:
         f"a run must end without an error that nobody thought of; got {raised[0].name} at "
         f"{_places(raised[0].frames)}; {fate()}; please report these places"
     )
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say in one sentence that a file, or a folder of files, cannot be written.
-
-    Raises:
-        PenstockError: That.
-    """
-    try:
-        yield
-    except OSError as error:
-        got = os.strerror(error.errno) if error.errno else type(error).__name__
-        msg = f"{path} must be a place that can be written; got: {got}; free space or name another"
-        raise PenstockError(msg) from None
 
 
 def fate(lake: Lake, run_id: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from beam_pipelines.failures import writing
+from beam_pipelines.writing import writing
 from schemas.contract import Contract
 from schemas.errors import UsageError
 from schemas.names import TIMESTAMP

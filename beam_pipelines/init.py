@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from beam_pipelines.failures import writing
+from beam_pipelines.documents.folder import documents
 from beam_pipelines.init_check import check_text
 from beam_pipelines.init_contract import contract_text, measured
-from beam_pipelines.init_docs import documents
 from beam_pipelines.init_pipeline import pipeline_text
+from beam_pipelines.writing import writing
 from schemas.errors import UsageError
 from schemas.planning import check_pipeline
 from schemas.references import is_url
@@ -92,7 +92,7 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
     _write(folder, texts)
     try:
         plan, _ = check_pipeline(folder)
-        texts |= documents(plan, measured(proposal))
+        texts |= {made.name: made.after for made in documents(plan, measured(proposal))}
         _write(folder, texts)
     except BaseException:
         for text in texts:

@@ -21,7 +21,7 @@ def contract_text(proposal: Proposal, folder: Path) -> str:
 
 
 def measured(proposal: Proposal) -> list[str]:
-    """Say what was seen of volume and velocity."""
+    """Say in Markdown what was seen of volume and velocity."""
     sample, when = proposal.sample, proposal.event_time
     told = [
         f"{sample.stored_bytes:,} bytes in {sample.files:,} file{'s' if sample.files != 1 else ''}",
@@ -36,7 +36,8 @@ def measured(proposal: Proposal) -> list[str]:
         told.append(f"events from {first} to {last}, as far as was looked")
         if sample.about_rows and (sample.whole or sample.spread):
             told.append(f"about {sample.about_rows / days:,.0f} records a day of event time")
-    return told
+    begun = "Measured on the sample that the pipeline was begun with:"
+    return [begun, "", *(f"- {line}." for line in told)]
 
 
 def looked_at(proposal: Proposal) -> str:

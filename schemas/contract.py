@@ -102,6 +102,21 @@ class Release:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What the contract promises of the data as a whole (`slaProperties`); it only describes.
+
+    Attributes:
+        name: latency, retention, frequency ...
+        value: As it is written, with its unit: `1 h`, `10 y`.
+        element: What it is promised of; empty: all of it.
+    """
+
+    name: str
+    value: str
+    element: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """A checked data contract; build with `schemas.contract_file.load_contract`.
 
@@ -111,6 +126,8 @@ class Contract:
         primary_key: Column names in key order; empty if the contract names none.
         hash: SHA-256 (hex) over the meaning of the contract.
         releases: Beside the columns that are kept, what may come out in clear.
+        purpose, usage, limitations: What the contract says of itself, for people.
+        promises: What it promises of the data as a whole.
         event_times: First and last event time (us) that a row of the pipeline may have, both
             included; None: any. Not in the contract: a plan sets it, for its windows.
     """
@@ -125,6 +142,10 @@ class Contract:
     hash: str
     description: str = ""
     releases: tuple[Release, ...] = ()
+    purpose: str = ""
+    usage: str = ""
+    limitations: str = ""
+    promises: tuple[Promise, ...] = ()
     event_times: tuple[int, int] | None = None
 
     @property

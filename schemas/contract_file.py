@@ -24,7 +24,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from typing import Any
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject
 from pydantic import ValidationError
 
-from schemas.contract import Column, Contract, Protection, Release
+from schemas.contract import Column, Contract, Promise, Protection, Release
 from schemas.contract_columns import ColumnReader, struct_type
 from schemas.contract_custom import ours
 from schemas.contract_rules import runs, unsupported
@@ -90,6 +90,10 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
         hash="",
         releases=_releases(custom.get("release", ()), schema, node, problems),
         description=schema.description or (model.description and model.description.purpose) or "",
+        purpose=(model.description and model.description.purpose) or "",
+        usage=(model.description and model.description.usage) or "",
+        limitations=(model.description and model.description.limitations) or "",
+        promises=tuple(_promises(model)),
     )
     if not stubs:  # else types may be missing, and every expression would be wrong
         check_transforms(contract, reader.nodes, problems)
@@ -282,6 +286,13 @@ def _releases(
         line = problems.located.line((*at, i))
         found[place] = Release(place=place, reason=entry["reason"], line=line)
     return tuple(found.values())
+
+
+def _promises(model: OpenDataContractStandard) -> Iterator[Promise]:
+    for sla in model.slaProperties or ():
+        if sla.property and sla.value is not None:
+            value = " ".join(str(part) for part in (sla.value, sla.unit) if part is not None)
+            yield Promise(name=sla.property, value=value, element=sla.element or "")
 
 
 def _find(columns: tuple[Column, ...], path: str) -> tuple[Column | None, list[Column]]:

@@ -31,9 +31,9 @@ from schemas.windowing import event_times
 RUNNERS: Final = ("direct", "prism", "flink", "spark", "dataflow")
 CLOUDS: Final = ("local", "aws", "gcp")
 MODES: Final = ("batch", "stream")
-_RUNNERS_HERE: Final = {"batch": ("direct", "flink"), "stream": ("prism", "flink")}
+RUNNERS_HERE: Final = {"batch": ("direct", "flink"), "stream": ("prism", "flink")}
 _CLOUDS_HERE: Final = ("local",)
-_SINKS_HERE: Final = ("lake", "warehouse", "kafka")
+SINKS_HERE: Final = ("lake", "warehouse", "kafka")
 _PACKAGES: Final = ("penstock", "apache-beam", "duckdb", "polars", "pyarrow", "pyiceberg")
 _HASH_PARTITIONS: Final = 8
 _KEY: Final = "file:.penstock-key"
@@ -259,13 +259,13 @@ def _check_flags(**given: str) -> None:
         msg = f"cloud must be one that this version runs ({here}); got {given['cloud']}; use {here}"
         raise UsageError(msg)
     runner, mode = given["runner"], given["mode"]
-    here = ", ".join(_RUNNERS_HERE[mode])
-    if runner not in _RUNNERS_HERE[mode]:
-        other = next((m for m, names in _RUNNERS_HERE.items() if runner in names), None)
+    here = ", ".join(RUNNERS_HERE[mode])
+    if runner not in RUNNERS_HERE[mode]:
+        other = next((m for m, names in RUNNERS_HERE.items() if runner in names), None)
         switch = {"batch": ", or leave out --stream", "stream": ", or add --stream"}
         msg = (
             f"runner must be one that this version runs a {mode} on ({here}); got {runner}; use "
-            f"--runner {_RUNNERS_HERE[mode][0]}{switch.get(other or '', '')}"
+            f"--runner {RUNNERS_HERE[mode][0]}{switch.get(other or '', '')}"
         )
         raise UsageError(msg)
 
@@ -278,11 +278,11 @@ def _needs(plan: Plan, file: PipelineFile, mode: str) -> Iterator[Need]:
         yield Need(("source",), f"{must}; {said}")
     if mode == "stream" and file.stream is None:
         yield Need(("source",), f"{must}; got `batch` only; add `stream`, or leave out --stream")
-    usable = [name for name in plan.sinks if name in _SINKS_HERE]
+    usable = [name for name in plan.sinks if name in SINKS_HERE]
     for name in plan.sinks:
-        if name not in _SINKS_HERE:
+        if name not in SINKS_HERE:
             must = (
-                f"`sinks.{name}` must be a sink that this version writes ({', '.join(_SINKS_HERE)})"
+                f"`sinks.{name}` must be a sink that this version writes ({', '.join(SINKS_HERE)})"
             )
             said = f"got {name}; run with --sinks {','.join(usable)}"
             yield Need(("sinks", name), f"{must}; {said}")

@@ -178,19 +178,36 @@ def test_the_first_test_passes_and_fails_when_rows_are_refused(
     assert "refused" in done.stdout
 
 
-def test_documents_say_what_the_files_say(tmp_path: Path, through: Init) -> None:
+def test_documents_say_what_the_files_say_and_then_what_a_run_landed(
+    tmp_path: Path, through: Init, capsys: pytest.CaptureFixture[str]
+) -> None:
     orders(tmp_path)
     through("orders.csv")
     docs = tmp_path / "new" / "docs" / "data-pipeline"
     requirements = (docs / "data-requirements.md").read_text(encoding="utf-8")
     assert "| `cost_total` | `Cost Total $` |" in requirements
-    assert "`cust_e_mail` (restricted): replaced by a keyed pseudonym" in requirements
-    assert "1,200 records" in requirements
+    assert "| `cust_e_mail` | restricted | replaced by a keyed pseudonym |" in requirements
+    assert "- looked at: all 1,200 records of 1 file;" in requirements
     architecture = (docs / "pipeline-architecture.md").read_text(encoding="utf-8")
     assert "Deduplicate by `order_number`, within 1d of event time." in architecture
     flow = (docs / "data-flow-diagram.md").read_text(encoding="utf-8")
     assert flow.count("```") == 2
-    assert 'protect --> deduplicate_1["deduplicate-1"]' in flow
+    assert 'protect --> step1["deduplicate-1<br>order_number"]' in flow
+    assert main(["docs", str(tmp_path / "new"), "--check"]) == 0
+    with (tmp_path / "orders.csv").open("a") as file:
+        file.write('broken;1\n01201;1.5;29.03.2024 10:00;x@example.org;"Main; St";A;1;1\n')
+    through_run = main(["run", str(tmp_path / "new")])
+    assert through_run == main(["docs", str(tmp_path / "new")]) == 0
+    assert "data-requirements.md: changed" in capsys.readouterr().out
+    requirements = (docs / "data-requirements.md").read_text(encoding="utf-8")
+    size = (tmp_path / "orders.csv").stat().st_size
+    assert "- Records read: 1,202 (1,201 kept, 1 refused)." in requirements
+    assert f"- Files read: 1, {size:,} bytes as stored." in requirements
+    assert "- Event time from 2024-03-01 " in requirements
+    assert " to 2024-03-29 10:00:00 UTC: " in requirements
+    assert "| `processed_data.new` | 1,201 | " in requirements
+    assert "looked at" not in requirements
+    assert main(["docs", str(tmp_path / "new"), "--check", "--out", str(tmp_path / "no")]) == 0
 
 
 def test_no_value_of_a_person_is_in_what_is_written_or_landed(

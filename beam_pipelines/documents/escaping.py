@@ -1,0 +1,67 @@
+"""Text of other people in Markdown and Mermaid: it is shown as it is, whatever it looks like.
+
+Names, descriptions and paths come from contracts and from the keys of data. None of them may make
+a link, an image, HTML, a table cell, the end of a code block, a marker, or an arrow in a diagram.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
+_SPECIAL: Final = re.compile(r"[&<>|\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])")
+_BEGINS: Final = re.compile(r"([0-9]{0,9})([#+\-=]|[.)](?: |$))")
+_SAFE_IN_LABELS: Final = frozenset(" _-./,()=")
+
+
+def prose(text: str) -> str:
+    r"""Return a text as Markdown that shows it in one line.
+
+    >>> prose("a_b *c* <d>\n| e")
+    'a_b \\*c\\* &lt;d&gt; &#124; e'
+    """
+    line = " ".join(printable(" ".join(text.split())).split())
+    line = _SPECIAL.sub(lambda m: _ENTITIES.get(m[0], f"\\{m[0]}"), line)
+    begins = _BEGINS.match(line)  # what a list, a heading or a rule would begin with
+    return line if begins is None else f"{begins[1]}\\{line[begins.end(1) :]}"
+
+
+def code(text: str) -> str:
+    r"""Return a text as a span of code, in cells of tables, too.
+
+    >>> code("dep_time"), code("a|`b")
+    ('`dep_time`', '<code>a&#124;&#96;b</code>')
+    """
+    line = printable(text)
+    if line and line == line.strip() and not {"`", "|"} & set(line):
+        return f"`{line}`"
+    shown = (c if c.isalnum() else f"&#{ord(c)};" for c in line)
+    return f"<code>{''.join(shown)}</code>"
+
+
+def sql(text: str) -> str:
+    """Return an expression as a span of code, its lines made one."""
+    return code(" ".join(text.split()))
+
+
+def label(text: str) -> str:
+    """Return a text as it stands between the quotes of a node of a Mermaid flowchart.
+
+    >>> label('say "hi" %%{x}')
+    'say #34;hi#34; #37;#37;#123;x#125;'
+    """
+    line = printable(text)
+    return "".join(c if c.isalnum() or c in _SAFE_IN_LABELS else f"#{ord(c)};" for c in line)
+
+
+def printable(text: str) -> str:
+    r"""Return a text in one line that no terminal obeys: `\x1b` for what cannot be seen."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table; cells are Markdown of one line."""
+    lines = (titles, tuple("---" for _ in titles), *rows)
+    return ["| " + " | ".join(cells) + " |" for cells in lines]
