@@ -52,7 +52,7 @@ def quantiles_of(
     """Learn how numbers are spread.
 
     A value that `least` rows share is a knot, the others are put together by `least` and more: the
-    knot is their mean. Beyond the outermost mean goes half of what its rows spread, short of the
+    knot is their mean. Beyond the outermost mean goes the deviation of its rows, short of the
     least and the greatest value.
 
     Args:
@@ -119,7 +119,7 @@ def _pieces(
 
 
 def _spread(values: np.ndarray) -> float:
-    return float(np.std(values)) / 2
+    return float(np.std(values))
 
 
 def _inner(values: np.ndarray, atoms: np.ndarray, step: float) -> tuple[float, float]:
