@@ -101,7 +101,7 @@ def rows(count: int, seed: int = 1) -> list[dict[str, Any]]:
     at = np.sort(rng.integers(0, 21 * 24, count)) * HOUR_US + rng.integers(0, HOUR_US, count)
     at = START_US + np.sort(at) // 1_000_000 * 1_000_000
     weight = np.round(np.exp(rng.normal(2, 1, count)), 4)
-    height = np.where(weight > 8, rng.normal(180, 5, count), rng.normal(150, 5, count)).round(1)
+    height = (150 + 10 * np.log(weight) + rng.normal(0, 5, count)).round(1)
     known = rng.random(count) > 0.2
     made = []
     for i in range(count):
@@ -149,7 +149,10 @@ def write(path: Path, sample: list[dict[str, Any]]) -> Path:
         path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in sample))
     elif path.suffix == ".parquet":
         flat = [row | {"more": orjson.dumps(row["more"]).decode()} for row in sample]
-        pq.write_table(pa.Table.from_pylist(flat), path)
+        table = pa.Table.from_pylist(flat)
+        exact = table["price"].cast(pa.decimal128(12, 2))
+        table = table.set_column(table.schema.get_field_index("price"), "price", exact)
+        pq.write_table(table, path)
     else:
         lines = [",".join(sample[0])]
         lines += [",".join(map(_cell, row.values())) for row in sample]

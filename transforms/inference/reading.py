@@ -231,7 +231,7 @@ def _check_lines(file: StoredFile) -> None:
     first = head.split(b"\n", 1)[0].strip()
     if head[:1] == b"[":
         got, advice = "one array", "write its items to lines: jq -c '.[]' FILE > FILE.jsonl"
-    elif first in (b"{", b"") or (head[:1] == b"{" and not first.endswith(b"}")):
+    elif first == b"{" or (head[:1] == b"{" and not first.endswith(b"}")):
         got, advice = "an object over several lines", "write it to one: jq -c . FILE > FILE.jsonl"
     else:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +32,18 @@ from transforms.synthetic.values import breaks
 
 _UNITS_US: Final = (DAY_US, 3_600_000_000, 60_000_000, 1_000_000, 1_000)
 _WHOLE: Final = 0.995
+_NO_EVENT: Final = np.iinfo(np.int64).min
 _FRESH: Final = 0.95
 """Share of different values from which on none is taken to come again on purpose."""
 _SPARSE: Final = 10
 """Whole numbers are identifiers if their range has so many times the numbers that are there."""
+
+
+class _Lags(NamedTuple):
+    """How long after the event: of those values whose record has one."""
+
+    there: np.ndarray
+    lags: np.ndarray
 
 
 @dataclass(eq=False)
@@ -86,7 +94,7 @@ class Learner:
         times = values.cast(pa.int64()).fill_null(0).to_numpy()
         if kept.sum() < 2 * self.guard.least:
             return
-        self._events = np.where(kept, times, np.iinfo(np.int64).min)
+        self._events = np.where(kept, times, _NO_EVENT)
         step = _step_us(times[kept])
         self.rhythm = rhythm_of(times[kept], self.guard.least, step, whole=self.whole)
         self.numeric[column.path] = np.where(kept, times, np.nan)
@@ -237,26 +245,21 @@ class Learner:
         if pa.types.is_integer(column.type) and _is_sparse(numbers, self.guard.least, step):
             return self._identifiers(values, rows, step, personal=personal)
         seen = Seen.of(values) if personal else None
-        if self._follows_event(column) and not listed:
-            assert self._events is not None  # noqa: S101  # it follows them
-            events = self._events[rows]
-            there = events != np.iinfo(np.int64).min
-            rows, events = rows[there], events[there]
-            unit = DAY_US if pa.types.is_date(column.type) else 1
-            numbers = numbers[there] - events // unit
-            quantiles = quantiles_of(numbers, self.guard.least, shared=not personal)
-            after = True
-        else:
-            quantiles = quantiles_of(
-                numbers, self.guard.least, shared=not personal, step=float(step or 0)
-            )
-            after = False
+        after = None if listed else self._after_event(column, numbers, rows)
+        if after is not None:
+            rows, numbers = rows[after.there], after.lags
+        quantiles = quantiles_of(
+            numbers,
+            self.guard.least,
+            shared=not personal,
+            step=0.0 if after is not None else float(step or 0),
+        )
         if quantiles is None:
             return None
         if not listed:
             self.numeric[column.path] = np.full(self.table.num_rows, np.nan)
             self.numeric[column.path][rows] = numbers
-        return Numbers(quantiles=quantiles, step=step, after_event=after, seen=seen)
+        return Numbers(quantiles=quantiles, step=step, after_event=after is not None, seen=seen)
 
     def _identifiers(
         self, values: pa.Array, rows: np.ndarray, step: Decimal | None, *, personal: bool
@@ -274,9 +277,17 @@ class Learner:
             seen=Seen.of(others),
         )
 
-    def _follows_event(self, column: Column) -> bool:
+    def _after_event(self, column: Column, numbers: np.ndarray, rows: np.ndarray) -> _Lags | None:
+        """Return how long after their event dates or times are, if that tells more than they do."""
         dated = pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
-        return dated and self._events is not None
+        if not dated or self._events is None:
+            return None
+        events = self._events[rows]
+        there = events != _NO_EVENT
+        lags = numbers[there] - events[there] // (DAY_US if pa.types.is_date(column.type) else 1)
+        if not len(lags) or _width(lags) > _width(numbers) / 2:
+            return None
+        return _Lags(there, lags)
 
     def _step(self, column: Column, numbers: np.ndarray) -> Decimal | None:
         kind = column.type
@@ -346,6 +357,11 @@ def _step_us(times: np.ndarray) -> int:
         if (times % unit == 0).mean() >= _WHOLE:
             return unit
     return 1
+
+
+def _width(values: np.ndarray) -> float:
+    low, high = np.quantile(values, [0.1, 0.9])
+    return float(high - low)
 
 
 def _how(made: Made | None) -> str:

@@ -20,7 +20,8 @@ class Repeats:
         keys: How many different ones those have.
         all_keys: How many there are likely to be in all (Chao's estimate).
         shares: Of the rows, ascending from 0 to 1.
-        ranks: Keys that have so many of them together, as shares of all keys.
+        ranks: How many keys have so many of them together.
+        often: How many keys have more than one row.
     """
 
     rows: int
@@ -28,6 +29,7 @@ class Repeats:
     all_keys: int
     shares: np.ndarray
     ranks: np.ndarray
+    often: int
 
     @classmethod
     def of(cls, counts: np.ndarray) -> Repeats:
@@ -36,9 +38,11 @@ class Repeats:
         rows, keys = int(counts.sum()), len(counts)
         once, twice = int((counts == 1).sum()), int((counts == 2).sum())
         unseen = once * (once - 1) // (2 * (twice + 1))
-        at = np.unique(np.geomspace(1, keys, _KNOTS).astype(np.int64))
+        often = keys - once
+        at = np.geomspace(1, keys, _KNOTS).astype(np.int64)
+        at = np.unique(np.r_[at, often] if often else at)
         shares = np.cumsum(counts)[at - 1] / rows
-        return cls(rows, keys, keys + unseen, np.r_[0.0, shares], np.r_[0.0, at / keys])
+        return cls(rows, keys, keys + unseen, np.r_[0.0, shares], np.r_[0.0, at], often)
 
     def wanted(self, rows: int) -> int:
         """Return how many keys so many rows should have to pick from."""
@@ -46,6 +50,14 @@ class Repeats:
         return min(max(self.keys, min(grown, self.all_keys)), _MOST)
 
     def pick(self, keys: int, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return numbers of keys, below `keys`."""
-        rank = np.interp(rng.random(count), self.shares, self.ranks) * keys
+        """Return numbers of keys, below `keys`.
+
+        Of more keys than the sample has those with one row there are more; the others stay.
+        """
+        once = self.keys - self.often
+        beyond = np.maximum(self.ranks - self.often, 0)
+        ranks = np.minimum(self.ranks, self.often)
+        if once:
+            ranks += beyond * (keys - self.often) / once
+        rank = np.interp(rng.random(count), self.shares, ranks)
         return np.minimum(rank.astype(np.int64), keys - 1)

@@ -118,10 +118,12 @@ def shapes_of(texts: pa.StringArray, least: int, *, personal: bool) -> Shapes | 
     for exact in (_SHAPE, _LOOSE):
         left = found.fixed(plain, left, exact)
     left = found.runs(plain, left)
-    rest = np.ones(count, bool) if not found.counts else left | (lengths > _LONGEST)
-    spread = np.sort(lengths[rest]) if rest.any() else np.sort(lengths)
+    rest = left | (lengths > _LONGEST)
+    few = rest.sum() < least  # these are made up by the shapes of the others
+    spread = np.sort(lengths if few else lengths[rest])
     spaced = pc.mean(pc.match_substring(texts, " ").cast(pa.int8())).as_py() > 0.5
-    return found.shapes(count, _picked(spread), spaced=spaced)
+    shaped = sum(found.counts)
+    return found.shapes(shaped if few and shaped else count, _picked(spread), spaced=spaced)
 
 
 class _Found:
