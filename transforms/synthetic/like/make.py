@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from schemas.contract import Column, Contract
 from transforms.synthetic.like.guard import Seen, hashes_of, repeated
-from transforms.synthetic.like.learn import alone
 from transforms.synthetic.like.quantiles import score
 from transforms.synthetic.like.rhythm import DAY_US
+from transforms.synthetic.like.scalars import alone
 from transforms.synthetic.like.shapes import Counted, Keys, Likeness, Lists, Numbers, Picks, Shape
 from transforms.synthetic.texts import FORMS
 from transforms.synthetic.values import (

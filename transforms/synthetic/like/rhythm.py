@@ -14,6 +14,8 @@ HOUR_US: Final = 3_600_000_000
 DAY_US: Final = 24 * HOUR_US
 _WEEK: Final = 7
 _MONDAY: Final = 3  # 1970-01-01 was a Thursday
+_UNITS_US: Final = (DAY_US, HOUR_US, 60_000_000, 1_000_000, 1_000)
+_WHOLE: Final = 0.995
 _MOST_CELLS: Final = 1_000_000
 
 
@@ -109,3 +111,11 @@ def rhythm_of(times: np.ndarray, least: int, step_us: int, *, whole: bool) -> Rh
         hours[known] = counts[known] / of_day[known, None]
         days = of_day / of_day.mean()
     return Rhythm(span, trend, days, hours, step_us)
+
+
+def step_us_of(times: np.ndarray) -> int:
+    """Return what nearly all times are multiples of, microseconds: a day, an hour ... or 1."""
+    for unit in _UNITS_US:
+        if (times % unit == 0).mean() >= _WHOLE:
+            return unit
+    return 1
