@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from transforms.synthetic.like.given import Codes, Given, most_telling
 from transforms.synthetic.like.quantiles import score
 
-_MOST_COLUMNS: Final = 62  # bits of a pattern
+_MOST_COLUMNS: Final = 64
 _MOST_ROWS: Final = 50_000
 _LEAST_VARIANCE: Final = 1e-6
 
@@ -31,7 +32,7 @@ class Copula:
     def of(cls, columns: Mapping[str, np.ndarray]) -> Copula:
         """Learn from columns of as many rows each, NaN where there is no value."""
         names = tuple(columns)[:_MOST_COLUMNS]
-        scores = [_scores(_thinned(columns[name])) for name in names]
+        scores = [scores_of(_thinned(columns[name])) for name in names]
         if not scores:
             return cls((), np.empty((0, 0)))
         matrix = np.stack(scores, axis=1)
@@ -64,7 +65,7 @@ def _thinned(values: np.ndarray) -> np.ndarray:
     return values[:: -(-len(values) // _MOST_ROWS)]
 
 
-def _scores(values: np.ndarray) -> np.ndarray:
+def scores_of(values: np.ndarray) -> np.ndarray:
     """Return normal scores of ranks; equal values share the middle of theirs."""
     out = np.full(len(values), np.nan)
     there = ~np.isnan(values)
@@ -91,35 +92,55 @@ class Nulls:
         patterns: Those that enough rows have, a row of booleans each.
         ends: Cumulative share of the patterns.
         rest: For rows of other patterns the share of nulls by column.
+        given: Patterns by the value of a column that is never null; None: they follow from none.
     """
 
     names: tuple[str, ...]
     patterns: np.ndarray
     ends: np.ndarray
     rest: np.ndarray
+    given: Given | None = None
 
     @classmethod
-    def of(cls, names: Sequence[str], masks: Sequence[np.ndarray], least: int) -> Nulls:
-        """Learn from where the nulls of columns are."""
-        names, masks = names[:_MOST_COLUMNS], masks[:_MOST_COLUMNS]
+    def of(cls, masks: Mapping[str, np.ndarray], least: int, columns: Mapping[str, Codes]) -> Nulls:
+        """Learn from where the nulls of columns are.
+
+        Args:
+            masks: By column.
+            least: Rows that make a pattern.
+            columns: Those that are never null, and may tell which pattern a row has.
+        """
+        names = tuple(masks)
         if not names:
             return cls((), np.empty((0, 0), bool), np.empty(0), np.empty(0))
-        matrix = np.stack(masks, axis=1)
-        bits = matrix.astype(np.int64) @ (1 << np.arange(len(names), dtype=np.int64))
+        matrix = np.stack(list(masks.values()), axis=1)
+        packed = np.packbits(matrix, axis=1)
         _, first, at, counts = np.unique(
-            bits, return_index=True, return_inverse=True, return_counts=True
+            packed.view(f"V{packed.shape[1]}").ravel(),
+            return_index=True,
+            return_inverse=True,
+            return_counts=True,
         )
         known = counts >= least
         others = matrix[~known[at]]
         rest = others.mean(axis=0) if len(others) else matrix.mean(axis=0)
-        ends = np.cumsum(counts[known]) / max(len(bits), 1)
-        return cls(tuple(names), matrix[first[known]], ends, rest)
+        ends = np.cumsum(counts[known]) / max(len(matrix), 1)
+        number = np.where(known, np.cumsum(known) - 1, known.sum())
+        codes = Codes(number[at], int(known.sum()) + 1)
+        parent = most_telling(codes, columns)
+        given = None if parent is None else Given.of(parent, columns[parent], codes, least)
+        return cls(names, matrix[first[known]], ends, rest, given)
 
-    def make(self, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return by column where nulls are."""
+    def make(
+        self, count: int, rng: np.random.Generator, codes: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return by column where nulls are, by the codes of other columns."""
         if not self.names:
             return {}
-        pattern = np.searchsorted(self.ends, rng.random(count), side="right")
+        if self.given is not None:
+            pattern = self.given.make(codes[self.given.parent], rng)
+        else:
+            pattern = np.searchsorted(self.ends, rng.random(count), side="right")
         known = pattern < len(self.ends)
         out = np.empty((count, len(self.names)), bool)
         out[known] = self.patterns[pattern[known]]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract import Column, Contract
-from transforms.synthetic.like.dependence import Copula, Nulls
+from transforms.synthetic.like.dependence import Copula, Nulls, scores_of
+from transforms.synthetic.like.given import (
+    Codes,
+    Given,
+    members_of,
+    most_explaining,
+    most_telling,
+    usable,
+)
 from transforms.synthetic.like.guard import Guard, is_personal
-from transforms.synthetic.like.quantiles import quantiles_of
+from transforms.synthetic.like.quantiles import Quantiles, quantiles_of
 from transforms.synthetic.like.rhythm import Rhythm, rhythm_of, step_us_of
 from transforms.synthetic.like.scalars import NO_EVENT, Scalars, Values
 from transforms.synthetic.like.shapes import (
@@ -99,8 +107,8 @@ class Learner:
             listed: Whether it is in an array.
         """
         shapes: dict[str, Shape] = {}
-        nullable: list[str] = []
-        masks: list[np.ndarray] = []
+        masks: dict[str, np.ndarray] = {}
+        codes: dict[str, Codes] = {}
         for column, values in zip(columns, arrays, strict=True):
             if not len(values) or values.null_count == len(values):
                 self.absent.append(column.path)
@@ -110,16 +118,60 @@ class Learner:
                 column, values.drop_null(), rows[~mask], personal=personal, listed=listed
             )
             shapes[column.name] = shape
-            self.hows[column.path] = shape.how
-            if not (
-                column.required
-                or column.unique
-                or column.primary_key is not None
-                or f"{self.contract.event_time}.".startswith(f"{column.path}.")
-            ):
-                nullable.append(column.name)
-                masks.append(mask)
-        return Keys(shapes=shapes, nulls=Nulls.of(nullable, masks, self.guard.least))
+            if isinstance(shape.made, Picks) and usable(own := _coded(shape.made, values, mask)):
+                codes[column.name] = own
+            if not self._is_there(column):
+                masks[column.name] = mask
+        if not listed:
+            for column in columns:
+                hidden = personal or is_personal(column)
+                self._group(column, shapes, codes, rows, personal=hidden)
+        given: dict[str, Given] = {}
+        before: dict[str, Codes] = {}
+        for name, own in codes.items():
+            parent = most_telling(own, before)
+            if parent is not None:
+                given[name] = Given.of(parent, before[parent], own, self.guard.least)
+            before[name] = own
+        sure = {name: own for name, own in codes.items() if name not in masks}
+        nulls = Nulls.of(masks, self.guard.least, sure)
+        self.hows |= {c.path: shapes[c.name].how for c in columns if c.name in shapes}
+        return Keys(shapes=shapes, nulls=nulls, given=given)
+
+    def _is_there(self, column: Column) -> bool:
+        """Whether a column may not be null."""
+        event = f"{self.contract.event_time}.".startswith(f"{column.path}.")
+        return column.required or column.unique or column.primary_key is not None or event
+
+    def _group(
+        self,
+        column: Column,
+        shapes: dict[str, Shape],
+        codes: dict[str, Codes],
+        rows: np.ndarray,
+        *,
+        personal: bool,
+    ) -> None:
+        """Learn the numbers of a column by the values of another one, if these explain them."""
+        shape, numbers = shapes.get(column.name), self.numeric.get(column.path)
+        if shape is None or not isinstance(shape.made, Numbers) or numbers is None:
+            return
+        scores = scores_of(numbers[rows])
+        by = most_explaining(scores, codes)
+        if by is None:
+            return
+        step = 0.0 if shape.made.after_event else float(shape.made.step or 0)
+        groups: dict[int, Quantiles] = {}
+        for code, members in members_of(codes[by], scores):
+            found = quantiles_of(
+                numbers[rows[members]], self.guard.least, shared=not personal, step=step
+            )
+            if found is not None:
+                groups[code] = found
+                scores[members] = scores_of(scores[members])
+        numbers[rows] = scores  # what goes with other columns is where a row is in its group
+        made = replace(shape.made, by=by, groups=groups)
+        shapes[column.name] = Shape(how=f"{shape.how} by {by}", made=made)
 
     def _column(
         self, column: Column, values: pa.Array, rows: np.ndarray, *, personal: bool, listed: bool
@@ -185,6 +237,14 @@ class Learner:
             )
             self.hows[items.path] = inner.how
         return Shape(how="lengths", made=Lists(lengths=spread, items=inner))
+
+
+def _coded(picks: Picks, values: pa.Array, mask: np.ndarray) -> Codes:
+    """Return values as their numbers among those to pick from; others have one together."""
+    others = picks.seen is not None
+    known = len(picks.values)
+    codes = pc.index_in(values, picks.values).fill_null(known if others else -1).to_numpy()
+    return Codes(np.where(mask, -1, codes).astype(np.int64), known + others)
 
 
 def _how(made: Made | None) -> str:

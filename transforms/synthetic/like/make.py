@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract import Column, Contract
+from transforms.synthetic.like.given import Codes, members_of
 from transforms.synthetic.like.guard import Seen, hashes_of, repeated
-from transforms.synthetic.like.quantiles import score
+from transforms.synthetic.like.quantiles import nearest, score
 from transforms.synthetic.like.rhythm import DAY_US
 from transforms.synthetic.like.scalars import alone
 from transforms.synthetic.like.shapes import Counted, Keys, Likeness, Lists, Numbers, Picks, Shape
@@ -45,6 +46,7 @@ class Draw:
         rng: Where chance comes from.
         scores: Normal scores of numbers by path, which are correlated.
         events: Event times of the rows, microseconds; None: not read from the record.
+        codes: By name which value of another column of the same object each row has.
     """
 
     count: int
@@ -52,11 +54,13 @@ class Draw:
     rng: np.random.Generator
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     events: np.ndarray | None = None
+    codes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def of(self, chosen: np.ndarray) -> Draw:
         """Return some of the rows, to be drawn once more: independent of other columns."""
         events = None if self.events is None else self.events[chosen]
-        return replace(self, count=len(chosen), scores={}, events=events)
+        codes = {name: own[chosen] for name, own in self.codes.items()}
+        return replace(self, count=len(chosen), scores={}, events=events, codes=codes)
 
     def score(self, path: str) -> np.ndarray:
         """Return the scores of a column."""
@@ -139,7 +143,8 @@ class Alike:
         )
 
     def _keys(self, columns: Sequence[Column], keys: Keys, draw: Draw) -> list[pa.Array]:
-        nulls = keys.nulls.make(draw.count, draw.rng)
+        draw = replace(draw, codes=_codes(columns, keys, draw))
+        nulls = keys.nulls.make(draw.count, draw.rng, draw.codes)
         made = []
         for column in columns:
             shape = keys.shapes.get(column.name)
@@ -176,9 +181,9 @@ class Alike:
 
     def _picked(self, column: Column, picks: Picks, draw: Draw) -> pa.Array:
         """Pick values that may be used as they are; of the others from a pool, or make them up."""
-        place = np.searchsorted(picks.ends, draw.rng.random(draw.count), side="right")
+        place = draw.codes[column.name].copy() if column.name in draw.codes else _any(picks, draw)
         if picks.seen is None:
-            return picks.values.take(pa.array(np.minimum(place, len(picks.values) - 1)))
+            return picks.values.take(pa.array(place))
         others = np.flatnonzero(place >= len(picks.values))
         known = len(picks.values)
         if picks.repeats is not None:
@@ -269,9 +274,39 @@ class Alike:
         return pa.ListArray.from_arrays(pa.array(offsets), made)
 
 
+def _codes(columns: Sequence[Column], keys: Keys, draw: Draw) -> dict[str, np.ndarray]:
+    """Choose which value each row has, of columns whose values are picked."""
+    codes: dict[str, np.ndarray] = {}
+    for column in columns:
+        shape = keys.shapes.get(column.name)
+        if shape is not None and isinstance(shape.made, Picks):
+            given = keys.given.get(column.name)
+            codes[column.name] = (
+                _any(shape.made, draw)
+                if given is None
+                else given.make(codes[given.parent], draw.rng)
+            )
+    return codes
+
+
+def _any(picks: Picks, draw: Draw) -> np.ndarray:
+    """Choose values as often as the sample has them; the number after the last is another one."""
+    place = np.searchsorted(picks.ends, draw.rng.random(draw.count), side="right")
+    return np.minimum(place, len(picks.values) - (picks.seen is None))
+
+
 def _numbers(column: Column, numbers: Numbers, draw: Draw) -> pa.Array:
     kind = column.type
-    values = numbers.quantiles.at(draw.score(column.path))
+    scores = draw.score(column.path)
+    values = numbers.quantiles.at(scores)
+    if numbers.by is not None:
+        codes = draw.codes[numbers.by]
+        for code, members in members_of(Codes(codes, int(codes.max(initial=0)) + 1), scores):
+            group = numbers.groups.get(code)
+            if group is not None:
+                values[members] = group.at(scores[members])
+    if numbers.usual is not None:
+        values = nearest(values, numbers.usual)
     if numbers.after_event and draw.events is not None:
         values = values + draw.events // (DAY_US if pa.types.is_date(kind) else 1)
     if numbers.step is None:

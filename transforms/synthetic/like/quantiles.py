@@ -12,6 +12,7 @@ import numpy as np
 _BINS: Final = 512
 _ATOMS: Final = 4096
 _DIGITS: Final = 7
+_USUAL_VALUES, _USUAL_ROWS = 0.3, 0.98
 _WHOLE: Final = 0.995
 _EXACT: Final = 2.0**53
 
@@ -127,6 +128,20 @@ def _inner(values: np.ndarray, atoms: np.ndarray, step: float) -> tuple[float, f
     low, high = float(values[0]), float(values[-1])
     inward = step or (high - low) * 1e-6
     return low if atoms[0] else low + inward, high if atoms[-1] else high - inward
+
+
+def usual_values(values: np.ndarray, least: int) -> np.ndarray | None:
+    """Return the values that many rows share, if these are most of all there are; None: not so."""
+    found, counts = np.unique(values, return_counts=True)
+    shared = counts >= least
+    few = shared.sum() < len(found) * _USUAL_VALUES or shared.sum() > _ATOMS
+    return None if few or counts[shared].sum() < len(values) * _USUAL_ROWS else found[shared]
+
+
+def nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return for each value the nearest of some in ascending order; what is beyond them stays."""
+    near = known[np.searchsorted((known[1:] + known[:-1]) / 2, values)]
+    return np.where((values < known[0]) | (values > known[-1]), values, near)
 
 
 def step_of(values: np.ndarray) -> Decimal | None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from schemas.contract import Column, Contract
 from transforms.rules import literal
 from transforms.synthetic.like.guard import Guard, Seen
-from transforms.synthetic.like.quantiles import quantiles_of, step_of
+from transforms.synthetic.like.quantiles import quantiles_of, step_of, usual_values
 from transforms.synthetic.like.repeats import Repeats
 from transforms.synthetic.like.rhythm import DAY_US, step_us_of
 from transforms.synthetic.like.shapes import Counted, Made, Numbers, Picks
@@ -115,7 +115,10 @@ class Scalars:
         if quantiles is None:
             return None, None
         seen = Seen.of(found.values) if found.personal else None
-        made = Numbers(quantiles=quantiles, step=step, after_event=after is not None, seen=seen)
+        usual = None if found.personal or after else usual_values(numbers, least)
+        made = Numbers(
+            quantiles=quantiles, step=step, after_event=after is not None, seen=seen, usual=usual
+        )
         return made, None if found.listed else Ranked(rows, numbers)
 
     def _identifiers(self, found: Values, step: Decimal | None) -> Picks | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.synthetic.like.dependence import Copula, Nulls
+from transforms.synthetic.like.given import Given
 from transforms.synthetic.like.guard import Seen
 from transforms.synthetic.like.quantiles import Quantiles
 from transforms.synthetic.like.repeats import Repeats
@@ -26,12 +27,18 @@ class Numbers:
         step: What values are multiples of; None: of nothing.
         after_event: Whether the quantiles are of how long after the event time.
         seen: Values that must not come out.
+        usual: The only values between their least and greatest, ascending; None: any.
+        by: Another column of the object by whose values the numbers differ.
+        groups: By the code of that column, where so many rows have it.
     """
 
     quantiles: Quantiles
     step: Decimal | None
     after_event: bool = False
     seen: Seen | None = None
+    usual: np.ndarray | None = None
+    by: str | None = None
+    groups: Mapping[int, Quantiles] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,10 +90,12 @@ class Keys:
     Attributes:
         shapes: By name; what is not there is made by the contract alone.
         nulls: Which keys are null together.
+        given: By name: the value to pick follows from that of another key, which is before it.
     """
 
     shapes: Mapping[str, Shape]
     nulls: Nulls
+    given: Mapping[str, Given] = field(default_factory=dict)
 
 
 Made = Numbers | Picks | Counted | Lists | Keys
