@@ -29,11 +29,14 @@ examples:
   penstock generate events/ --rows 1000000                   to events/data/generated.jsonl
   penstock generate events/ --rows 50000 --into more.csv.gz  the name says the format
   penstock generate events/ --broken 0.01 --duplicates 0.02 --late 0.001 --disorder 30s
+  penstock generate events/ --rows 1000000 --like sample.parquet  spread as the rows of a sample
   penstock run events/ --input data/generated.jsonl          must give what the manifest says
 
 Types, rules, keys and references to lookups are kept; event times rise over --span. Beside the file
 FILE.manifest.json counts what is in it, and FILE.manifest.parquet lists each record that is
-broken, repeated or late. The same seed gives the same bytes. Values say nothing true of anybody.
+broken, repeated or late. The same seed gives the same bytes. Values say nothing true of anybody:
+--like keeps how a sample's values are spread, and no value that fewer than 20 of its records share
+or that is classified.
 """
 
 

@@ -81,8 +81,8 @@ CANARIES: dict[str, Any] = {
     "birthday": "1887-03-29", "opens": "03:33:37", "city": "Canary City",
     "mail": "canary@canary.example", "who": "Cana Ryson", "account": 777123456789,
     "note": "the canary sings at midnight", "price": 91234567.89, "weight": 81234.5678,
-    "pay": 71234.5, "tags": ["canarytag"], "place": {"zip": "CAN 4RY", "height": 61234.5},
-    "more": {"ip": "203.0.113.77", "score": 51234, "undeclared": "canaryundeclared"},
+    "pay": 71234567.5, "tags": ["canarytag"], "place": {"zip": "CAN 4RY", "height": 61234.5},
+    "more": {"ip": "203.0.113.77", "score": 512346789.0, "undeclared": "canaryundeclared"},
 }  # fmt: skip
 """A value of each kind that one row of a sample has."""
 
