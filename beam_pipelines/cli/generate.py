@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if like is not None and like.absent:
         sys.stderr.write(
-            f"{args.like} has no values of {', '.join(like.absent)}: these are made up by the "
+            f"{like.file} has no values of {', '.join(like.absent)}: these are made up by the "
             "contract alone\n"
         )
     manifest = generate(plan, order)

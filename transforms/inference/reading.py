@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from schemas.errors import SourceError, UsageError
 from schemas.plan import FileSource
+from schemas.references import public
 from transforms.inference.columnar_fields import columnar_fields
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
@@ -97,7 +98,7 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
     slices = discover(source, folder, {}).slices
     taken = _take(slices, max_bytes)
     if not taken.blocks:
-        msg = f"a sample must have records; got none in {path}; give another"
+        msg = f"a sample must have records; got none in {public(path)}; give another"
         raise SourceError(msg)
     return Part(
         source=source,

@@ -15,6 +15,7 @@ from schemas.contract import Column, Contract
 from schemas.errors import SourceError
 from schemas.names import POSITION_FIELDS
 from schemas.plan import FileSource
+from schemas.references import public
 from transforms.decode.decoder import make_decoder
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.reading import Part, read_part
@@ -48,26 +49,26 @@ def likeness_of(
         reason, _ = reasons.most_common(1)[0]
         msg = (
             f"most records of a sample must fit the contract; got {misfits:,} of "
-            f"{table.num_rows + misfits:,} that do not in {path} (most often: {reason}); "
+            f"{table.num_rows + misfits:,} that do not in {public(path)} (most often: {reason}); "
             "give one that does"
         )
         raise SourceError(msg)
     if table.num_rows < 2 * guard.least:
         msg = (
             f"a sample must have at least {2 * guard.least} records, so that none shows among "
-            f"them; got {table.num_rows} in {path}; give a larger one"
+            f"them; got {table.num_rows} in {public(path)}; give a larger one"
         )
         raise SourceError(msg)
     learner = Learner(contract, table, guard, part.whole)
     keys = learner.learn()
     if not keys.shapes:
         msg = (
-            f"a sample must have columns of the contract; got none of them in {path}; "
+            f"a sample must have columns of the contract; got none of them in {public(path)}; "
             "give another, or leave --like out"
         )
         raise SourceError(msg)
     return Likeness(
-        file=Path(part.files[0].path).name if len(part.files) == 1 else path,
+        file=Path(public(part.files[0].path)).name if len(part.files) == 1 else public(path),
         rows=table.num_rows,
         misfits=misfits,
         sha256=_digest(part.blocks),

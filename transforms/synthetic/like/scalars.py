@@ -28,6 +28,10 @@ _SPARSE: Final = 10
 """Whole numbers are identifiers if their range has so many times the numbers that are there."""
 
 
+_MOST_STEPS: Final = 2.0**62
+"""Numbers are counted in steps as 64-bit integers."""
+
+
 class Ranked(NamedTuple):
     """Numbers whose ranks go together with other columns'."""
 
@@ -103,6 +107,8 @@ class Scalars:
         step = _step(column, numbers)
         if pa.types.is_integer(column.type) and _is_sparse(numbers, least, step):
             return self._identifiers(found, step), None
+        if step is not None and np.abs(numbers).max(initial=0.0) >= _MOST_STEPS * float(step):
+            return None, None
         after = None if found.listed else self._after_event(column, numbers, rows)
         if after is not None:
             rows, numbers = after
