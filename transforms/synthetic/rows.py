@@ -56,6 +56,7 @@ def records(contract: Contract, wanted: Wanted) -> Iterator[pa.Table]:
         UsageError: The rules leave no value, or fewer keys than rows are wanted.
     """
     maker = _Rows(contract, wanted)
+    spare = wanted.rows  # what is counted goes on from there in rows that take the place of others
     for first in range(0, wanted.rows, CHUNK):
         rng = np.random.Generator(np.random.PCG64([wanted.seed, first]))
         numbers = np.arange(first, min(first + CHUNK, wanted.rows))
@@ -67,7 +68,8 @@ def records(contract: Contract, wanted: Wanted) -> Iterator[pa.Table]:
                 break
             times = maker.times_of(made)
             times = None if times is None else times[bad]
-            others = maker.make(numbers[bad], wanted.rows + first, rng, times)
+            others = maker.make(numbers[bad], spare, rng, times)
+            spare += others.num_rows
             made = _replaced(made, bad, others)
             checked = maker.check(made)
         maker.keep(checked)

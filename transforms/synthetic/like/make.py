@@ -15,8 +15,8 @@ from schemas.contract import Column, Contract
 from transforms.synthetic.like.given import Codes, members_of
 from transforms.synthetic.like.guard import Seen, hashes_of, repeated
 from transforms.synthetic.like.quantiles import nearest, score
+from transforms.synthetic.like.repeats import Repeats
 from transforms.synthetic.like.rhythm import DAY_US
-from transforms.synthetic.like.scalars import alone
 from transforms.synthetic.like.shapes import Counted, Keys, Likeness, Lists, Numbers, Picks, Shape
 from transforms.synthetic.texts import FORMS
 from transforms.synthetic.values import (
@@ -184,27 +184,26 @@ class Alike:
         place = draw.codes[column.name].copy() if column.name in draw.codes else _any(picks, draw)
         if picks.seen is None:
             return picks.values.take(pa.array(place))
-        others = np.flatnonzero(place >= len(picks.values))
         known = len(picks.values)
+        others = np.flatnonzero(place >= known)
         if picks.repeats is not None:
-            pool = self._pool(column, picks)
-            place[others] = known + picks.repeats.pick(len(pool), len(others), draw.rng)
-        else:
-            part = draw if len(others) == draw.count else draw.of(others)
-            pool = self._settled(column, picks, part, picks.seen)
-            place[others] = known + np.arange(len(others))
-        if not known and picks.repeats is None:
-            return pool
-        return pa.concat_arrays([picks.values, pool]).take(pa.array(place))
+            pool = self._pool(column, picks, picks.repeats)
+            place[others] = known + picks.repeats.pick(len(pool) - known, len(others), draw.rng)
+            return pool.take(pa.array(place))
+        if len(others) == draw.count:
+            return self._settled(column, picks, draw, picks.seen)
+        made = self._settled(column, picks, draw.of(others), picks.seen)
+        place[others] = known + np.arange(len(others))
+        return pa.concat_arrays([picks.values, made]).take(pa.array(place))
 
-    def _pool(self, column: Column, picks: Picks) -> pa.Array:
-        """Return what stands for the sample's values that come again; it is made once."""
+    def _pool(self, column: Column, picks: Picks, repeats: Repeats) -> pa.Array:
+        """Return values that may be used, and what stands for others that come again: made once."""
         if column.path not in self._pools:
-            assert picks.repeats is not None  # noqa: S101  # asked by those who know
             parts = [self.seed, _POOL, zlib.crc32(column.path.encode())]
             rng = np.random.Generator(np.random.PCG64(parts))
-            draw = Draw(count=picks.repeats.wanted(self.rows), first=0, rng=rng)
-            self._pools[column.path] = self._settled(column, picks, draw, picks.seen)
+            draw = Draw(count=repeats.wanted(self.rows), first=0, rng=rng)
+            made = self._settled(column, picks, draw, picks.seen)
+            self._pools[column.path] = pa.concat_arrays([picks.values, made])
         return self._pools[column.path]
 
     def _settled(
@@ -220,7 +219,7 @@ class Alike:
         say) what it makes up may be among these, as it would be without the sample.
         """
         values = self._raw(column, made_of, draw)
-        single = alone(column, self.contract)
+        single = column.unique  # of keys whole rows are looked at
         for again in range(2 * _TRIES):
             bad = breaks(column, values)
             if seen is not None and again < 2 * _TRIES - 1:
@@ -230,9 +229,8 @@ class Alike:
             if not bad.any():
                 break
             part = draw.of(np.flatnonzero(bad))
-            other = (
-                self._raw(column, made_of, part) if again < _TRIES else self._alone(column, part)
-            )
+            by_shape = again < _TRIES
+            other = self._raw(column, made_of, part) if by_shape else self._alone(column, part)
             values = _put(values, bad, other)
         if single:
             before = self._taken.get(column.path, np.empty(0, np.uint64))

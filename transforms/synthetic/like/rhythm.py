@@ -25,7 +25,8 @@ class Rhythm:
 
     Attributes:
         span: Where they lie, in whole hours, or whole days if that is a month or more.
-        trend: Quantiles over all of it; None: even.
+        trend: Quantiles over all of it, if that is less than a day; None: even.
+        dates: Share of the events on each day of it, if it is more; None: even.
         days: Events of a day of the week, from Monday, relative to the mean.
         hours: Share of each hour of the day, by day of the week.
         step_us: What times are multiples of.
@@ -33,6 +34,7 @@ class Rhythm:
 
     span: Span
     trend: Quantiles | None
+    dates: np.ndarray | None
     days: np.ndarray
     hours: np.ndarray
     step_us: int
@@ -55,12 +57,10 @@ class Rhythm:
         day = hour // 24
         weekday = (day + _MONDAY) % _WEEK
         share = self.hours[weekday, hour % 24] * np.diff(edges) / HOUR_US
-        if own and self.trend is not None:
-            first = int(day[0])
-            bounds = np.arange(first, int(day[-1]) + 2) * DAY_US
-            of_day = np.diff(self._before(bounds))
-            whole = np.bincount((day - first).astype(np.int64), share)
-            share *= (of_day / np.where(whole > 0, whole, 1))[(day - first).astype(np.int64)]
+        if own and self.dates is not None:
+            number = (day - day[0]).astype(np.int64)
+            whole = np.bincount(number, share)
+            share *= (self.dates / np.where(whole > 0, whole, 1))[number]
         else:
             share *= self.days[weekday]
         return edges, _even(np.r_[0.0, np.cumsum(share)])
@@ -92,7 +92,9 @@ def rhythm_of(times: np.ndarray, least: int, step_us: int, *, whole: bool) -> Rh
     low, high = int(times.min()), int(times.max()) + 1
     unit = DAY_US if high - low >= 30 * DAY_US else HOUR_US
     span = Span(start_us=low // unit * unit, end_us=-(-high // unit) * unit)
-    trend = quantiles_of(times.astype(float), least, shared=False) if whole else None
+    long = span.end_us - span.start_us >= DAY_US
+    trend = None if long or not whole else quantiles_of(times.astype(float), least, shared=False)
+    dates = _dates(times, span, least) if long and whole else None
     hour = times // HOUR_US % 24
     weekday = (times // DAY_US + _MONDAY) % _WEEK
     counts = np.zeros((_WEEK, 24))
@@ -103,14 +105,26 @@ def rhythm_of(times: np.ndarray, least: int, step_us: int, *, whole: bool) -> Rh
     even = np.full((_WEEK, 24), 1 / 24)
     days = np.ones(_WEEK)
     if not usable:
-        return Rhythm(span, trend, days, even, step_us)
+        return Rhythm(span, trend, dates, days, even, step_us)
     hours = np.tile(all_hours / all_hours.sum(), (_WEEK, 1))
     if covered >= 2 * _WEEK:
         of_day = counts.sum(axis=1)
         known = of_day >= 24 * least
         hours[known] = counts[known] / of_day[known, None]
         days = of_day / of_day.mean()
-    return Rhythm(span, trend, days, hours, step_us)
+    return Rhythm(span, trend, dates, days, hours, step_us)
+
+
+def _dates(times: np.ndarray, span: Span, least: int) -> np.ndarray:
+    """Return the share of events on each day; days with few that follow each other share evenly."""
+    first, last = span.start_us // DAY_US, (span.end_us - 1) // DAY_US
+    counts = np.bincount(times // DAY_US - first, minlength=last - first + 1)
+    few = counts < least
+    new = np.ones(len(few), bool)
+    new[1:] = ~few[1:] | (few[1:] != few[:-1])
+    run = np.cumsum(new) - 1
+    even = np.bincount(run, counts) / np.bincount(run)
+    return even[run] / counts.sum()
 
 
 def step_us_of(times: np.ndarray) -> int:

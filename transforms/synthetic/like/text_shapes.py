@@ -15,7 +15,7 @@ from transforms.synthetic.texts import words
 _CHOICES: Final = 256
 _LONGEST: Final = 64
 _TAPE_WORDS: Final = 20_000
-_SPACE: Final = ord(" ")
+_SPACE, _LAST = ord(" "), ord("~")
 
 
 def _table(characters: str) -> np.ndarray:
@@ -29,6 +29,12 @@ _CLASSES: Final = {
     _UPPER: _table(string.ascii_uppercase),
     _DIGIT: _table(string.digits),
     _ANY: _table(string.ascii_lowercase + string.digits),
+}
+_HEXADECIMAL: Final = {
+    _LOWER: _table("abcdef"),
+    _UPPER: _table("ABCDEF"),
+    _DIGIT: _table(string.digits),
+    _ANY: _table("0123456789abcdef"),
 }
 _SHAPE: Final = np.arange(256, dtype=np.uint8)
 _SHAPE[list(string.ascii_lowercase.encode())] = _LOWER
@@ -103,7 +109,7 @@ def shapes_of(texts: pa.StringArray, least: int, *, personal: bool) -> Shapes | 
     A shape that `least` texts share is used: first exact ones (`AA-999`), of the others those
     that tell letters and digits apart from the rest (`xxxxxxxx-xxxx`), then runs of any length
     (`a.a@a.a`). Where personal, a place of a shape says only its kind of character; else it has
-    the characters that `least` texts have there.
+    the characters that `least` texts have there, or that are usual in the column.
 
     Returns:
         None if there are too few texts to hide one among.
@@ -114,7 +120,7 @@ def shapes_of(texts: pa.StringArray, least: int, *, personal: bool) -> Shapes | 
     plain = pc.replace_substring_regex(texts, r"[^\x00-\x7f]", "a")
     lengths = pc.utf8_length(plain).to_numpy().astype(np.int64)
     left = lengths <= _LONGEST
-    found = _Found(least, personal=personal)
+    found = _Found(plain, least, personal=personal)
     for exact in (_SHAPE, _LOOSE):
         left = found.fixed(plain, left, exact)
     left = found.runs(plain, left)
@@ -129,8 +135,9 @@ def shapes_of(texts: pa.StringArray, least: int, *, personal: bool) -> Shapes | 
 class _Found:
     """Collects shapes, with their runs."""
 
-    def __init__(self, least: int, *, personal: bool) -> None:
+    def __init__(self, texts: pa.StringArray, least: int, *, personal: bool) -> None:
         self.least, self.personal = least, personal
+        self.usual = self._usual(texts)
         self.counts: list[int] = []
         self.runs_of: list[int] = []
         self.lengths: list[np.ndarray] = []
@@ -146,26 +153,36 @@ class _Found:
             members = rows[order[starts[number] : starts[number + 1]]]
             shape = np.frombuffer(shapes[number].as_py().encode(), np.uint8)
             matrix = _data(texts.take(pa.array(members))).reshape(len(members), len(shape))
-            self._add(
-                len(members),
-                np.ones((len(shape), 1), np.int64),
-                [self._places(k, matrix[:, i]) for i, k in enumerate(shape.tolist())],
-            )
+            places = [self._place(matrix[:, i], k) for i, k in enumerate(shape.tolist())]
+            self._add(len(members), np.ones((len(shape), 1), np.int64), places)
             left = left.copy()
             left[members] = False
         return left
 
-    def _places(self, kind: int, column: np.ndarray) -> np.ndarray:
-        """Return what may stand at a place."""
-        known = _CLASSES.get(kind)
-        if known is None:
+    def _place(self, column: np.ndarray, kind: int) -> np.ndarray:
+        """Return what may stand at one place."""
+        if kind not in self.usual:
             return np.full(_CHOICES, kind, np.uint8)
+        found = None if self.personal else self._characters(column)
+        return self.usual[kind] if found is None else found
+
+    def _usual(self, texts: pa.StringArray) -> dict[int, np.ndarray]:
+        """Return what may stand for a kind of character: of hexadecimal texts no other letters."""
+        data = _data(texts)
+        kinds = _SHAPE[data]
         if self.personal:
-            return known
-        counts = np.bincount(column, minlength=256)
-        counts[(counts < self.least) | (np.arange(256) < 0x20) | (np.arange(256) > 0x7E)] = 0
-        if counts.sum() < len(column) / 2:
-            return known
+            other = (_LOOSE[data] == _ANY) & ~np.isin(data, list(string.hexdigits.encode()))
+            return _CLASSES if other.any() else _HEXADECIMAL
+        found = {kind: self._characters(data[kinds == kind]) for kind in (_LOWER, _UPPER, _DIGIT)}
+        found[_ANY] = self._characters(data[_LOOSE[data] == _ANY])
+        return {k: _CLASSES[k] if own is None else own for k, own in found.items()}
+
+    def _characters(self, codes: np.ndarray) -> np.ndarray | None:
+        """Return the characters that enough texts have, as often as they do; None: too few have."""
+        counts = np.bincount(codes, minlength=256)
+        counts[(counts < self.least) | (np.arange(256) < _SPACE) | (np.arange(256) > _LAST)] = 0
+        if counts.sum() <= len(codes) / 2:
+            return None
         ends = np.cumsum(counts) / counts.sum()
         return np.searchsorted(ends, (np.arange(_CHOICES) + 0.5) / _CHOICES).astype(np.uint8)
 
@@ -186,7 +203,7 @@ class _Found:
             shape = np.frombuffer(shapes[number].as_py().encode(), np.uint8)
             at = bounds[members][:, None] + np.arange(len(shape))
             spread = np.sort(lengths[at], axis=0)
-            places = [_CLASSES.get(k, np.full(_CHOICES, k, np.uint8)) for k in shape.tolist()]
+            places = [self.usual.get(k, np.full(_CHOICES, k, np.uint8)) for k in shape.tolist()]
             self._add(len(members), _picked(spread).T, places)
             left = left.copy()
             left[rows[members]] = False
