@@ -112,7 +112,7 @@ def rows(count: int, seed: int = 1) -> list[dict[str, Any]]:
             "at": _iso(int(at[i])),
             "paid_at": _iso(int(at[i]) + 1_000_000 * int(rng.integers(60, 600))),
             "birthday": str(np.datetime64("1950-01-01") + int(rng.integers(20_000))),
-            "opens": f"{int(rng.integers(7, 11)):02d}:00:00",
+            "opens": f"{int(rng.integers(7, 10)):02d}:{int(rng.integers(60)):02d}:{i % 60:02d}",
             "city": str(rng.choice(["Oslo", "Rome", "Bergen"], p=[0.6, 0.3, 0.1])),
             "state": str(rng.choice(["open", "shut"], p=[0.8, 0.2])),
             "mail": f"user{customer}@mail.test",

@@ -43,7 +43,7 @@ def likeness_of(
         SourceError: It cannot be read, is empty, too small, or not of the contract.
     """
     part = read_part(path, folder, max_bytes=_BYTES, known=source)
-    table, reasons = _decoded(contract, part)
+    table, reasons = _decoded(contract, part, known=source.format == part.source.format)
     misfits = sum(reasons.values())
     if misfits > table.num_rows:
         reason, _ = reasons.most_common(1)[0]
@@ -80,12 +80,15 @@ def likeness_of(
     )
 
 
-def _decoded(contract: Contract, part: Part) -> tuple[pa.Table, Counter[str]]:
-    """Decode what was read; return the rows, and why others do not fit the contract's types."""
+def _decoded(contract: Contract, part: Part, *, known: bool) -> tuple[pa.Table, Counter[str]]:
+    """Decode what was read; return the rows, and why others do not fit the contract's types.
+
+    Which texts of CSV mean null is looked for, unless it is known.
+    """
     columns = tuple(_loose(column) for column in contract.columns if column.read)
     loose = replace(contract, columns=columns, event_time=None, primary_key=())
     source = part.source
-    if source.format == "csv" and source.nulls == ("",):
+    if source.format == "csv" and not known:
         *_, nulls = csv_fields(part.blocks, source.delimiter)
         source = replace(source, nulls=nulls)
     decoder = make_decoder(loose, source)
@@ -109,6 +112,6 @@ def _loose(column: Column) -> Column:
 def _digest(blocks: Sequence[Block]) -> str:
     digest = hashlib.sha256()
     for block in blocks:
-        rows = isinstance(block.data, pa.RecordBatch)
-        digest.update(block.data.serialize() if rows else block.data.tobytes())
+        data = block.data
+        digest.update(data.serialize() if isinstance(data, pa.RecordBatch) else data.tobytes())
     return digest.hexdigest()
