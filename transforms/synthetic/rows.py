@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -61,9 +61,9 @@ def records(contract: Contract, wanted: Wanted) -> Iterator[pa.Table]:
         rng = np.random.Generator(np.random.PCG64([wanted.seed, first]))
         numbers = np.arange(first, min(first + CHUNK, wanted.rows))
         made = maker.make(numbers, first, rng)
-        checked = maker.check(made)
+        failed, hashes = maker.check(made)
         for _ in range(_TRIES):
-            bad = checked.failed | checked.repeated
+            bad = failed | maker.repeated(hashes)
             if not bad.any():
                 break
             times = maker.times_of(made)
@@ -71,23 +71,9 @@ def records(contract: Contract, wanted: Wanted) -> Iterator[pa.Table]:
             others = maker.make(numbers[bad], spare, rng, times)
             spare += others.num_rows
             made = _replaced(made, bad, others)
-            checked = maker.check(made)
-        maker.keep(checked)
+            failed[bad], hashes[bad] = maker.check(others)
+        maker.keep(failed, hashes)
         yield made
-
-
-class _Checked(NamedTuple):
-    """Rows that a run would refuse or drop.
-
-    Attributes:
-        failed: Those whose computed columns are not what the contract asks.
-        repeated: Those whose key is there already.
-        hashes: Of the keys; None: there is no key.
-    """
-
-    failed: np.ndarray
-    repeated: np.ndarray
-    hashes: np.ndarray | None
 
 
 class _Rows:
@@ -140,29 +126,37 @@ class _Rows:
             referred |= {name: values.combine_chunks() for name, values in columns_of}
         return referred
 
-    def check(self, table: pa.Table) -> _Checked:
-        """Look for rows that cannot stay."""
+    def check(self, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+        """Return which rows cannot be computed, so that a run refuses them, and hashes of keys.
+
+        Without a key the hashes say nothing.
+        """
         computed, failed = self.computed(table)
         keys = self.contract.primary_key
         if not keys:
-            return _Checked(failed, np.zeros(table.num_rows, bool), None)
+            return failed, np.empty(table.num_rows, np.uint64)
         named = {name: computed[name] if name in computed else table[name] for name in keys}
         frame: pl.DataFrame = pl.DataFrame(pa.table(named))
-        hashes = frame.hash_rows(1).to_numpy()
-        return _Checked(failed, repeated(hashes, self.seen), hashes)
+        return failed, frame.hash_rows(1).to_numpy(writable=True)
 
-    def keep(self, checked: _Checked) -> None:
+    def repeated(self, hashes: np.ndarray) -> np.ndarray:
+        """Return which rows have a key that is there already."""
+        if not self.contract.primary_key:
+            return np.zeros(len(hashes), bool)
+        return repeated(hashes, self.seen)
+
+    def keep(self, failed: np.ndarray, hashes: np.ndarray) -> None:
         """Note the keys of rows that stay.
 
         Raises:
             UsageError: Some of the rows cannot.
         """
-        if checked.failed.any():
+        if failed.any():
             _not_computable(self.contract)
-        if checked.repeated.any():
+        if self.repeated(hashes).any():
             _too_few(self.contract.primary_key, len(self.seen), self.wanted.rows)
-        if checked.hashes is not None:
-            self.seen = np.sort(np.concatenate([self.seen, checked.hashes]))
+        if self.contract.primary_key:
+            self.seen = np.sort(np.concatenate([self.seen, hashes]))
 
     def times_of(self, table: pa.Table) -> np.ndarray | None:
         """Return the event times of rows, microseconds; None: not read from records."""
