@@ -23,6 +23,9 @@ from schemas.plan import Plan
 from transforms.lookups import LookupFiles
 from transforms.rules import check
 from transforms.synthetic.faults import breaker, faults_of
+from transforms.synthetic.like.guard import Guard
+from transforms.synthetic.like.sampled import likeness_of
+from transforms.synthetic.like.shapes import Likeness
 from transforms.synthetic.rows import Wanted, records
 from transforms.synthetic.stream import ARRIVALS, GOOD, WHAT, Shares, Stamped, arrivals
 from transforms.synthetic.values import Span
@@ -42,6 +45,7 @@ class Order:
         seed: The same seed gives the same bytes.
         span: Where event times lie.
         shares: How much is wrong.
+        like: What a sample is like; None: rows by the contract alone.
     """
 
     path: Path
@@ -49,6 +53,7 @@ class Order:
     seed: int
     span: Span
     shares: Shares
+    like: Likeness | None = None
 
 
 @dataclass
@@ -70,6 +75,17 @@ class Manifest:
     sha256: str = ""
     first_event: str = ""
     end_event: str = ""
+    like: dict[str, Any] | None = None
+
+
+def learn(plan: Plan, sample: str, form: str) -> Likeness:
+    """Learn what a sample is like, for rows of a plan's contract in a format.
+
+    Raises:
+        SourceError: See `likeness_of`.
+    """
+    guard = Guard(never=plan.source.nulls if form == "csv" else ())
+    return likeness_of(plan.contract, plan.source, sample, Path.cwd(), guard)
 
 
 def format_of(path: Path) -> str:
@@ -112,6 +128,7 @@ def generate(plan: Plan, order: Order) -> Manifest:
         breaker(keys, form, delimiter) if shares.broken else None,
     )
     manifest = Manifest(file=path.name, seed=order.seed)
+    manifest.like = None if order.like is None else order.like.summary()
     manifest.first_event, manifest.end_event = _iso(order.span.start_us), _iso(order.span.end_us)
     header = csv_header(list(keys.values()), delimiter) if form == "csv" else b""
     write = _write_parquet if form == "parquet" else _text_writer(path, header)
@@ -140,7 +157,13 @@ def _whole(path: Path) -> Iterator[Path]:
 def _stamped(plan: Plan, order: Order, form: str, delimiter: str) -> Iterator[Stamped]:
     """Yield records as they are written, with their event times."""
     contract = plan.contract
-    wanted = Wanted(rows=order.rows, seed=order.seed, span=order.span, known=_references(plan))
+    wanted = Wanted(
+        rows=order.rows,
+        seed=order.seed,
+        span=order.span,
+        known=_references(plan),
+        like=order.like,
+    )
     open_objects = [column.name for column in contract.columns if column.open]
     done = 0
     for table in records(contract, wanted):

@@ -9,6 +9,7 @@ from typing import Final
 
 from beam_pipelines.init_yaml import comment, editor_line, flow, scalar
 from transforms.inference.infer import Proposal
+from transforms.inference.observed import Observed, observed
 from transforms.inference.properties import Property
 
 _STEP: Final = 2
@@ -110,8 +111,21 @@ def _seen(prop: Property) -> Iterator[str]:
         told.append(f"null in {prop.nulls:,} of {prop.field.rows:,}")
     if 0 <= prop.distinct == prop.field.rows and prop.distinct > 1:
         told.append("all different")
+    figures = observed(prop)
+    if figures is not None:
+        told += _figures(figures)
     if told:
         yield "; ".join(told)
+
+
+def _figures(figures: Observed) -> Iterator[str]:
+    """Say what was seen of values that are not personal, as far as it is not said yet."""
+    low, high = figures.range or figures.lengths or (None, None)
+    unit = " characters" if figures.lengths else ""
+    if low is not None:
+        yield f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
+    if 1 < figures.distinct < figures.rows:
+        yield f"{figures.distinct:,} different values"
 
 
 def _pairs(prop: Property) -> Iterator[str]:

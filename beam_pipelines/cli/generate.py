@@ -15,8 +15,13 @@ from runners.lean import import_libraries
 
 if TYPE_CHECKING:
     from schemas.plan import Plan
+    from transforms.synthetic.like.shapes import Likeness
     from transforms.synthetic.stream import Shares
     from transforms.synthetic.values import Span
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DEFAULT_SPAN_US = 86_400_000_000
+_DEFAULT_START_US = 20_454 * _DEFAULT_SPAN_US  # 2026-01-01
 
 SUMMARY = "make up records that satisfy a contract, some of them wrong if you ask"
 EXAMPLES = """\
@@ -24,11 +29,14 @@ examples:
   penstock generate events/ --rows 1000000                   to events/data/generated.jsonl
   penstock generate events/ --rows 50000 --into more.csv.gz  the name says the format
   penstock generate events/ --broken 0.01 --duplicates 0.02 --late 0.001 --disorder 30s
+  penstock generate events/ --rows 1000000 --like sample.parquet  spread as the rows of a sample
   penstock run events/ --input data/generated.jsonl          must give what the manifest says
 
 Types, rules, keys and references to lookups are kept; event times rise over --span. Beside the file
 FILE.manifest.json counts what is in it, and FILE.manifest.parquet lists each record that is
-broken, repeated or late. The same seed gives the same bytes. Values say nothing true of anybody.
+broken, repeated or late. The same seed gives the same bytes. Values say nothing true of anybody:
+--like keeps how a sample's values are spread, and no value that fewer than 20 of its records share
+or that is classified.
 """
 
 
@@ -44,9 +52,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="TIME",
-        help="first event time, ISO 8601; default 2026-01-01",
+        help="first event time, ISO 8601; default 2026-01-01, or the sample's",
     )
-    parser.add_argument("--span", default="1d", metavar="1d", help="how long events go on")
+    parser.add_argument(
+        "--span", metavar="1d", help="how long events go on; default 1d, or the sample's"
+    )
+    parser.add_argument(
+        "--like",
+        metavar="SAMPLE",
+        help="file, directory, glob or URL: rows are spread as its rows, and copy none of them",
+    )
     for name, what in (
         ("broken", "that break one rule each"),
         ("duplicates", "that are sent twice"),
@@ -69,7 +84,13 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     began = time.monotonic()
     import_libraries()
-    from beam_pipelines.generating import Order, generate, summary  # noqa: PLC0415  slow to import
+    from beam_pipelines.generating import (  # noqa: PLC0415  slow to import
+        Order,
+        format_of,
+        generate,
+        learn,
+        summary,
+    )
     from schemas.errors import UsageError  # noqa: PLC0415
     from schemas.planning import load_plan  # noqa: PLC0415
 
@@ -79,7 +100,20 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args.folder, sets=args.sets)
     path = Path(args.into) if args.into else args.folder / "data" / "generated.jsonl"
     shares = _shares(args, plan)
-    order = Order(path=path, rows=args.rows, seed=args.seed, span=_span(args), shares=shares)
+    like = learn(plan, args.like, format_of(path)) if args.like else None
+    order = Order(
+        path=path,
+        rows=args.rows,
+        seed=args.seed,
+        span=_span(args, like),
+        shares=shares,
+        like=like,
+    )
+    if like is not None and like.absent:
+        sys.stderr.write(
+            f"{like.file} has no values of {', '.join(like.absent)}: these are made up by the "
+            "contract alone\n"
+        )
     manifest = generate(plan, order)
     said = summary(manifest, time.monotonic() - began)
     if args.json:
@@ -112,19 +146,30 @@ def _shares(args: argparse.Namespace, plan: Plan) -> Shares:
     return Shares(**given, disorder_us=disorder, late_by_us=late_by)
 
 
-def _span(args: argparse.Namespace) -> Span:
+def _span(args: argparse.Namespace, like: Likeness | None) -> Span:
     from schemas.errors import UsageError  # noqa: PLC0415
     from transforms.synthetic.values import Span  # noqa: PLC0415
 
-    try:
-        start = dt.datetime.fromisoformat(args.start or "2026-01-01")
-    except ValueError:
-        msg = f"--from must be a time in ISO 8601; got {args.start!r}; write 2026-01-31T09:30Z"
-        raise UsageError(msg) from None
-    start = start if start.tzinfo else start.replace(tzinfo=dt.UTC)
-    begin = int((start - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1))
-    length = flags.micros("--span", args.span)
+    own = None if like is None or like.rhythm is None else like.rhythm.span
+    begin = _DEFAULT_START_US if own is None else own.start_us
+    length = _DEFAULT_SPAN_US if own is None else own.end_us - own.start_us
+    if args.start:
+        begin = _micros(args.start)
+    if args.span:
+        length = flags.micros("--span", args.span)
     if length == 0:
         msg = "--span must be longer than nothing; got 0s; write 1d or so"
         raise UsageError(msg)
     return Span(start_us=begin, end_us=begin + length)
+
+
+def _micros(text: str) -> int:
+    from schemas.errors import UsageError  # noqa: PLC0415
+
+    try:
+        start = dt.datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"--from must be a time in ISO 8601; got {text!r}; write 2026-01-31T09:30Z"
+        raise UsageError(msg) from None
+    start = start if start.tzinfo else start.replace(tzinfo=dt.UTC)
+    return (start - _EPOCH) // dt.timedelta(microseconds=1)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from schemas.errors import SourceError, UsageError
 from schemas.plan import FileSource
+from schemas.references import public
 from transforms.inference.columnar_fields import columnar_fields
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
@@ -50,6 +51,66 @@ class _Taken:
     spread: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """A part of some files, as a source reads them.
+
+    Attributes:
+        source: How they are read.
+        files: Those that there are.
+        slices: All that a run would read.
+        blocks: What was read.
+        bytes: Of `blocks`.
+        whole: Whether that was all.
+        spread: Whether it is from all over; else it is the beginning.
+    """
+
+    source: FileSource
+    files: list[StoredFile]
+    slices: Sequence[Slice]
+    blocks: list[Block]
+    bytes: int
+    whole: bool
+    spread: bool
+
+
+def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | None = None) -> Part:
+    """Read about `max_bytes` of the records of some files; of columnar ones at most 200,000 rows.
+
+    Args:
+        path: File, directory, glob or URL.
+        folder: Relative paths start here.
+        max_bytes: Of records, decompressed.
+        known: A source whose way of reading holds for files of its format.
+
+    Raises:
+        SourceError: Nothing is there, or it is not what a run could read.
+    """
+    files = expand(path, folder)
+    form = format_of(files)
+    if known is not None and known.format == form:
+        source = replace(known, path=path, compression="auto", block_bytes=_BLOCK)
+    else:
+        delimiter = _delimiter(files[0]) if form == "csv" else ","
+        source = FileSource(path=path, format=form, delimiter=delimiter, block_bytes=_BLOCK)
+    if form == "json":
+        _check_lines(files[0])
+    slices = discover(source, folder, {}).slices
+    taken = _take(slices, max_bytes)
+    if not taken.blocks:
+        msg = f"a sample must have records; got none in {public(path)}; give another"
+        raise SourceError(msg)
+    return Part(
+        source=source,
+        files=files,
+        slices=slices,
+        blocks=taken.blocks,
+        bytes=taken.bytes,
+        whole=taken.whole,
+        spread=taken.spread,
+    )
+
+
 def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     """Read about `max_bytes` of the records of some files; of columnar ones at most 200,000 rows.
 
@@ -61,25 +122,16 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     Raises:
         SourceError: Nothing is there, or it is not what a run could read.
     """
-    files = expand(path, folder)
-    form = format_of(files)
-    delimiter = _delimiter(files[0]) if form == "csv" else ","
-    source = FileSource(path=path, format=form, delimiter=delimiter, block_bytes=_BLOCK)
-    if form == "json":
-        _check_lines(files[0])
-    slices = discover(source, folder, {}).slices
-    taken = _take(slices, max_bytes)
-    if not taken.blocks:
-        msg = f"a sample must have records; got none in {path}; give another"
-        raise SourceError(msg)
+    part = read_part(path, folder, max_bytes=max_bytes)
+    form, delimiter = part.source.format, part.source.delimiter
     nulls: tuple[str, ...] = ("",)
     fields: tuple[Field, ...]
     if form in COLUMNAR:
-        fields, rows, broken = columnar_fields(taken.blocks)
+        fields, rows, broken = columnar_fields(part.blocks)
     elif form == "csv":
-        fields, rows, broken, nulls = csv_fields(taken.blocks, delimiter)
+        fields, rows, broken, nulls = csv_fields(part.blocks, delimiter)
     else:
-        fields, rows, broken = json_fields([_bytes(block) for block in taken.blocks])
+        fields, rows, broken = json_fields([_bytes(block) for block in part.blocks])
     if not rows or not fields:
         what = "whose records all differ from its header" if form == "csv" else "without any"
         msg = f"a sample must have records of its format; got {form} {what} in {path}"
@@ -96,15 +148,15 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         format=form,
         delimiter=delimiter,
         nulls=nulls,
-        files=len(files),
-        stored_bytes=sum(file.identity.size for file in files),
-        read_bytes=taken.bytes,
+        files=len(part.files),
+        stored_bytes=sum(file.identity.size for file in part.files),
+        read_bytes=part.bytes,
         rows=rows,
         broken=broken,
-        whole=taken.whole,
+        whole=part.whole,
         fields=fields,
-        spread=taken.spread,
-        about_rows=rows if taken.whole else _about(slices, rows, taken.bytes),
+        spread=part.spread,
+        about_rows=rows if part.whole else _about(part.slices, rows, part.bytes),
     )
 
 
@@ -180,7 +232,7 @@ def _check_lines(file: StoredFile) -> None:
     first = head.split(b"\n", 1)[0].strip()
     if head[:1] == b"[":
         got, advice = "one array", "write its items to lines: jq -c '.[]' FILE > FILE.jsonl"
-    elif first in (b"{", b"") or (head[:1] == b"{" and not first.endswith(b"}")):
+    elif first == b"{" or (head[:1] == b"{" and not first.endswith(b"}")):
         got, advice = "an object over several lines", "write it to one: jq -c . FILE > FILE.jsonl"
     else:
         return

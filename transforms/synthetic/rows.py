@@ -11,9 +11,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.contract import Column, Contract
+from schemas.contract import Contract
 from schemas.errors import UsageError
 from transforms.rules import check
+from transforms.synthetic.computed import Computed
+from transforms.synthetic.like.guard import repeated
+from transforms.synthetic.like.make import Alike
+from transforms.synthetic.like.shapes import Likeness
 from transforms.synthetic.values import Span, column_values, timestamps
 
 CHUNK: Final = 100_000
@@ -31,12 +35,14 @@ class Wanted:
         seed: The same seed gives the same rows.
         span: Where event times lie; over a day and more they follow the day's rhythm.
         known: Tables whose rows give their columns values together: references to other tables.
+        like: What a sample is like; None: by the contract alone.
     """
 
     rows: int
     seed: int
     span: Span
     known: Sequence[pa.Table] = ()
+    like: Likeness | None = None
 
 
 def records(contract: Contract, wanted: Wanted) -> Iterator[pa.Table]:
@@ -49,59 +55,125 @@ def records(contract: Contract, wanted: Wanted) -> Iterator[pa.Table]:
     Raises:
         UsageError: The rules leave no value, or fewer keys than rows are wanted.
     """
-    columns = [column for column in contract.columns if column.read]
-    keys = _keys(contract)
-    seen = np.empty(0, np.uint64)
+    maker = _Rows(contract, wanted)
+    spare = wanted.rows  # what is counted goes on from there in rows that take the place of others
     for first in range(0, wanted.rows, CHUNK):
         rng = np.random.Generator(np.random.PCG64([wanted.seed, first]))
-        count = min(CHUNK, wanted.rows - first)
-        made = _chunk(contract, columns, wanted, first, count, rng)
-        for _ in range(_TRIES if keys else 0):
-            hashes = _hashes(made, keys)
-            again = _repeated(hashes, seen)
-            if not again.any():
+        numbers = np.arange(first, min(first + CHUNK, wanted.rows))
+        made = maker.make(numbers, first, rng)
+        failed, hashes = maker.check(made)
+        for _ in range(_TRIES):
+            bad = failed | maker.repeated(hashes)
+            if not bad.any():
                 break
-            other = _chunk(contract, columns, wanted, wanted.rows + first, int(again.sum()), rng)
-            made = _replaced(made, again, other, contract.event_time)
-        if keys:
-            hashes = _hashes(made, keys)
-            if _repeated(hashes, seen).any():
-                _too_few(keys, len(seen), wanted.rows)
-            seen = np.sort(np.concatenate([seen, hashes]))
+            times = maker.times_of(made)
+            times = None if times is None else times[bad]
+            others = maker.make(numbers[bad], spare, rng, times)
+            spare += others.num_rows
+            made = _replaced(made, bad, others)
+            failed[bad], hashes[bad] = maker.check(others)
+        maker.keep(failed, hashes)
         yield made
 
 
-def _chunk(
-    contract: Contract,
-    columns: Sequence[Column],
-    wanted: Wanted,
-    first: int,
-    count: int,
-    rng: np.random.Generator,
-) -> pa.Table:
-    referred: dict[str, pa.Array] = {}
-    for known in wanted.known:
-        picked = known.take(pa.array(rng.integers(known.num_rows, size=count)))
-        columns_of = zip(known.column_names, picked.columns, strict=True)
-        referred |= {name: values.combine_chunks() for name, values in columns_of}
-    arrays = {
-        column.name: referred[column.name]
-        if column.name in referred
-        else column_values(column, count, rng, wanted.span, first)
-        for column in columns
-    }
-    table = pa.table(arrays)
-    if contract.event_time is None or contract.event_time.split(".")[0] not in arrays:
-        return table
-    times = timestamps(event_times(wanted, first % wanted.rows, count, rng))
-    _check_times(contract, times)
-    return _put(table, contract.event_time.split("."), times)
+class _Rows:
+    """Makes rows, and tells which of them cannot stay: a run would refuse or drop them."""
+
+    def __init__(self, contract: Contract, wanted: Wanted) -> None:
+        self.contract, self.wanted = contract, wanted
+        self.columns = [column for column in contract.columns if column.read]
+        self.computed = Computed(contract)
+        self.seen = np.empty(0, np.uint64)
+        self.alike = None
+        if wanted.like is not None:
+            self.alike = Alike(contract, wanted.like, wanted.seed, wanted.rows, wanted.span)
+        path = (contract.event_time or "").split(".")
+        self.event_path = path if path[0] in {column.name for column in self.columns} else []
+
+    def make(
+        self,
+        numbers: np.ndarray,
+        first: int,
+        rng: np.random.Generator,
+        times: np.ndarray | None = None,
+    ) -> pa.Table:
+        """Make rows with these numbers in the order of event time, at these times if given."""
+        alike, wanted = self.alike, self.wanted
+        if times is None and alike is not None:
+            times = alike.event_times(numbers, rng)
+        arrays = {} if alike is None else alike.columns(self.columns, numbers, first, rng, times)
+        arrays |= self._referred(len(numbers), rng)
+        for column in self.columns:
+            if column.name not in arrays:
+                arrays[column.name] = column_values(column, len(numbers), rng, wanted.span, first)
+        table = pa.table({column.name: arrays[column.name] for column in self.columns})
+        if not self.event_path:
+            return table
+        if times is None:
+            times = event_times(wanted, numbers, rng)
+        at = timestamps(times)
+        _check_times(self.contract, at)
+        return _put(table, self.event_path, at)
+
+    def _referred(self, count: int, rng: np.random.Generator) -> dict[str, pa.Array]:
+        """Pick keys of other tables; like a sample only where its own cannot be used."""
+        referred: dict[str, pa.Array] = {}
+        for known in self.wanted.known:
+            if self.alike is not None and self.alike.knows(known.column_names):
+                continue
+            picked = known.take(pa.array(rng.integers(known.num_rows, size=count)))
+            columns_of = zip(known.column_names, picked.columns, strict=True)
+            referred |= {name: values.combine_chunks() for name, values in columns_of}
+        return referred
+
+    def check(self, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+        """Return which rows cannot be computed, so that a run refuses them, and hashes of keys.
+
+        Without a key the hashes say nothing.
+        """
+        computed, failed = self.computed(table)
+        keys = self.contract.primary_key
+        if not keys:
+            return failed, np.empty(table.num_rows, np.uint64)
+        named = {name: computed[name] if name in computed else table[name] for name in keys}
+        frame: pl.DataFrame = pl.DataFrame(pa.table(named))
+        return failed, frame.hash_rows(1).to_numpy(writable=True)
+
+    def repeated(self, hashes: np.ndarray) -> np.ndarray:
+        """Return which rows have a key that is there already."""
+        if not self.contract.primary_key:
+            return np.zeros(len(hashes), bool)
+        return repeated(hashes, self.seen)
+
+    def keep(self, failed: np.ndarray, hashes: np.ndarray) -> None:
+        """Note the keys of rows that stay.
+
+        Raises:
+            UsageError: Some of the rows cannot.
+        """
+        if failed.any():
+            _not_computable(self.contract)
+        if self.repeated(hashes).any():
+            _too_few(self.contract.primary_key, len(self.seen), self.wanted.rows)
+        if self.contract.primary_key:
+            self.seen = np.sort(np.concatenate([self.seen, hashes]))
+
+    def times_of(self, table: pa.Table) -> np.ndarray | None:
+        """Return the event times of rows, microseconds; None: not read from records."""
+        return _micros(table, self.event_path) if self.event_path else None
 
 
-def event_times(wanted: Wanted, first: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return ascending event times of rows `first` and on, in microseconds since the epoch."""
+def _micros(table: pa.Table, path: Sequence[str]) -> np.ndarray:
+    values = table[path[0]].combine_chunks()
+    for key in path[1:]:
+        values = pc.struct_field(values, [key])
+    return values.cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+
+def event_times(wanted: Wanted, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return ascending event times of rows by number, in microseconds since the epoch."""
     span = wanted.span.end_us - wanted.span.start_us
-    share = (first + np.arange(count) + rng.random(count)) / wanted.rows
+    share = (numbers + rng.random(len(numbers))) / wanted.rows
     if span < _DAY_US:
         return wanted.span.start_us + (share * span).astype(np.int64)
     grid = np.linspace(0, span, min(int(span // 600_000_000) + 2, 1_000_000))
@@ -135,39 +207,20 @@ def _put(table: pa.Table, path: Sequence[str], values: pa.Array) -> pa.Table:
     return table.set_column(at, path[0], pa.StructArray.from_arrays(arrays, below.column_names))
 
 
-def _keys(contract: Contract) -> list[str]:
-    """Columns whose values together must not repeat, as far as records hold them."""
-    names = [c.name for c in contract.columns if c.read and c.name in contract.primary_key]
-    if len(names) != len(contract.primary_key):
-        names = []  # a key that is computed: what it is made of says nothing alone
-    return names
-
-
-def _hashes(table: pa.Table, keys: Sequence[str]) -> np.ndarray:
-    frame: pl.DataFrame = pl.DataFrame(table.select(list(keys)))
-    return frame.hash_rows(1).to_numpy()
-
-
-def _repeated(hashes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    again = np.ones(len(hashes), bool)
-    again[np.unique(hashes, return_index=True)[1]] = False
-    at = np.searchsorted(seen, hashes)
-    found = at < len(seen)
-    found[found] = seen[at[found]] == hashes[found]
-    return again | found
-
-
-def _replaced(
-    table: pa.Table, rows: np.ndarray, others: pa.Table, event_time: str | None
-) -> pa.Table:
-    """Put other rows in the place of some; these keep their event times."""
+def _replaced(table: pa.Table, rows: np.ndarray, others: pa.Table) -> pa.Table:
+    """Put other rows in the place of some."""
     order = np.arange(table.num_rows)
     order[rows] = table.num_rows + np.arange(others.num_rows)
-    mixed = pa.concat_tables([table, others]).take(pa.array(order)).combine_chunks()
-    name = (event_time or "").split(".")[0]
-    if event_time == name and name in table.column_names:
-        return mixed.set_column(table.schema.get_field_index(name), name, table[name])
-    return mixed
+    return pa.concat_tables([table, others]).take(pa.array(order)).combine_chunks()
+
+
+def _not_computable(contract: Contract) -> None:
+    names = ", ".join(column.name for column in contract.columns if not column.read)
+    msg = (
+        f"computed columns ({names}) must be computable from values that keep the contract's "
+        "rules; got rows that are not; give what they are computed from narrower rules"
+    )
+    raise UsageError(msg)
 
 
 def _too_few(keys: Sequence[str], found: int, wanted: int) -> None:

@@ -49,25 +49,21 @@ def column_values(
     Raises:
         UsageError: No value was found that keeps all rules.
     """
-    made = _within_rules(column, count, rng, span, first)
+    made = within_rules(column, count, rng, span, first)
     if column.required or column.primary_key is not None or column.unique:
         return made
     gone = rng.random(count) < NULLS
     return pc.if_else(pa.array(gone), pa.scalar(None, made.type), made)
 
 
-def _within_rules(
+def within_rules(
     column: Column, count: int, rng: np.random.Generator, span: Span, first: int
 ) -> pa.Array:
+    """Make up values as `column_values`, none of them null."""
     maker = _Maker(column, rng, span)
     made = maker.make(count, first)
-    tests = [] if column.open else [check(column, rule, column.path) for rule in column.rules]
     for _ in range(_TRIES):
-        bad = np.zeros(count, bool)
-        for one in tests:
-            kept = one.test(made) if one.test is not None else None
-            if kept is not None:
-                bad |= ~pc.fill_null(kept, fill_value=True).to_numpy(zero_copy_only=False)
+        bad = breaks(column, made)
         if not bad.any():
             return made
         made = pc.replace_with_mask(made, pa.array(bad), maker.make(int(bad.sum()), first))
@@ -77,6 +73,34 @@ def _within_rules(
         f"got {rules}; give it an enumeration, or rules that leave more room"
     )
     raise UsageError(msg)
+
+
+def breaks(column: Column, values: pa.Array) -> np.ndarray:
+    """Return which values break a rule of their column."""
+    bad = np.zeros(len(values), bool)
+    for rule in () if column.open else column.rules:
+        one = check(column, rule, column.path)
+        kept = one.test(values) if one.test is not None else None
+        if kept is not None:
+            bad |= ~pc.fill_null(kept, fill_value=True).to_numpy(zero_copy_only=False)
+    return bad
+
+
+def on_grid(kind: pa.DataType, steps: np.ndarray, unit: Decimal) -> pa.Array:
+    """Return so many times a unit as values of a type: microseconds or days of times."""
+    if pa.types.is_integer(kind):
+        return pa.array(steps * int(unit), kind)
+    if pa.types.is_floating(kind):
+        return pa.array(np.round(steps * float(unit), 9), kind)
+    if pa.types.is_decimal(kind):
+        least = pa.decimal128(kind.scale + 1, kind.scale)
+        one = pa.scalar(Decimal(1).scaleb(-kind.scale), least)
+        whole = pa.array(steps * int(unit.scaleb(kind.scale))).cast(pa.decimal128(19, 0))
+        return pc.multiply(whole, one).cast(kind)
+    micros = pa.array(steps * int(unit), pa.int64())
+    if pa.types.is_date(kind):
+        return micros.cast(pa.int32()).cast(kind)
+    return micros.cast(kind)
 
 
 class _Maker:
@@ -153,19 +177,7 @@ class _Maker:
             steps: np.ndarray = low + (np.arange(first, first + count) % size)
         else:
             steps = self.rng.integers(low, high + 1, count)
-        if pa.types.is_integer(kind):
-            return pa.array(steps * int(unit), kind)
-        if pa.types.is_floating(kind):
-            return pa.array(np.round(steps * float(unit), 9), kind)
-        if pa.types.is_decimal(kind):
-            least = pa.decimal128(kind.scale + 1, kind.scale)
-            one = pa.scalar(Decimal(1).scaleb(-kind.scale), least)
-            whole = pa.array(steps * int(unit.scaleb(kind.scale))).cast(pa.decimal128(19, 0))
-            return pc.multiply(whole, one).cast(kind)
-        micros = pa.array(steps * int(unit), pa.int64())
-        if pa.types.is_date(kind):
-            return micros.cast(pa.int32()).cast(kind)
-        return micros.cast(kind)
+        return on_grid(kind, steps, unit)
 
     def grid(self) -> tuple[Decimal, int, int]:
         """Return a step, and the first and last multiple of it that the rules leave."""

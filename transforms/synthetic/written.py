@@ -109,6 +109,8 @@ def _json_texts(values: pa.ChunkedArray) -> pa.Array:
 
 def _unmarked(text: bytes) -> bytes:
     """Take the marks of exact numbers away, and the quotes around them."""
+    if _OPEN.encode() not in text:
+        return text
     for mark in (f'"{_OPEN}', f'{_CLOSE}"', _OPEN, _CLOSE):
         text = text.replace(mark.encode(), b"")
     return text

@@ -1,0 +1,286 @@
+"""`penstock generate --like`: rows spread as a sample's, and nothing of its rows in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from typing_extensions import override
+
+from beam_pipelines.batch import ingest
+from beam_pipelines.cli import main
+from beam_pipelines.ingest import Engine
+from runners.direct import Direct
+from schemas.planning import load_plan
+from tests.pipelines.byte_search import find
+from tests.pipelines.likeness import CANARIES, folder_of, learnt, made, rows, with_canaries, write
+from transforms.synthetic.like.guard import Guard, Seen
+
+FILES = ("made.jsonl", "made.csv", "made.parquet")
+
+
+@pytest.fixture(scope="module")
+def sample() -> list[dict[str, Any]]:
+    return rows(1500)
+
+
+def needles() -> dict[str, str]:
+    """Return the canaries as they would stand in a file."""
+    found: dict[str, str] = {}
+    for name, value in CANARIES.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{key}": str(inner) for key, inner in value.items()}
+        else:
+            found[name] = value[0] if isinstance(value, list) else str(value)
+    found["paid_at"] = "03:14:15.926535"
+    return found
+
+
+class Off(Guard):
+    """Lets everything through."""
+
+    @override
+    def shared(
+        self, values: pa.Array, rows: np.ndarray, *, personal: bool
+    ) -> tuple[pa.Array, np.ndarray]:
+        return super().shared(values, rows, personal=False)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_value_that_one_row_of_the_sample_has_comes_out(
+    tmp_path: Path, sample: list[dict[str, Any]], file: str
+) -> None:
+    folder = folder_of(tmp_path)
+    own = write(tmp_path / "sample.jsonl", with_canaries(sample))
+    made(folder, file, learnt(folder, own))
+    assert find(needles().values(), folder / "data") == {}
+    # The control: with the guard off the search finds them, but for what is never read (a key that
+    # is not declared), and what is learnt as how long after its event.
+    off = learnt(folder, own, Off(least=1), open_to_all=True)
+    made(folder, f"off-{file}", off, open_to_all=True, count=30_000)
+    found = find(needles().values(), folder / "data")
+    missed = {name for name, needle in needles().items() if needle not in found}
+    assert missed == {"more.undeclared", "paid_at"}
+
+
+def test_values_of_persons_and_keys_are_none_of_the_sample(
+    tmp_path: Path, sample: list[dict[str, Any]]
+) -> None:
+    folder = folder_of(tmp_path)
+    own = write(tmp_path / "sample.jsonl", sample)
+    made(folder, "made.jsonl", learnt(folder, own))
+    con = duckdb.connect()
+    for name in ("id", "serial", "who", "mail", "birthday", "pay", "account", "note"):
+        query = (
+            f"SELECT count(*) FROM read_json('{folder}/data/made.jsonl') m "
+            f"WHERE {name} IN (SELECT {name} FROM read_json('{own}') GROUP BY {name} "
+            f"HAVING {name} IS NOT NULL AND (count(*) < 20 OR '{name}' NOT IN ('account')))"
+        )
+        assert con.execute(query).fetchall() == [(0,)], name
+
+
+def test_the_check_against_the_sample_is_what_keeps_short_codes_out(
+    tmp_path: Path, sample: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path)
+    coded = [row | {"who": f"{'ABCDEFG'[i % 7]}{i % 10}"} for i, row in enumerate(sample)]
+    own = write(tmp_path / "sample.jsonl", coded)
+    codes = {row["who"] for row in coded}
+    found = {}
+    for file in ("on.jsonl", "off.jsonl"):
+        made(folder, file, learnt(folder, own))
+        lines = (folder / "data" / file).read_text().splitlines()
+        found[file] = codes & {json.loads(line)["who"] for line in lines}
+        monkeypatch.setattr(Seen, "among", lambda _, values: np.zeros(len(values), bool))
+    assert found["on.jsonl"] == set()
+    assert len(found["off.jsonl"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("file", "form", "broken"),
+    [("a.jsonl", "json", 0.05), ("a.csv", "csv", 0.05), ("a.parquet", "parquet", 0.0)],
+)
+def test_a_run_refuses_none_of_the_good_rows_and_finds_what_the_manifest_says(
+    tmp_path: Path, sample: list[dict[str, Any]], file: str, form: str, broken: float
+) -> None:
+    folder = folder_of(tmp_path, file, form)
+    own = write(tmp_path / "sample.jsonl", sample)
+    manifest = made(folder, file, learnt(folder, own), broken=broken, duplicates=0.03)
+    found = ingest(load_plan(folder), Engine(open_pipeline=Direct().pipeline))
+    assert found.rows["read"] == manifest.records
+    assert found.rows["kept"] == manifest.good
+    assert found.rows["refused"] == manifest.broken
+    assert found.rows["duplicate"] == manifest.duplicate > 50
+
+
+def test_numbers_nulls_values_and_times_are_spread_as_in_the_sample(
+    tmp_path: Path, sample: list[dict[str, Any]]
+) -> None:
+    folder = folder_of(tmp_path)
+    own = write(tmp_path / "sample.jsonl", sample)
+    made(folder, "made.jsonl", learnt(folder, own), count=6000)
+    con = duckdb.connect()
+    for name, path in (("a", own), ("b", folder / "data/made.jsonl")):
+        con.execute(f"CREATE TABLE {name} AS SELECT * FROM read_json('{path}')")
+
+    def both(expression: str, where: str = "true") -> list[np.ndarray]:
+        query = "SELECT {} AS v FROM {} WHERE ({}) AND ({}) IS NOT NULL"
+        return [
+            con.sql(query.format(expression, table, where, expression)).fetchnumpy()["v"]
+            for table in ("a", "b")
+        ]
+
+    for numeric in (
+        "weight", "price", "pay", "place.height", "more.score", "epoch(\"at\")", "hour(\"at\")",
+        "epoch(paid_at) - epoch(\"at\")", "epoch(birthday)", "len(tags)", "hour(opens)",
+        "strlen(note)",
+    ):  # fmt: skip
+        assert distance(*both(numeric)) < 0.05, numeric
+    for share in (
+        "city = 'Oslo'", "city = 'Bergen'", "state = 'shut'", "gift", "weight IS NULL",
+        "weight IS NULL AND price IS NULL", "weight IS NULL OR price IS NULL",
+        "list_contains(tags, 't3')",
+    ):  # fmt: skip
+        first, second = (float(np.mean(part)) for part in both(f"({share})::INT"))
+        assert abs(first - second) < 0.03, share
+    # Customers come again as often; tall ones stay heavy; ids keep their shape.
+    first, second = (
+        con.sql(f"SELECT count(*) AS n FROM {t} GROUP BY who ORDER BY n DESC").fetchnumpy()["n"]
+        for t in ("a", "b")
+    )
+    for most in (1, 5, 20, 60):
+        assert abs(first[:most].sum() / 1500 - second[:most].sum() / 6000) < 0.03, most
+    first, second = (
+        con.sql(f"SELECT corr(ln(weight), place.height) AS c FROM {t}").fetchall()[0][0]
+        for t in ("a", "b")
+    )
+    assert first > 0.8
+    assert abs(first - second) < 0.05
+    assert con.sql(
+        "SELECT bool_and(regexp_full_match(id, 'V-[0-9]{9}-[0-9]{1,4}')) FROM b"
+    ).fetchall() == [(True,)]
+    assert con.sql("SELECT count(DISTINCT price * 20 - round(price * 20)) FROM b").fetchall() == [
+        (1,)
+    ]
+
+
+def distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the greatest distance of two cumulative distributions (Kolmogorov, Smirnov)."""
+    first, second = np.sort(first), np.sort(second)
+    at = np.concatenate([first, second])
+    shares = [np.searchsorted(part, at, "right") / len(part) for part in (first, second)]
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
+def test_the_same_seed_and_sample_give_the_same_bytes(
+    tmp_path: Path, sample: list[dict[str, Any]]
+) -> None:
+    folder = folder_of(tmp_path)
+    own = write(tmp_path / "sample.jsonl", sample)
+    digests = [
+        made(folder, f"{n}.jsonl", learnt(folder, own), seed=seed, count=500).sha256
+        for n, seed in enumerate((1, 1, 2))
+    ]
+    other = write(tmp_path / "other.jsonl", rows(1500, seed=2))
+    digests.append(made(folder, "3.jsonl", learnt(folder, other), count=500).sha256)
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
+@pytest.mark.parametrize("name", ["sample.csv", "sample.parquet"])
+def test_a_sample_may_be_of_another_format(
+    tmp_path: Path, sample: list[dict[str, Any]], name: str
+) -> None:
+    folder = folder_of(tmp_path)
+    texts = learnt(folder, write(tmp_path / "sample.jsonl", sample))
+    other = learnt(folder, write(tmp_path / name, sample))
+    assert other.rows == texts.rows == 1500
+    assert other.hows == texts.hows
+    digests = {
+        made(folder, f"{n}.jsonl", like, count=300).sha256 for n, like in enumerate((texts, other))
+    }
+    assert len(digests) == 1
+
+
+def test_columns_that_the_sample_lacks_are_named_and_made_by_the_contract(
+    tmp_path: Path, sample: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path)
+    fewer = [{k: v for k, v in row.items() if k not in ("price", "city")} for row in sample]
+    own = write(tmp_path / "sample.jsonl", fewer)
+    assert main(["generate", str(folder), "--like", str(own), "--rows", "200", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "has no values of city, price: these are made up by the contract alone" in err
+    said = json.loads(out)["like"]
+    assert said["by_contract_alone"] == ["city", "price"]
+    assert said["file"] == "sample.jsonl"
+    assert said["rows"] == 1500
+    assert said["columns"]["who"] == "shapes that repeat"
+    assert len(said["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "nothing.jsonl, which is not there"),
+        ("", "a sample must have records; got none in "),
+        ('{"id": "a"}\n', "a sample must have at least 40 records, so that none shows among them"),
+        ('{"other": 1}\n' * 50, "a sample must have columns of the contract; got none of them"),
+        ('{"serial": "x"}\n' * 50, "most records of a sample must fit the contract; got 50 of 50"),
+        ("[\n1\n]\n", "JSON must be one object a line; got one array"),
+    ],
+)
+def test_a_sample_that_is_none_is_said_in_one_sentence(
+    tmp_path: Path, text: str | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path)
+    own = tmp_path / "nothing.jsonl"
+    if text is not None:
+        own.write_text(text)
+    assert main(["generate", str(folder), "--like", str(own)]) in (1, 2)
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (folder / "data").exists()
+
+
+def test_the_contract_wins_over_the_sample(tmp_path: Path, sample: list[dict[str, Any]]) -> None:
+    folder = folder_of(tmp_path, "a.jsonl")
+    file = folder / "contract.odcs.yaml"
+    file.write_text(
+        file.read_text()
+        .replace("{name: city, logicalType: string}",
+                 "{name: city, logicalType: string, required: true, logicalTypeOptions: {maxLength: 4}}")
+        .replace("{name: weight, logicalType: number}",
+                 "{name: weight, logicalType: number, required: true, logicalTypeOptions: {maximum: 5}}")
+        .replace("{name: note, logicalType: string}",
+                 '{name: note, logicalType: string, logicalTypeOptions: {pattern: "^[0-9]{3}$"}}')
+    )  # fmt: skip
+    own = write(tmp_path / "sample.jsonl", sample)
+    manifest = made(folder, "a.jsonl", learnt(folder, own))
+    found = ingest(load_plan(folder), Engine(open_pipeline=Direct().pipeline))
+    assert found.rows["kept"] == manifest.good == 3000
+    lines = [json.loads(line) for line in (folder / "data/a.jsonl").read_text().splitlines()]
+    assert {line["city"] for line in lines} == {"Oslo", "Rome"}
+
+
+def test_a_chosen_span_keeps_the_hours_of_the_sample(
+    tmp_path: Path, sample: list[dict[str, Any]]
+) -> None:
+    folder = folder_of(tmp_path)
+    busy = [row | {"at": row["at"][:11] + f"{9 + i % 3:02d}" + row["at"][13:]}
+            for i, row in enumerate(sample)]  # fmt: skip
+    own = write(tmp_path / "sample.jsonl", busy)
+    flags = ["--from", "2030-01-01", "--span", "10d", "--rows", "2000", "--into"]
+    into = tmp_path / "made.jsonl"
+    assert main(["generate", str(folder), "--like", str(own), *flags, str(into)]) == 0
+    times = [json.loads(line)["at"] for line in into.read_text().splitlines()]
+    assert {time[11:13] for time in times} == {"09", "10", "11"}
+    assert min(times) >= "2030-01-01"
+    assert {time[:10] for time in times} == {f"2030-01-{day:02d}" for day in range(1, 11)}
+    assert times == sorted(times)
