@@ -2,7 +2,8 @@
 
 ISO 8601 is `2026-01-31T09:30[:00[.fraction]][Z|+09[[:]00]]` with `T`, `t` or a space; a fraction
 has one to nine digits, of which the seventh and on are cut off. Other forms are strptime-like
-(`%Y %y %m %b %B %d %j %a %A %H %I %M %S %p %z %f`), fields zero-padded, names in English.
+(`%Y %y %m %b %B %d %j %a %A %H %I %M %S %p %z %f`), fields zero-padded, names in English; `%-m`,
+`%-d`, `%-H` and `%-I` need no zero.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _FIELDS: Final = {
     "I": r"(?P<I>[0-9]{2})", "M": r"(?P<M>[0-9]{2})", "S": r"(?P<S>[0-9]{2})",
     "f": r"(?P<f>[0-9]{1,6})", "p": r"(?P<p>[AaPp][Mm])",
     "z": r"(?P<z>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)",
+    **{f"-{code}": f"(?P<{code}>[0-9]{{1,2}})" for code in "mdHI"},
 }  # fmt: skip
 _ISO_DATE: Final = f"{_FIELDS['Y']}-{_FIELDS['m']}-{_FIELDS['d']}"
 _ISO_TIME: Final = rf"{_FIELDS['H']}:{_FIELDS['M']}(?::{_FIELDS['S']}(?:\.(?P<f>[0-9]{{1,9}}))?)?"
@@ -155,7 +157,7 @@ def _in_range(instants: pa.Array) -> pa.Array:
 @cache
 def _form(form: str) -> str:
     """Regular expression of a strptime form."""
-    out, codes = "", iter(re.split(r"%(.)", form))
+    out, codes = "", iter(re.split(r"%(-?.)", form))
     for literal in codes:
         out += re.escape(literal)
         code = next(codes, None)
