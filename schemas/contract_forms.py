@@ -13,7 +13,8 @@ from schemas.located import quoted
 _LETTERS: Final = {
     "yyyy": "%Y", "uuuu": "%Y", "yy": "%y", "uu": "%y", "MM": "%m", "MMM": "%b", "MMMM": "%B",
     "dd": "%d", "DDD": "%j", "EEE": "%a", "EEEE": "%A", "HH": "%H", "hh": "%I", "mm": "%M",
-    "ss": "%S", "a": "%p", "M": "%-m", "d": "%-d", "H": "%-H", "h": "%-I", "X": "%z", "XX": "%z", "XXX": "%z", "Z": "%z", "xxx": "%z", "xx": "%z",
+    "ss": "%S", "a": "%p", "M": "%-m", "d": "%-d", "H": "%-H", "h": "%-I",
+    "X": "%z", "XX": "%z", "XXX": "%z", "Z": "%z", "xxx": "%z", "xx": "%z",
     **{"S" * digits: "%f" for digits in range(1, 7)},
 }  # fmt: skip
 _RUN_ON: Final = re.compile(r"%-[a-zA-Z]%-?[YymdjHIMSf]")

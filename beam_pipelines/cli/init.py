@@ -77,6 +77,8 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
     except ValueError:
         folder = begun.folder
     yield f"{proposal.name}: {looked_at(proposal)} in {seconds:.1f} s"
+    if names := proposal.sample.names:
+        yield f"  no header   columns are called {names[0]} to {names[-1]}: see csv.names"
     yield f"  event time  {proposal.event_time.why}"
     if proposal.event_time.others:
         yield f"              as likely: {', '.join(proposal.event_time.others)}"

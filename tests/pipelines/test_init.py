@@ -80,6 +80,46 @@ def test_a_csv_of_awkward_names_lands_as_duckdb_reads_it(tmp_path: Path, through
         assert warehouse.execute(daily).fetchall() == [(1200, 2)]
 
 
+def test_a_csv_that_writes_things_its_own_way_lands_as_duckdb_reads_it(
+    tmp_path: Path, through: Init, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(
+        f"{i};{'Ja' if i % 2 else 'nein'};{i * 37 % 5_000:_},{i % 100:02} €;{i % 100} %;"
+        f"{i % 28 + 1}.{i % 12 + 1}.2024;{i % 7},5\n".replace("_", ".")
+        for i in range(1, 400)
+    )
+    (tmp_path / "waren.csv").write_text(f"Nr;Lager;Preis;Rabatt;Seit;Maß\n{rows}", encoding="utf-8")
+    assert through("waren.csv")["rows"]["kept"] == 399
+    assert differences(tmp_path / "new", rows=399) == []
+    pipeline, properties = pipeline_of(tmp_path / "new")
+    assert pipeline["source"]["batch"]["files"]["csv"] == {
+        "delimiter": ";", "trues": ["Ja"], "falses": ["nein"], "signs": ["€", "%"],
+        "decimal": ",", "thousands": ".",
+    }  # fmt: skip
+    assert {p["name"]: p["logicalType"] for p in properties if "transformLogic" not in p} == {
+        "Nr": "integer", "Lager": "boolean", "Preis": "number", "Rabatt": "integer",
+        "Seit": "date", "mass": "number",
+    }  # fmt: skip
+    with (tmp_path / "waren.csv").open("a", encoding="utf-8") as file:
+        file.write("400;vielleicht;1,00 €;5 %;1.1.2024;1,5\n401;Ja;$1,00;5 %;1.1.2024;1,5\n")
+    assert main(["run", str(tmp_path / "new"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]["refused"] == 2
+    assert main(["dlq", "list", str(tmp_path / "new")]) == 0
+    said = capsys.readouterr().out
+    assert "`Lager` must be true or false (or Ja, nein)" in said
+    assert "`Preis` must be a finite number written as 1.234,5, perhaps with € or %" in said
+
+
+def test_a_csv_without_header_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:
+    rows = "".join(f"{i / 10},{i % 9}.5,{'setosa' if i % 2 else 'virginica'}\n" for i in range(150))
+    (tmp_path / "iris.data.csv").write_text(rows)
+    assert through("iris.data.csv")["rows"]["kept"] == 150
+    assert differences(tmp_path / "new", rows=150) == []
+    pipeline, properties = pipeline_of(tmp_path / "new")
+    assert pipeline["source"]["batch"]["files"]["csv"] == {"names": ["c1", "c2", "c3"]}
+    assert [p["logicalType"] for p in properties] == ["number", "number", "string"]
+
+
 def test_nested_json_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:
     with (tmp_path / "events.jsonl").open("w", encoding="utf-8") as file:
         for i in [*range(500), 7]:

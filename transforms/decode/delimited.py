@@ -1,7 +1,8 @@
 """Decode CSV: columns by name, every value read strictly, every record in rows or refused.
 
-The first record names the fields, unless the source does. A field is null if its text stands without quotes in `nulls`.
-Empty lines are no records. Fields of object and array columns hold JSON text.
+The first record names the fields, unless the source does. A field is null if its text stands
+without quotes in `nulls`. Empty lines are no records. Fields of object and array columns hold JSON
+text.
 
 Refused by record (rule `csv`): another number of fields than the header has, a quote that never
 closes (the line it stands on), text behind a closing quote, a carriage return without a newline,

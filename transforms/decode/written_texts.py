@@ -86,7 +86,7 @@ def _pattern(written: Written) -> str:
     """Return what all of a text must be."""
     group = f"[{_SPACES}]" if written.thousands == " " else re.escape(written.thousands)
     point = re.escape(written.decimal)
-    whole = f"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if group else "[0-9]+"
+    whole = f"(?:[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+|[0-9]+)" if group else "[0-9]+"
     number = f"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
     if not written.signs:
         return f"^-?{number}$"

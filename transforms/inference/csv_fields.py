@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import SourceError
+from schemas.plan import Written
 from transforms.decode.csv_text import Layout, frame, read_texts
 from transforms.decode.headers import csv_names
 from transforms.inference.fields import Field, Kind
+from transforms.inference.names import words
+from transforms.inference.scalars import TEXT_IDS
+from transforms.inference.written import undressed, written_of
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
 
@@ -21,17 +24,34 @@ _ALWAYS: Final = ("NULL", "\\N", "#N/A", "<NA>")
 """Nothing else is ever meant by these."""
 _IN_NUMBERS: Final = ("NA", "N/A", "n/a", "NaN", "nan", "null", "None", "-", "?", ".", "na", "--")
 _TYPED: Final = (
-    r"^(-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9].*|(?i:true|false))$"
+    r"^(-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9].*"
+    r"|[$€£¥₹]? ?-?[$€£¥₹]?[0-9][0-9.,]* ?[%$€£¥₹]?|(?i:true|false|yes|no|y|n|t|f|on|off))$"
 )
 
 
-def csv_fields(
-    blocks: Sequence[Block], delimiter: str
-) -> tuple[tuple[Field, ...], int, int, tuple[str, ...]]:
-    """Return the fields, how many records were read, how many are broken, and what means null.
+class CsvFields(NamedTuple):
+    """What was read of a CSV file.
+
+    Attributes:
+        fields: Of a record.
+        rows: How many records.
+        broken: How many are of another number of fields, and such.
+        nulls: Texts that mean null.
+        written: How booleans and numbers stand in it.
+    """
+
+    fields: tuple[Field, ...]
+    rows: int
+    broken: int
+    nulls: tuple[str, ...]
+    written: Written
+
+
+def csv_fields(blocks: Sequence[Block], delimiter: str) -> CsvFields:
+    """Return what a CSV file has.
 
     Raises:
-        SourceError: The file has no header.
+        SourceError: Two columns have one name.
     """
     names = csv_names(blocks[0].header, delimiter, blocks[0].source)
     _check_header(names, blocks[0].source)
@@ -39,21 +59,24 @@ def csv_fields(
     nulls = ("", *_null_texts(columns))
     if len(nulls) > 1:
         columns, rows, broken = _read(blocks, names, delimiter, nulls)
-    fields = tuple(
-        Field(name, Kind.TEXT, rows, values.null_count, values)
-        for name, values in zip(names, columns, strict=True)
-        if name
-    )
-    return fields, rows, broken, nulls
+    numbers = [not set(words(name)) & TEXT_IDS for name in names]
+    written = written_of([c for c, may in zip(columns, numbers, strict=True) if may], delimiter)
+    fields = []
+    for name, values, may in zip(names, columns, numbers, strict=True):
+        if name:
+            read, how = undressed(values, written) if may else (values, "")
+            fields.append(Field(name, Kind.TEXT, rows, values.null_count, read, written=how))
+    return CsvFields(tuple(fields), rows, broken, nulls, written)
 
 
 def _check_header(names: Sequence[str], source: str) -> None:
-    if names and all(re.fullmatch(r"[0-9 .eE+-]*[0-9][0-9 .eE+-]*", name) for name in names):
-        msg = f"a CSV file must have a header; got numbers in the first line of {source}; add one"
-        raise SourceError(msg)
     named = [name for name in names if name]
-    if len(set(named)) < len(named):
-        msg = f"columns of a file must have different names; got one twice in {source}; rename it"
+    if twice := next((name for i, name in enumerate(named) if name in named[:i]), None):
+        at = [i + 1 for i, name in enumerate(names) if name == twice]
+        msg = (
+            f"columns of a file must have different names; got one for columns {at[0]} and {at[1]} "
+            f"of {source}; rename one"
+        )
         raise SourceError(msg)
 
 

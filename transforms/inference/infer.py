@@ -74,7 +74,7 @@ def infer(
     if keep:
         properties = tuple(map(_kept, properties))
     key = find_key(sample, properties)
-    when = find_event_time(properties, event_time)
+    when = find_event_time(properties, key.names, event_time)
     properties = tuple(_ruled(prop, sample, key, when) for prop in properties)
     if when.computed is not None:
         properties = (when.computed, *properties)

@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.errors import SourceError, UsageError
-from schemas.plan import FileSource
+from schemas.plan import FileSource, Written
 from transforms.inference.columnar_fields import columnar_fields
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
+from transforms.inference.headers import names_of
 from transforms.inference.json_fields import json_fields
 from transforms.sources.blocks import Block
 from transforms.sources.columnar_files import parquet_rows
@@ -38,6 +39,7 @@ _PLACES: Final = 8
 _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
 _LINES: Final = 50
+_COMPARED: Final = 200
 
 
 @dataclass
@@ -63,8 +65,10 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     """
     files = expand(path, folder)
     form = format_of(files)
-    delimiter = _delimiter(files[0]) if form == "csv" else ","
-    source = FileSource(path=path, format=form, delimiter=delimiter, block_bytes=_BLOCK)
+    delimiter, names = _layout(files[0]) if form == "csv" else (",", ())
+    source = FileSource(
+        path=path, format=form, delimiter=delimiter, names=names, block_bytes=_BLOCK
+    )
     if form == "json":
         _check_lines(files[0])
     slices = discover(source, folder, {}).slices
@@ -73,11 +77,12 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         msg = f"a sample must have records; got none in {path}; give another"
         raise SourceError(msg)
     nulls: tuple[str, ...] = ("",)
+    written = Written()
     fields: tuple[Field, ...]
     if form in COLUMNAR:
         fields, rows, broken = columnar_fields(taken.blocks)
     elif form == "csv":
-        fields, rows, broken, nulls = csv_fields(taken.blocks, delimiter)
+        fields, rows, broken, nulls, written = csv_fields(taken.blocks, delimiter)
     else:
         fields, rows, broken = json_fields([_bytes(block) for block in taken.blocks])
     if not rows or not fields:
@@ -95,7 +100,9 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         path=path,
         format=form,
         delimiter=delimiter,
+        names=names,
         nulls=nulls,
+        written=written,
         files=len(files),
         stored_bytes=sum(file.identity.size for file in files),
         read_bytes=taken.bytes,
@@ -189,10 +196,19 @@ def _check_lines(file: StoredFile) -> None:
     raise UsageError(msg)
 
 
-def _delimiter(file: StoredFile) -> str:
-    """Return the character that cuts the first lines into the most fields, as many in each."""
-    text = _head(file)[:_HEAD].decode("utf-8", errors="replace").removeprefix("\ufeff")
-    lines = text.splitlines()[:_LINES]
+def _layout(file: StoredFile) -> tuple[str, tuple[str, ...]]:
+    """Return what cuts the lines of a file, and names for its columns if it does not name them."""
+    head = _head(file)
+    text = head.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    lines = text.splitlines(keepends=True)
+    if len(head) >= _HEAD:
+        lines = lines[:-1]  # it may be cut
+    delimiter = _delimiter([line.rstrip("\r\n") for line in lines[:_LINES]])
+    return delimiter, names_of(list(csv.reader(lines[:_COMPARED], delimiter=delimiter)))
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """Return the character that cuts lines into the most fields, as many in each."""
     best = (1, ",")
     for delimiter in _DELIMITERS:
         rows = list(csv.reader(lines, delimiter=delimiter))

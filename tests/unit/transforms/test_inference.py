@@ -57,9 +57,21 @@ def of_column(values: list[str], name: str = "x") -> str:
         ("x", ["1", "2.5", ".5", "1e3"], "number", {}),
         ("x", ["9223372036854775808", "1"], "string", {}),
         ("x", ["TRUE", "false"], "boolean", {}),
-        ("x", ["yes", "no"], "string", {}),
-        ("x", ["1,5", "2,5"], "string", {}),
-        ("x", ["$1.50", "$2"], "string", {}),
+        ("x", ["yes", "No"], "boolean", {}),
+        ("x", ["Y", "N", "Y"], "boolean", {}),
+        ("x", ["t", "f"], "boolean", {}),
+        ("x", ["yes", "yes"], "string", {}),
+        ("x", ["yes", "no", "maybe"], "string", {}),
+        ("sex", ["m", "f"], "string", {}),
+        ("x", ["1,5", "2,5"], "number", {}),
+        ("x", ["1,500", "2,500,000"], "integer", {}),
+        ("x", ["$1.50", "$2"], "number", {}),
+        ("x", ["12 %", "7%"], "integer", {}),
+        ("x", ["$1", "€2"], "string", {}),
+        ("phone", ["123,456", "1,234"], "string", {}),
+        ("x", ["030 123 456", "030 123 457"], "string", {}),
+        ("x", ["123 456 789", "223 456 789"], "string", {}),
+        ("x", ["0,123", "0,456"], "number", {}),
         ("x", ["2024-01-31", "2024-02-29"], "date", {}),
         ("x", ["31.01.2024", "29.02.2024"], "date", {"format": "dd.MM.yyyy"}),
         ("x", ["01/31/2024", "02/29/2024"], "date", {"format": "MM/dd/yyyy"}),
@@ -69,6 +81,18 @@ def of_column(values: list[str], name: str = "x") -> str:
         ("x", ["20240131", "20240229"], "integer", {}),
         ("x", ["2024-01-31T10:00:00Z", "2024-01-31 10:00:00+01:00"], "timestamp", {}),
         ("x", ["09:30", "23:59:59"], "time", {}),
+        ("x", ["9:30 AM", "11:59 PM"], "time", {"format": "h:mm[:ss] a"}),
+        ("x", ["9:30", "11:59"], "string", {}),
+        ("x", ["1/31/2024", "12/1/2024"], "date", {"format": "M/d/yyyy"}),
+        ("x", ["31.1.2024", "1.12.2024"], "date", {"format": "d.M.yyyy"}),
+        ("x", ["Jun 12, 1998", "Aug 7, 1998"], "date", {"format": "MMM d, yyyy"}),
+        ("x", ["1.2.10", "1.3.0"], "string", {}),
+        (
+            "x",
+            ["1/31/2024 9:05", "12/1/2024 10:00"],
+            "timestamp",
+            {"format": "M/d/yyyy H:mm[:ss]", "timezone": False, "defaultTimezone": "UTC"},
+        ),
         ("x", ["2024-13-01", "2024-01-01"], "string", {}),
         (
             "x",
@@ -130,7 +154,6 @@ def test_delimiters_compression_and_archives_are_found_out(tmp_path: Path) -> No
     [
         ("a.json", '[{"a": 1}, {"a": 2}]', "got one array in a.json"),
         ("a.json", '{\n "a": 1\n}\n', "an object over several lines"),
-        ("a.csv", "1,2.5\n3,4\n", "must have a header"),
         ("a.csv", "a,b\n1,2\n1\n2\n3\n", "most records of a sample must be of its format"),
         ("a.csv", "", "must have records"),
         ("a.csv", "a,b,a\n1,2,3\n", "must have different names"),
@@ -225,7 +248,7 @@ def test_a_column_with_a_null_is_never_the_event_time(csv: Infer) -> None:
         ("ts", ["1700000000", "1700000001"], "make_timestamptz(ts * 1000000)"),
         ("ts", ["1700000000000", "1700000000001"], "make_timestamptz(ts * 1000)"),
         ("date", ["2024-01-31", "2024-02-01"], "timezone('UTC', CAST(date AS TIMESTAMP))"),
-        ("when", ["1/2/2024", "12/31/2024"], "timezone('UTC', strptime(\"when\", '%m/%d/%Y'))"),
+        ("when", ["1/2/2024", "12/31/2024"], "timezone('UTC', CAST(\"when\" AS TIMESTAMP))"),
     ],
 )
 def test_an_event_time_is_computed_of_what_is_no_timestamp(
@@ -399,3 +422,59 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     out.write("\ufeffa,b\n1,2\n")
     (tmp_path / "a.csv").write_text(out.getvalue(), encoding="utf-8")
     assert [f.key for f in read_sample("a.csv", tmp_path).fields] == ["a", "b"]
+
+
+def test_a_name_that_other_things_have_too_is_a_key_of_many_records_only(csv: Infer) -> None:
+    def rows(n: int) -> str:
+        return "".join(f"{i % 3}.5,{7919 * i % 1_000_003}\n" for i in range(1, n))
+
+    few = csv(f"amount,customer_id\n{rows(50)}").key
+    assert (few.names, few.maybe) == ((), ("customer_id",))
+    assert csv(f"amount,customer_id\n{rows(1002)}").key.names == ("customer_id",)
+    dense = "".join(f"{i % 3}.5,{i}\n" for i in range(50))
+    assert csv(f"amount,line_no\n{dense}").key.names == ("line_no",)
+
+
+def test_a_thing_and_a_time_that_are_unique_by_chance_are_no_key(csv: Infer) -> None:
+    rows = "".join(f"b{i * 7 % 190},2024-01-{i * 11 % 28 + 1:02},{i % 3}\n" for i in range(60))
+    proposal = csv(f"bird,seen,eggs\n{rows}")
+    assert proposal.key.names == ()
+    rows = "".join(f"b{i},2024-01-{day:02},1\n" for i in range(6) for day in range(1, 11))
+    assert csv(f"bird,seen,eggs\n{rows}").key.names == ("bird", "seen")
+
+
+def test_years_of_things_are_no_event_time_unless_they_tell_records_apart(csv: Infer) -> None:
+    rows = "".join(f"{i % 5},{1970 + i % 4}-01-01\n" for i in range(40))
+    proposal = csv(f"horsepower,Year\n{rows}")
+    assert proposal.event_time.name is None
+    assert "`Year` tells years" in proposal.event_time.why
+    assert csv(f"horsepower,date\n{rows}").event_time.name == "event_time"
+    assert csv(f"horsepower,model_date\n{rows}").event_time.name is None
+    assert csv(f"horsepower,Year\n{rows}", event_time="Year").event_time.name == "event_time"
+    rows = "".join(f"{c},{y}-01-01,1\n" for c in "ABC" for y in range(1990, 2000))
+    assert csv(f"source,year,sum\n{rows}").event_time.name == "event_time"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("5.1,3.5,setosa\n4.9,3.0,setosa\n", ["c1", "c2", "c3"]),
+        ("1,2.5\n3,4\n", ["c1", "c2"]),
+        ("2024-01-01,a\n2024-01-02,b\n", ["c1", "c2"]),
+        ("39,State-gov,13\n50,Private,9\n38,State-gov,9\n", ["c1", "c2", "c3"]),
+        ("p,x,s\n" + "e,x,s\np,b,y\n" * 20, ["c1", "c2", "c3"]),
+        ("country,2019,2020\nDE,1,2\nFR,3,4\n", ["country", "2019", "2020"]),
+        ("label,0,1,2\n7,0,0,0\n2,0,1,0\n", ["label", "0", "1", "2"]),
+        ("2019,2018\n5,6\n7,8\n", ["2019", "2018"]),
+        ("name,34\nBob,28\nEve,41\n", ["name", "34"]),
+        ("name,city\nBob,Rome\nname,city\n" * 20, ["name", "city"]),
+        ("x,y\n1,2\n", ["x", "y"]),
+    ],
+)
+def test_a_first_record_that_is_data_names_no_columns(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    sample = read_sample("s.csv", tmp_path)
+    assert [field.key for field in sample.fields] == names
+    assert list(sample.names) == (names if names[0] == "c1" else [])
