@@ -13,11 +13,17 @@ _OF_NUMBERS = set('0123456789-+eE"\r\n')
 
 def csv_options(csv: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a `FileSource` that the key `csv` sets."""
-    given = {"delimiter": csv["delimiter"]} if "delimiter" in csv else {}
+    given: dict[str, Any] = {"delimiter": csv["delimiter"]} if "delimiter" in csv else {}
     given |= {key: tuple(csv[key]) for key in ("nulls", "names") if key in csv}
-    lists = {key: tuple(csv[key]) for key in ("trues", "falses", "signs") if key in csv}
-    marks = {key: csv[key] for key in ("decimal", "thousands") if key in csv}
-    return given | ({"written": Written(**lists, **marks)} if lists or marks else {})
+    plain = Written()
+    given["written"] = Written(
+        trues=tuple(csv.get("trues", ())),
+        falses=tuple(csv.get("falses", ())),
+        decimal=csv.get("decimal", plain.decimal),
+        thousands=csv.get("thousands", plain.thousands),
+        signs=tuple(csv.get("signs", ())),
+    )
+    return given
 
 
 def csv_problems(source: FileSource) -> Iterator[tuple[str, str]]:

@@ -68,7 +68,8 @@ def written_of(columns: Sequence[pa.Array], delimiter: str) -> Written:
     known = [texts.drop_null() for texts in columns]
     known = [texts for texts in known if len(texts)]
     numbers = [found for texts in known if (found := _numbers_of(texts)) is not None]
-    return replace(_written(numbers, delimiter), **_words(known))
+    trues, falses = _words(known)
+    return replace(_written(numbers, delimiter), trues=trues, falses=falses)
 
 
 def undressed(texts: pa.Array, written: Written) -> tuple[pa.Array, str]:
@@ -87,7 +88,8 @@ def undressed(texts: pa.Array, written: Written) -> tuple[pa.Array, str]:
     return texts, ""
 
 
-def _words(columns: Sequence[pa.Array]) -> dict[str, tuple[str, ...]]:
+def _words(columns: Sequence[pa.Array]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the words for true and for false of the columns that have both."""
     trues: dict[str, str] = {}
     falses: dict[str, str] = {}
     for texts in columns:
@@ -101,7 +103,7 @@ def _words(columns: Sequence[pa.Array]) -> dict[str, tuple[str, ...]]:
                 trues |= {w: spoken[w] for w in true if w in spoken and w != "true"}
                 falses |= {w: spoken[w] for w in false if w in spoken and w != "false"}
                 break
-    return {"trues": tuple(trues.values()), "falses": tuple(falses.values())}
+    return tuple(trues.values()), tuple(falses.values())
 
 
 def _numbers_of(texts: pa.Array) -> _Numbers | None:
