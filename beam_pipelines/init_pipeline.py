@@ -112,6 +112,8 @@ def _files(sample: Sample, folder: Path, indent: int) -> Iterator[str]:
     ):
         if values:
             options.append(f"{key}: {sequence(values)}")
+    if written.trim:
+        options.append("trim: true")
     if written.decimal != ".":
         options.append(f"decimal: {scalar(written.decimal)}")
     if written.thousands:

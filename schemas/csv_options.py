@@ -17,6 +17,7 @@ def csv_options(csv: Mapping[str, Any]) -> dict[str, Any]:
     given |= {key: tuple(csv[key]) for key in ("nulls", "names") if key in csv}
     plain = Written()
     given["written"] = Written(
+        trim=csv.get("trim", plain.trim),
         trues=tuple(csv.get("trues", ())),
         falses=tuple(csv.get("falses", ())),
         decimal=csv.get("decimal", plain.decimal),

@@ -16,9 +16,10 @@ from schemas.stream_source import StreamFace
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """How a CSV file writes booleans and numbers that are not `true`, `false` and `-1234.5`.
+    """How a CSV file writes what is not plain: booleans are `true` and `false`, numbers `-1234.5`.
 
     Attributes:
+        trim: Whether spaces around a field are no part of it.
         trues: Words that mean true beside `true`, in any case.
         falses: The same of false.
         decimal: What stands before decimals: a point or a comma.
@@ -26,6 +27,7 @@ class Written:
         signs: What may stand before or behind a number, once, with or without a space between.
     """
 
+    trim: bool = False
     trues: tuple[str, ...] = ()
     falses: tuple[str, ...] = ()
     decimal: str = "."
@@ -45,7 +47,7 @@ class FileSource:
         nulls: CSV: unquoted texts that mean null.
         delimiter: CSV.
         names: CSV: of the fields, in order, if the file does not name them; else it has a header.
-        written: CSV: how it writes booleans and numbers.
+        written: CSV: how it writes values.
         compression: `auto` (by magic, checked against the name), `none`, `gzip`, `zstd` or `zip`.
         block_bytes: About how many (decompressed) bytes of whole records are decoded at a time.
         max_record_bytes: A longer record is refused by pointer and hash, without its bytes.

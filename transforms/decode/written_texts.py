@@ -1,4 +1,4 @@
-"""Booleans in words and numbers with marks and signs, as the plain texts that `casts` reads.
+"""Fields with spaces, booleans in words, numbers with marks: as the plain texts that `casts` reads.
 
 Strict as casts are: groups are of three digits, a sign stands once at an end, and a text that is
 written otherwise does not fit. `1,234.50`, `$5`, `-$5`, `$-5`, `12 %` are numbers; `1,23`, `$5 %`
@@ -19,6 +19,7 @@ from schemas.plan import Written
 from transforms.decode.casts import Cast, expected
 
 _SPACES: Final = " \u00a0\u202f"
+_AROUND: Final = f"{_SPACES}\t"
 _PLAIN: Final = Written()
 
 
@@ -27,11 +28,13 @@ def plain(texts: pa.Array, column: Column, written: Written) -> Cast:
 
     Args:
         texts: `pa.string()`.
-        column: Of any scalar type; only booleans and numbers change.
+        column: Of any scalar type.
         written: How the file has them.
     """
     if written == _PLAIN:
         return Cast(texts, None)
+    if written.trim:
+        texts = pc.utf8_trim(texts, _AROUND)
     if pa.types.is_boolean(column.type):
         return Cast(_words(texts, written), None)
     if column.logical in ("integer", "number") and _dresses(written):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from transforms.decode.headers import csv_names
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.scalars import TEXT_IDS
-from transforms.inference.written import undressed, written_of
+from transforms.inference.written import is_padded, trimmed, undressed, written_of
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
 
@@ -56,14 +57,18 @@ def csv_fields(blocks: Sequence[Block], delimiter: str) -> CsvFields:
     names = csv_names(blocks[0].header, delimiter, blocks[0].source)
     _check_header(names, blocks[0].source)
     columns, rows, broken = _read(blocks, names, delimiter, ("",))
-    nulls = ("", *_null_texts(columns))
+    trim = is_padded(columns)
+    nulls = ("", *_null_texts(columns, trim=trim))
     if len(nulls) > 1:
         columns, rows, broken = _read(blocks, names, delimiter, nulls)
+    if trim:
+        columns = [trimmed(values) for values in columns]
     numbers = [not set(words(name)) & TEXT_IDS for name in names]
     written = written_of([c for c, may in zip(columns, numbers, strict=True) if may], delimiter)
+    written = replace(written, trim=trim)
     fields = []
     for name, values, may in zip(names, columns, numbers, strict=True):
-        if name:
+        if name or values.null_count < rows:  # a delimiter at the end of lines makes no column
             read, how = undressed(values, written) if may else (values, "")
             fields.append(Field(name, Kind.TEXT, rows, values.null_count, read, written=how))
     return CsvFields(tuple(fields), rows, broken, nulls, written)
@@ -88,7 +93,7 @@ def _read(
     rows = broken = 0
     for block in blocks:
         own = csv_names(block.header, delimiter, block.source)
-        there = [own.index(name) if name in own else None for name in names]
+        there = [_place(name, i, own) for i, name in enumerate(names)]
         layout = Layout(len(own), tuple(i for i in there if i is not None), nulls, byte)
         assert isinstance(block.data, np.ndarray)  # noqa: S101  # of a text format
         texts = read_texts(block.data, frame(block.data, byte), layout)
@@ -99,16 +104,25 @@ def _read(
     return [pa.concat_arrays(part) for part in zip(*parts, strict=True)], rows, broken
 
 
-def _null_texts(columns: Sequence[pa.Array]) -> list[str]:
-    """Return texts that mean null: without them a column that is text has a type."""
+def _place(name: str, number: int, own: Sequence[str]) -> int | None:
+    """Return where a column is in a file: by its name, and one without a name where it was."""
+    if name:
+        return own.index(name) if name in own else None
+    return number if own[number : number + 1] == [""] else None
+
+
+def _null_texts(columns: Sequence[pa.Array], *, trim: bool) -> list[str]:
+    """Return texts that mean null, as they stand: without them a column that is text has a type."""
     found: set[str] = set()
     known = pa.array([*_ALWAYS, *_IN_NUMBERS])
     for values in columns:
-        marks = pc.unique(values.filter(pc.is_in(values, value_set=known))).drop_null().to_pylist()
+        plain = trimmed(values) if trim else values
+        is_mark = pc.fill_null(pc.is_in(plain, value_set=known), fill_value=False)
+        marks = pc.unique(values.filter(is_mark)).to_pylist()
         if not marks:
             continue
-        found.update(set(marks) & set(_ALWAYS))
-        rest = values.filter(pc.invert(pc.is_in(values, value_set=pa.array(marks)))).drop_null()
+        found.update(mark for mark in marks if mark.strip() in _ALWAYS)
+        rest = plain.filter(pc.invert(is_mark)).drop_null()
         if not len(rest) or pc.all(pc.match_substring_regex(rest, _TYPED)).as_py():
             found.update(marks)
     return sorted(found)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.sql_engine import connect
+from transforms.decode.casts import isolate
 from transforms.inference.fields import Field, Kind
 
 _KINDS: Final = {
@@ -27,14 +28,9 @@ def json_fields(blocks: Sequence[bytes]) -> tuple[tuple[Field, ...], int, int]:
     lines = b"\n".join(block.removesuffix(b"\n") for block in blocks)
     texts = pa.array(lines.removeprefix(b"\xef\xbb\xbf").split(b"\n"), pa.binary())
     texts = texts.filter(pc.greater(pc.binary_length(texts), 1))
-    return json_text_fields(_text(texts))
-
-
-def _text(lines: pa.Array) -> pa.Array:
-    try:
-        return lines.cast(pa.string())
-    except pa.ArrowInvalid:  # not UTF-8: a run refuses these lines
-        return pa.array([line.decode("utf-8", "replace") for line in lines.to_pylist()])
+    read = isolate(lambda part: part.cast(pa.string()), texts, pa.string())
+    fields, rows, broken = json_text_fields(read.values)
+    return fields, rows, broken + (0 if read.bad is None else int(read.bad.sum()))
 
 
 def json_text_fields(texts: pa.Array) -> tuple[tuple[Field, ...], int, int]:

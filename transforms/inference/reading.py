@@ -76,6 +76,8 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     if not taken.blocks:
         msg = f"a sample must have records; got none in {path}; give another"
         raise SourceError(msg)
+    if form not in COLUMNAR:
+        _check_text([_bytes(block) for block in taken.blocks], path)
     nulls: tuple[str, ...] = ("",)
     written = Written()
     fields: tuple[Field, ...]
@@ -88,12 +90,14 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     if not rows or not fields:
         what = "whose records all differ from its header" if form == "csv" else "without any"
         msg = f"a sample must have records of its format; got {form} {what} in {path}"
-        msg += "; correct it, or name it by what it is"
+        msg += "; remove lines before the header" if form == "csv" else "; correct it"
+        msg += ", or name it by what it is"
         raise SourceError(msg)
     if broken > rows:
         msg = (
             f"most records of a sample must be of its format; got {broken:,} of {rows + broken:,} "
-            f"that are no {form} as the first line has it, in {path}; correct the file"
+            f"that are no {form} as the first line has it, in {path}; correct the file, and remove "
+            "lines before its header"
         )
         raise SourceError(msg)
     return Sample(
@@ -113,6 +117,30 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         spread=taken.spread,
         about_rows=rows if taken.whole else _about(slices, rows, taken.bytes),
     )
+
+
+def _check_text(blocks: Sequence[bytes], path: str) -> None:
+    """Check that bytes that are no UTF-8 are faults of some records, and not another encoding."""
+    try:
+        for block in blocks:
+            block.decode()
+    except UnicodeDecodeError:
+        lines = [line for block in blocks for line in block.split(b"\n") if not line.isascii()]
+        wrong = sum(1 for line in lines if not _is_utf8(line))
+        if wrong > len(lines) // 2:
+            msg = (
+                f"a sample must be UTF-8 text; got other bytes in {wrong:,} lines of {path}; "
+                "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+            )
+            raise SourceError(msg) from None
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _about(slices: Sequence[Slice], rows: int, read: int) -> int | None:

@@ -20,6 +20,7 @@ from schemas.plan import Written
 from transforms.decode.casts import cast_text
 from transforms.decode.written_texts import plain
 
+_TEXT: Final = Column(name="", path="", type=pa.string(), logical="string")
 _BOOLEAN: Final = Column(name="", path="", type=pa.bool_(), logical="boolean")
 _NUMBER: Final = Column(name="", path="", type=pa.float64(), logical="number")
 _FAMILIES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
@@ -56,6 +57,17 @@ class _Numbers:
 
     texts: pa.Array
     sign: str
+
+
+def is_padded(columns: Sequence[pa.Array]) -> bool:
+    """Whether a column begins, or ends, with spaces in all of its texts."""
+    return any(_all(t, "^[ \t]") or _all(t, "[ \t]$") for t in columns if t.null_count < len(t))
+
+
+def trimmed(texts: pa.Array) -> pa.Array:
+    """Return texts without the spaces around them."""
+    read, _ = plain(texts, _TEXT, Written(trim=True))
+    return read
 
 
 def written_of(columns: Sequence[pa.Array], delimiter: str) -> Written:

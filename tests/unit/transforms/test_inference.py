@@ -168,6 +168,42 @@ def test_what_a_run_could_not_read_is_refused(
         read_sample(name, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_another_encoding_is_said_and_broken_records_are_counted(tmp_path: Path, name: str) -> None:
+    rows = ['{"a": "Zürich"}', '{"a": "Genève"}', '{"a": "Rom"}'] * 20
+    texts = ["a", *(row[7:-2] for row in rows)] if name.endswith("csv") else rows
+    text = "".join(f"{row}\n" for row in texts)
+    (tmp_path / name).write_bytes(text.encode("cp1252"))
+    with pytest.raises(PenstockError, match="a sample must be UTF-8 text; got other bytes in 4"):
+        read_sample(name, tmp_path)
+    (tmp_path / name).write_bytes(text.encode() + texts[-3].encode("cp1252") + b"\n")
+    sample = read_sample(name, tmp_path)
+    assert (sample.rows, sample.broken) == (60, 1)
+
+
+def test_spaces_around_all_of_a_column_are_no_part_of_its_texts(csv: Infer) -> None:
+    proposal = csv("id, job, n\n" + "1, ?, 7\n2, Sales, ?\n")
+    assert proposal.sample.written.trim
+    assert proposal.sample.nulls == ("", " ?")
+    assert column(proposal, "n").logical == "integer"
+    assert proposal.sample.fields[1].key == " job"
+    assert not csv("id,job\n1, a\n2,b\n").sample.written.trim
+
+
+def test_a_column_without_a_name_is_left_out_if_it_counts_and_said_if_anything_is_in_it(
+    csv: Infer,
+) -> None:
+    proposal = csv(",a,\n0,1,\n1,2,\n")
+    assert [p.name for p in proposal.properties] == ["a"]
+    assert proposal.left_out == {"": "it has no name, and counts"}
+    assert csv("a,\n1,\n2,\n").left_out == {}
+    cars = csv(",mpg\nMazda RX4,21\nFiat 128,32.4\n")
+    assert [(p.name, p.key, p.logical) for p in cars.properties] == [
+        ("unnamed", "", "string"),
+        ("mpg", "mpg", "number"),
+    ]
+
+
 def test_files_whose_columns_stand_in_another_order_are_read_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b,c\n1,x,1\n")
     (tmp_path / "b.csv").write_text("b,a\ny,2\n")
@@ -410,7 +446,7 @@ def test_names_become_identifiers_and_differ() -> None:
         "COST_TOTAL_3",
         "c_2012",
         "id",
-        "groe",
+        "grosse",
         "petal_width",
         "数",
     ]
