@@ -23,7 +23,21 @@ from transforms.sources.csv_records import delimiter_byte
 
 _ALWAYS: Final = ("NULL", "\\N", "#N/A", "<NA>")
 """Nothing else is ever meant by these."""
-_IN_NUMBERS: Final = ("NA", "N/A", "n/a", "NaN", "nan", "null", "None", "-", "?", ".", "na", "--")
+_IN_NUMBERS: Final = (
+    "NA",
+    "N/A",
+    "n/a",
+    "NaN",
+    "nan",
+    "null",
+    "None",
+    "-",
+    "?",
+    ".",
+    "na",
+    "--",
+    "nil",
+)
 _TYPED: Final = (
     r"^(-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9].*"
     r"|[$€£¥₹]? ?-?[$€£¥₹]?[0-9][0-9.,]* ?[%$€£¥₹]?|(?i:true|false|yes|no|y|n|t|f|on|off))$"

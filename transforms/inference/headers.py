@@ -10,6 +10,7 @@ from typing import Final
 _NUMBER: Final = re.compile(r"\s*[$€£]?\s?-?[0-9]*[.,]?[0-9]+([eE][+-]?[0-9]+)?\s?%?\s*")
 _TIME: Final = re.compile(
     r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}([T ].*)?|[0-9]{1,2}:[0-9]{2}(:.*)?"
+    r"|[0-9]{1,2}[ -][A-Za-z]{3,9}[ -][0-9]{2,4}( .*)?|[A-Za-z]{3,9} [0-9]{1,2},? [0-9]{4}( .*)?"
 )
 _WHOLE: Final = re.compile("[0-9]+")
 _NONE: Final = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "?", "-")

@@ -35,6 +35,7 @@ _ENOUGH: Final = 20
 _MANY: Final = 1000
 """Rows of which a column with the name of a key is not unique by chance."""
 _CHANCE: Final = 1e-4
+_CODE: Final = "^[A-Za-z0-9][A-Za-z0-9_:/-]{0,39}$"
 _DENSE: Final = 2
 _FEW: Final = 0.05
 _TRIED: Final = 8
@@ -81,6 +82,8 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
             return Key((prop.name,), repeated=twice)
     if sample.whole and (pair := _pair(frame, exact)):
         return Key(pair)
+    if (first := _first_codes(sample, exact)) is not None:
+        return Key((first.name,))
     unique = [p for p in exact if p.distinct == rows and (p in named or _may_be(p))]
     return Key(maybe=tuple(p.name for p in unique[:3]))
 
@@ -91,7 +94,18 @@ def _exact(prop: Property) -> bool:
 
 
 def _may_be(prop: Property) -> bool:
-    return prop.logical != "integer" and prop.classification != "restricted"
+    measured = prop.logical == "integer" and not _is_time(prop)
+    return not measured and prop.classification != "restricted"
+
+
+def _first_codes(sample: Sample, exact: Sequence[Property]) -> Property | None:
+    """Return the first column if many records have each a code of their own in it."""
+    for prop in exact:
+        if prop.key == sample.fields[0].key and prop.distinct == sample.rows >= _MANY:
+            coded = prop.logical == "string" and prop.classification is None and prop.field
+            if coded and pc.all(pc.match_substring_regex(coded.values, _CODE)).as_py():
+                return prop
+    return None
 
 
 def _is_named(prop: Property) -> bool:
@@ -135,7 +149,8 @@ def _pair(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, str] | N
     """Return a thing and a time that are unique together, such as country and year."""
     things = [p for p in exact if p.logical in ("string", "integer") and not _is_time(p)]
     things = [p for p in things if p.logical == "string" or _is_named(p)]
-    things = [p for p in things if p.classification != "restricted"][:_TRIED]
+    things = [p for p in things if p.classification != "restricted" and not _is_measured(p)]
+    things = things[:_TRIED]
     times = [p for p in exact if _is_time(p)][:_TRIED]
     if any(p.distinct == frame.height for p in (*things, *times)):
         return None  # with anything beside it, it would be unique as well
@@ -149,6 +164,14 @@ def _pair(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, str] | N
         if _by_chance(frame, thing.name, time.name) < _CHANCE:
             return thing.name, time.name
     return None
+
+
+def _is_measured(prop: Property) -> bool:
+    """Whether a text is a fraction now and then: a column of numbers with other words in it."""
+    values = None if prop.field is None else prop.field.values
+    if values is None or not pa.types.is_string(values.type):
+        return False
+    return bool(pc.any(pc.match_substring_regex(values, r"^-?[0-9]+[.,][0-9]+$")).as_py())
 
 
 def _by_chance(frame: pl.DataFrame, *columns: str) -> float:

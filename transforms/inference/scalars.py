@@ -29,7 +29,8 @@ TEXT_IDS: Final = names(
 MONEY: Final = names(
     """
     price amount cost total fee balance salary revenue payment tax subtotal tip fare usd eur
-    gbp charge refund discount spend budget
+    gbp charge refund discount spend budget sales profit income wage wages receipts gross cash
+    debt debts loan loans
     """
 )
 _TIME_WORDS: Final = names(
@@ -46,6 +47,7 @@ _FORMATS: Final = {
     "ipv4": r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])$",
     "uri": r"^(https?|ftp|s3|gs)://\S+$",
 }
+_WHOLE: Final = "all are whole so far: an integer, perhaps"
 _SEEN: Final = 20
 _FEW: Final = 0.05
 MEASURED: Final = ("integer", "number")
@@ -171,7 +173,8 @@ def _number(texts: pa.Array, name: str) -> _Said:
     fraction = pc.match_substring_regex(texts, r"^-?[0-9]{1,12}(\.[0-9]{1,4})?$")
     if set(words(name)) & MONEY and pc.all(fraction).as_py():
         return _Said("number", ("money, by its name: exact",), physical="DECIMAL(18,4)")
-    return _Said("number")
+    whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
+    return _Said("number", (_WHOLE,) if whole else ())
 
 
 def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
@@ -183,7 +186,7 @@ def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
         return _number(texts, name)
     whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
     if whole and kind is Kind.NUMBER:
-        return _Said("number", ("all are whole so far: an integer, perhaps",))
+        return _Said("number", (_WHOLE,))
     return _Said("number")
 
 
@@ -224,6 +227,8 @@ def _text(texts: pa.Array) -> _Said:
         return _Said("string", ("yes or no in words: text, unless a CSV source has both",))
     if pc.all(pc.match_substring_regex(head, r"^\s*[\[{].*[\]}]\s*$")).as_py():
         return _Said("string", ("JSON inside text: left as it is",))
+    if pc.all(pc.match_substring_regex(texts, r"^[$€£¥]?-?[0-9][0-9.,]*%?$")).as_py():
+        return _Said("string", ("numbers as texts: text, since that is what the file has",))
     return _Said("string")
 
 

@@ -29,6 +29,7 @@ _TIMESTAMPS: Final = (
     "EEE, dd MMM yyyy HH:mm:ss 'GMT'",
     "EEE MMM dd HH:mm:ss XX yyyy",
     "dd MMM yyyy HH:mm[:ss]",
+    "dd MMM yyyy HH:mm:ss XX",
     "MMM dd yyyy HH:mm[:ss]",
     "yyyyMMdd'T'HHmmss[XX]",
 )

@@ -514,3 +514,29 @@ def test_a_first_record_that_is_data_names_no_columns(
     sample = read_sample("s.csv", tmp_path)
     assert [field.key for field in sample.fields] == names
     assert list(sample.names) == (names if names[0] == "c1" else [])
+
+
+def test_codes_of_many_records_in_the_first_column_are_a_key(csv: Infer) -> None:
+    rows = "".join(f"{chr(65 + i % 26)}{i},x,{i}.5\n" for i in range(1000))
+    assert csv(f"iata,kind,miles\n{rows}").key.names == ("iata",)
+    few = csv(f"iata,kind,miles\n{rows[:3000]}").key
+    assert (few.names, few.maybe) == ((), ("iata",))
+
+
+def test_a_measurement_with_words_in_it_is_no_thing(csv: Infer) -> None:
+    rows = "".join(
+        f"{'low' if i % 50 == 0 else i / 7},2024-01-{i % 28 + 1:02},1\n" for i in range(300)
+    )
+    assert csv(f"level,day,n\n{rows}").key.names == ()
+
+
+def test_years_that_are_all_different_are_noted(csv: Infer) -> None:
+    rows = "".join(f"{1970 + i},{i * i}\n" for i in range(40))
+    assert csv(f"Year,people\n{rows}").key.maybe == ("Year",)
+
+
+def test_numbers_in_texts_of_json_are_noted(json_lines: Infer) -> None:
+    found = column(json_lines({"a": "1,000"}, {"a": "2"}), "a")
+    assert (found.logical, found.notes) == (
+        "string", ("numbers as texts: text, since that is what the file has",)
+    )  # fmt: skip
