@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,10 @@ _IDS: Final = names(
     id key uuid guid identifier
     """
 )
+_IN_ONE_WORD: Final = re.compile(
+    r"(?!(in)?valid|(un|pre)?paid|liquid|hybrid|android)[a-z]{2,}(id|num)"
+)
+"""`userid` and the like, where nothing parts the words."""
 _NUMBERS: Final = names(
     """
     code number no nr hash ref
@@ -110,7 +115,9 @@ def _first_codes(sample: Sample, exact: Sequence[Property]) -> Property | None:
 
 def _is_named(prop: Property) -> bool:
     spoken = words(prop.name)
-    named = bool(spoken) and spoken[-1] in _IDS | _NUMBERS
+    named = bool(spoken) and (
+        spoken[-1] in _IDS | _NUMBERS or bool(_IN_ONE_WORD.fullmatch(spoken[-1]))
+    )
     named = named and prop.logical in ("string", "integer")
     return (named or prop.options.get("format") == "uuid") and prop.classification != "restricted"
 
@@ -191,4 +198,4 @@ def _by_chance(frame: pl.DataFrame, *columns: str) -> float:
 def _is_time(prop: Property) -> bool:
     if prop.logical in ("date", "timestamp") or prop.epoch:
         return True
-    return prop.logical == "integer" and bool(set(words(prop.name)) & _YEARS)
+    return prop.logical in ("integer", "string") and bool(set(words(prop.name)) & _YEARS)

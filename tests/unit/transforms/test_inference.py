@@ -324,6 +324,8 @@ def test_records_that_are_there_twice_leave_the_key_a_key(csv: Infer) -> None:
 def test_a_thing_and_a_time_may_be_the_key_together(csv: Infer) -> None:
     rows = "".join(f"{c},{y},{i}\n" for i, c in enumerate("ABCDEFG") for y in range(2000, 2010))
     assert csv(f"country,year,people\n{rows}").key.names == ("country", "year")
+    rows = "".join(f"{c},Q{q}2020,{i}\n" for i, c in enumerate("ABCDEFG") for q in range(1, 5))
+    assert csv(f"state,quarter,rate\n{rows}").key.names == ("state", "quarter")
 
 
 def people(**columns: str) -> str:
@@ -540,3 +542,14 @@ def test_numbers_in_texts_of_json_are_noted(json_lines: Infer) -> None:
     assert (found.logical, found.notes) == (
         "string", ("numbers as texts: text, since that is what the file has",)
     )  # fmt: skip
+
+
+def test_names_of_persons_of_the_world_are_told_by_their_two_parts(csv: Infer) -> None:
+    names = ["Juan Perón", "Mohammed Zahir Shah", *(f"Xi{c} Mb{c}eki" for c in "abcdefgh")]
+    rows = "".join(f"{i},{name}\n" for i, name in enumerate(names))
+    assert column(csv(f"n,name\n{rows}"), "name").protect == "pseudonymize"
+    assert (
+        column(csv(f"n,leader\n{rows}"), "leader").notes[-1].startswith("may be names of persons")
+    )
+    places = "".join(f"{i},Port{c} {c}ville\n" for i, c in enumerate("abcdefghij"))
+    assert column(csv(f"n,name\n{places}"), "name").classification is None
