@@ -40,8 +40,17 @@ def _relation(folder: Path, files: dict[str, Any]) -> str:
     )
 
 
+def _called(key: str, columns: list[str]) -> str:
+    """What DuckDB calls a column: without spaces around it, and one without a name by its number."""
+    unnamed = next((name for name in columns if re.fullmatch("column0+", name)), "")
+    name = key if key in columns else key.strip() or unnamed
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _as_written(key: str, logical: str, options: dict[str, Any]) -> str:
-    """The expression that reads a boolean or a number as the file is said to write it."""
+    """The expression that reads a column as the file is said to write it."""
+    if options.get("trim"):
+        key = f"trim({key}, ' \t')"
     if logical == "boolean" and "trues" in options:
         trues = [word.lower() for word in options["trues"]]
         words = [*trues, *(word.lower() for word in options["falses"])]
@@ -95,7 +104,7 @@ def differences(folder: Path, *, rows: int) -> list[str]:
             )
             name, key = (f'"{prop[k]}"' for k in ("name", "name"))
             if "physicalName" in prop:
-                key = '"' + prop["physicalName"].replace('"', '""') + '"'
+                key = _called(prop["physicalName"], connection.sql(f"FROM {source}").columns)
             pattern = prop.get("logicalTypeOptions", {}).get("format")
             if pattern and logical != "string":
                 key = _strptime(key, pattern)
