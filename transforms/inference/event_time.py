@@ -28,7 +28,7 @@ _BAD: Final = names(
     """
     birth birthdate birthday dob born expires expiry expiration due valid until end ended
     closed updated modified deleted processed loaded ingested inserted exported last next
-    arrival delivered shipped hire hired death died deathdate enddate duedate founded
+    arrival delivered shipped hire hired enddate duedate founded
     built established model vintage manufactured
     """
 )

@@ -73,4 +73,5 @@ def _counts(cells: Sequence[str]) -> bool:
 
 def _is_no_name(first: Sequence[str]) -> bool:
     """Whether a time or a fraction, which nobody calls a column, is among some cells."""
-    return any(_TIME.fullmatch(c) or re.fullmatch(r"-?[0-9]*[.,][0-9]+", c) for c in first)
+    numbers = (c for c in first if _NUMBER.fullmatch(c))
+    return any(map(_TIME.fullmatch, first)) or not all(map(_WHOLE.fullmatch, numbers))

@@ -42,6 +42,8 @@ _MANY: Final = 1000
 _CHANCE: Final = 1e-4
 _CODE: Final = "^[A-Za-z0-9][A-Za-z0-9_:/-]{0,39}$"
 _DENSE: Final = 2
+_FILLED: Final = 0.2
+"""Share of the pairs of things and times that few records must have."""
 _FEW: Final = 0.05
 _TRIED: Final = 8
 
@@ -164,7 +166,10 @@ def _pair(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, str] | N
     for time, thing in sorted(
         ((t, p) for t in times for p in things), key=lambda pair: -pair[1].distinct
     ):
-        if thing.distinct * time.distinct < frame.height or min(thing.distinct, time.distinct) < 2:
+        cells = thing.distinct * time.distinct
+        if cells < frame.height or min(thing.distinct, time.distinct) < 2:
+            continue
+        if frame.height < min(_FILLED * cells, _MANY):
             continue
         if frame.select(thing.name, time.name).n_unique() < frame.height:
             continue

@@ -65,6 +65,7 @@ _LOOSE_TIMESTAMPS: Final = (
     "d-M-yyyy H:mm[:ss]",
     "MMM d yyyy H:mm[:ss]",
     "d MMM yyyy H:mm[:ss]",
+    "d MMM yyyy H:mm:ss XX",
 )
 _LOOSE_DATES: Final = (
     "M/d/yyyy",
