@@ -19,6 +19,7 @@ _KINDS: Final = {
     "UBIGINT": Kind.INTEGER, "BIGINT": Kind.INTEGER, "HUGEINT": Kind.INTEGER,
 }  # fmt: skip
 _MOST_KEYS: Final = 60
+_AT_ONCE: Final = 50
 _THERE: Final = 0.5
 Path = tuple[str, ...]
 
@@ -78,8 +79,13 @@ class _Reader:
 
     def _values(self, paths: Sequence[Path]) -> dict[Path, tuple[pa.Array, set[str]]]:
         """Return, by path, a text for each record, and the kinds of value that there are."""
-        if not paths:
-            return {}
+        found: dict[Path, tuple[pa.Array, set[str]]] = {}
+        for at in range(0, len(paths), _AT_ONCE):
+            found |= self._some(paths[at : at + _AT_ONCE])
+        return found
+
+    def _some(self, paths: Sequence[Path]) -> dict[Path, tuple[pa.Array, set[str]]]:
+        # DuckDB copies a list of all for each of its items, so the lists must not be long.
         listed = f"[{', '.join(map(_quoted, paths))}]"
         columns = ", ".join(f"r[{i + 1}] AS v{i}" for i in range(len(paths)))
         table = self._connection.sql(

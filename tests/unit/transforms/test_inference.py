@@ -251,6 +251,12 @@ def test_objects_with_the_same_keys_are_structs_and_others_stay_open(json_lines:
     assert (tags.logical, tags.items.logical) == ("array", "string")
 
 
+def test_objects_of_very_many_keys_are_read(json_lines: Infer) -> None:
+    names = {f"l{i}": {"official": "x" * 50, "common": "y" * 50} for i in range(300)}
+    proposal = json_lines(*({"id": i, "names": names} for i in range(60)))
+    assert column(proposal, "names").open
+
+
 def test_a_key_of_several_kinds_is_left_out_and_said(json_lines: Infer) -> None:
     proposal = json_lines({"a": 1, "b": 1}, {"a": "x", "b": 2})
     assert [p.name for p in proposal.properties] == ["b"]
