@@ -60,7 +60,9 @@ def timestamps(texts: pa.Array, forms: tuple[str, ...] = (), timezone: str = "UT
         timestamp[us, UTC]; null where the text is null or unreadable, or not in years 1 to 9999.
     """
     if forms:
-        return _first_of([_instants(texts, _form(form), timezone) for form in forms], TIMESTAMP)
+        return _first_of(
+            [_instants(texts, form_pattern(form), timezone) for form in forms], TIMESTAMP
+        )
     alike = _alike(texts)
     if alike is not None:
         rows, read = alike
@@ -127,14 +129,14 @@ def _form_of(width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def dates(texts: pa.Array, forms: tuple[str, ...] = ()) -> pa.Array:
     """Read dates (date32) of years 1 to 9999; null where the text is null or unreadable."""
-    forms = tuple(map(_form, forms)) or (f"^{_ISO_DATE}$",)
+    forms = tuple(map(form_pattern, forms)) or (f"^{_ISO_DATE}$",)
     kind = pa.date32()
     return _first_of([_masked(*_days(_parts(texts, form)), kind) for form in forms], kind)
 
 
 def times(texts: pa.Array, forms: tuple[str, ...] = ()) -> pa.Array:
     """Read times of day without a zone (time64[us]); null where null or unreadable."""
-    forms = tuple(map(_form, forms)) or (f"^{_ISO_TIME}$",)
+    forms = tuple(map(form_pattern, forms)) or (f"^{_ISO_TIME}$",)
     kind = pa.time64("us")
     return _first_of([_masked(*_clock(_parts(texts, form)), kind) for form in forms], kind)
 
@@ -155,8 +157,8 @@ def _in_range(instants: pa.Array) -> pa.Array:
 
 
 @cache
-def _form(form: str) -> str:
-    """Regular expression of a strptime form."""
+def form_pattern(form: str) -> str:
+    """Return what a text of a strptime form is, as a regular expression."""
     out, codes = "", iter(re.split(r"%(-?.)", form))
     for literal in codes:
         out += re.escape(literal)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract_forms import strptime_forms
-from transforms.decode.text_times import dates, times, timestamps
+from transforms.decode.text_times import dates, form_pattern, times, timestamps
 
 _TIMESTAMPS: Final = (
     "yyyy/MM/dd HH:mm[:ss]",
@@ -122,7 +124,8 @@ def form_of(texts: pa.Array) -> Form | None:
     compact = r"([0-9]T[0-9]{4,6}|:[0-9]{2}).*(Z|[+-][0-9]{2}:?([0-9]{2})?)$"
     zoned = bool(pc.all(pc.match_substring_regex(texts, compact)).as_py())
     for logical, patterns in _TRIED:
-        found = [p for p in patterns if _reads(head, logical, p) and _reads(texts, logical, p)]
+        likely = [p for p in patterns if _may_read(head[0].as_py(), logical, p)]
+        found = [p for p in likely if _reads(head, logical, p) and _reads(texts, logical, p)]
         if found:
             return Form(logical, found[0], other=_mirrored(found), zoned=zoned)
     return None
@@ -137,6 +140,18 @@ def is_compact_date(texts: pa.Array) -> bool:
 def _mirrored(found: list[str]) -> str | None:
     """Return a second pattern of the same parts as the first."""
     return next((p for p in found[1:] if found[0] and sorted(p) == sorted(found[0])), None)
+
+
+def _may_read(text: str, logical: str, pattern: str) -> bool:
+    """Whether a text has a pattern's form, which is cheap to ask."""
+    return not pattern or any(form.match(text) for form in _forms(pattern, logical))
+
+
+@cache
+def _forms(pattern: str, logical: str) -> tuple[re.Pattern[str], ...]:
+    forms = strptime_forms(pattern, logical)
+    assert not isinstance(forms, str)  # noqa: S101  # the patterns above are good
+    return tuple(re.compile(form_pattern(form)) for form in forms)
 
 
 def _reads(texts: pa.Array, logical: str, pattern: str) -> bool:
