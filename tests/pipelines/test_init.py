@@ -297,6 +297,21 @@ def test_a_person_is_asked_only_what_the_sample_does_not_say(tmp_path: Path) -> 
     assert [prop.protect for _, prop in begun.proposal.personal] == ["pseudonymize"]
 
 
+def test_files_without_header_are_of_one_shape_if_their_types_are(tmp_path: Path) -> None:
+    for name, row in (
+        ("a1", "{i}.5,x{i}\n"),
+        ("a2", "{i}.5,y{i}\n"),
+        ("b", "{i}.5,2024-01-0{i}\n"),
+    ):
+        text = "".join(row.format(i=i) for i in (3, 1, 2))
+        (tmp_path / f"{name}.csv").write_text(text)
+    paths = [str(tmp_path / f"{name}.csv") for name in ("a1", "a2", "b")]
+    begun = begin(paths[:2], tmp_path / "new", None)
+    assert begun.proposal.sample.path == str(tmp_path / "a*.csv")
+    with pytest.raises(UsageError, match="samples must be of one shape"):
+        begin(paths[1:], tmp_path / "other", None)
+
+
 def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("a,b\n1,x\n2,y\n")
     (tmp_path / "file").write_text("no folder")
