@@ -15,7 +15,7 @@ from schemas.plan import Plan
 from transforms.commit.closing import PLACE, Places, held
 from transforms.commit.lake import Lake, open_lake
 from transforms.keys import resolve
-from transforms.masking import Masks
+from transforms.masking import Masks, as_text
 from transforms.replay import HELD
 from transforms.sealing import SealError, is_sealed, open_sealed
 
@@ -169,11 +169,6 @@ def _masked(lake: Lake, plan: Plan, places: pa.Table) -> _Shown:
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in PLACE)
-
-
-def as_text(record: bytes) -> str:
-    """Return a record as text, bytes that are no UTF-8 escaped."""
-    return record.decode("utf-8", "backslashreplace")
 
 
 def _opened(records: pa.BinaryArray, plan: Plan) -> pa.Array:

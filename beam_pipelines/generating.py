@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,20 +117,24 @@ def generate(plan: Plan, order: Order) -> Manifest:
         msg = f"the file must not be there yet; got {path}; remove it, or write another with --into"
         raise UsageError(msg)
     contract = plan.contract
-    delimiter = plan.source.delimiter or ","
     keys = {column.name: column.key for column in contract.columns if column.read}
+    names = plan.source.names if form == "csv" else ()
+    if names:
+        keys = _in_order(keys, names)
     shares = order.shares
     stream = arrivals(
-        _stamped(plan, order, form, delimiter),
+        _stamped(plan, order, form),
         shares,
         order.seed,
         faults_of(contract, form) if shares.broken else [],
-        breaker(keys, form, delimiter) if shares.broken else None,
+        breaker(keys, form, plan.source) if shares.broken else None,
     )
     manifest = Manifest(file=path.name, seed=order.seed)
     manifest.like = None if order.like is None else order.like.summary()
     manifest.first_event, manifest.end_event = _iso(order.span.start_us), _iso(order.span.end_us)
-    header = csv_header(list(keys.values()), delimiter) if form == "csv" else b""
+    header = b""
+    if form == "csv" and not names:
+        header = csv_header(list(keys.values()), plan.source.delimiter)
     write = _write_parquet if form == "parquet" else _text_writer(path, header)
     with _whole(path) as made:
         listed = write(made, stream, manifest)
@@ -154,7 +158,23 @@ def _whole(path: Path) -> Iterator[Path]:
             made.unlink(missing_ok=True)
 
 
-def _stamped(plan: Plan, order: Order, form: str, delimiter: str) -> Iterator[Stamped]:
+def _in_order(keys: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Return columns and their keys as the fields of a file without header stand.
+
+    Raises:
+        UsageError: One has no field.
+    """
+    if missing := sorted(set(keys.values()) - set(names)):
+        msg = (
+            "each column of the contract must have a field to be generated; "
+            f"got none for {missing[0]!r}; add it to source.batch.files.csv.names"
+        )
+        raise UsageError(msg)
+    columns = {key: column for column, key in keys.items()}
+    return {columns.get(name, f"{name} of no column"): name for name in names}
+
+
+def _stamped(plan: Plan, order: Order, form: str) -> Iterator[Stamped]:
     """Yield records as they are written, with their event times."""
     contract = plan.contract
     wanted = Wanted(
@@ -175,7 +195,7 @@ def _stamped(plan: Plan, order: Order, form: str, delimiter: str) -> Iterator[St
             lines = (
                 json_lines(table, contract)
                 if form == "json"
-                else csv_lines(table, contract, delimiter)
+                else csv_lines(table, contract, plan.source)
             )
             yield pa.table({"line": lines}), times
 

@@ -120,10 +120,17 @@ def _read(samples: Sequence[str]) -> list[Sample]:
 
 
 def _are_alike(one: Sample, other: Sample) -> bool:
-    """Whether records of two samples are of one kind: all of their keys, or nearly all."""
+    """Whether records of two samples are of one kind: all of their keys, or nearly all.
+
+    Keys that were made up say nothing: then types must be the same.
+    """
     mine, its = ({field.key for field in s.fields} for s in (one, other))
     written = (one.format, one.delimiter) == (other.format, other.delimiter)
-    return written and len(mine & its) >= _ALIKE * len(mine | its)
+    alike = written and len(mine & its) >= _ALIKE * len(mine | its)
+    if alike and (one.names or other.names):
+        types = [[p.logical for p in infer("", sample).properties] for sample in (one, other)]
+        return types[0] == types[1]
+    return alike
 
 
 def _glob(paths: Sequence[str]) -> str:

@@ -92,7 +92,8 @@ def _lines(proposal: Proposal, folder: Path) -> Iterator[str]:
     for prop in proposal.properties:
         yield from _property(prop, 6)
     for key, why in proposal.left_out.items():
-        yield from comment(f"Left out: {key!r}, since {why}. It is passed over, and not kept.", 6)
+        what = repr(key) if key else "a key"
+        yield from comment(f"Left out: {what}, since {why}. It is passed over, and not kept.", 6)
 
 
 def _property(prop: Property, indent: int) -> Iterator[str]:

@@ -69,6 +69,10 @@ def _lines(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> 
             f"Without quotes {' and '.join(sample.nulls[1:])} mean null, in columns of text, too.",
             2,
         )
+    if sample.names:
+        yield from comment(
+            "The file does not name its columns: give them names here, and in the contract.", 2
+        )
     yield "  batch:"
     yield from _files(sample, folder, 4)
     yield from _steps(proposal, lookups, folder)
@@ -99,6 +103,21 @@ def _files(sample: Sample, folder: Path, indent: int) -> Iterator[str]:
         options.append(f"delimiter: {scalar(sample.delimiter)}")
     if len(sample.nulls) > 1:
         options.append(f"nulls: {sequence(sample.nulls)}")
+    written = sample.written
+    for key, values in (
+        ("names", sample.names),
+        ("trues", written.trues),
+        ("falses", written.falses),
+        ("signs", written.signs),
+    ):
+        if values:
+            options.append(f"{key}: {sequence(values)}")
+    if written.trim:
+        options.append("trim: true")
+    if written.decimal != ".":
+        options.append(f"decimal: {scalar(written.decimal)}")
+    if written.thousands:
+        options.append(f"thousands: {scalar(written.thousands)}")
     if options:
         yield f"{lead}  csv: {{{', '.join(options)}}}"
 
@@ -169,7 +188,6 @@ def _group(proposal: Proposal) -> str | None:
         and 2 <= p.distinct <= _GROUPS
         and p.distinct * 5 <= proposal.sample.rows
         and p.classification is None
-        and p.strptime is None
     ]
     best = max(found, key=lambda p: (bool(p.enum), p.distinct), default=None)
     return None if best is None else best.name

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from schemas.errors import UsageError
 from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
+from schemas.personal.check import ever_clear
 from schemas.plan import Plan
 from transforms.admit import with_records
 from transforms.decode.decoded import Decoded
@@ -165,8 +166,7 @@ class _Show:
         self.traced: dict[Place, Traced] = {}
         self._personal = personal
         self._masks = Masks(plan)
-        tainted = frozenset[str]().union(*(step.taint for step in plan.steps))
-        self._tainted = frozenset[str]() if personal else tainted
+        self._tainted = frozenset[str]() if personal else ever_clear(plan)
 
     def rows(self, stage: str, rows: pa.RecordBatch) -> None:
         if stage == DECODED and not self._personal:

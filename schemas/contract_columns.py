@@ -294,9 +294,6 @@ class ColumnReader:
         elif prop.transformLogic is not None:
             must = f"`{path}` must be read from records to have a physicalName; got {got}"
             self.problems.add(at, f"{must}; remove it, or transformLogic")
-        elif not prop.physicalName:
-            must = f"physicalName of `{path}` must be the key in records; got {got}"
-            self.problems.add(at, f"{must}; write it, or leave it out")
 
     def _transform(self, prop: SchemaProperty, node: NodePath, path: str, *, nested: bool) -> None:
         at = (*node, "transformLogic")

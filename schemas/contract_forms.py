@@ -13,14 +13,16 @@ from schemas.located import quoted
 _LETTERS: Final = {
     "yyyy": "%Y", "uuuu": "%Y", "yy": "%y", "uu": "%y", "MM": "%m", "MMM": "%b", "MMMM": "%B",
     "dd": "%d", "DDD": "%j", "EEE": "%a", "EEEE": "%A", "HH": "%H", "hh": "%I", "mm": "%M",
-    "ss": "%S", "a": "%p", "X": "%z", "XX": "%z", "XXX": "%z", "Z": "%z", "xxx": "%z", "xx": "%z",
+    "ss": "%S", "a": "%p", "M": "%-m", "d": "%-d", "H": "%-H", "h": "%-I",
+    "X": "%z", "XX": "%z", "XXX": "%z", "Z": "%z", "xxx": "%z", "xx": "%z",
     **{"S" * digits: "%f" for digits in range(1, 7)},
 }  # fmt: skip
+_RUN_ON: Final = re.compile(r"%-[a-zA-Z]%-?[YymdjHIMSf]")
 _TOKEN: Final = re.compile(r"'(?:[^']|'')*'|([a-zA-Z])\1*|.", re.DOTALL)
 _NEEDED: Final = {
-    "date": (("%Y", "%y"), ("%m", "%b", "%B", "%j"), ("%d", "%j")),
-    "timestamp": (("%Y", "%y"), ("%m", "%b", "%B", "%j"), ("%d", "%j")),
-    "time": (("%H", "%I"),),
+    "date": (("%Y", "%y"), ("%m", "%-m", "%b", "%B", "%j"), ("%d", "%-d", "%j")),
+    "timestamp": (("%Y", "%y"), ("%m", "%-m", "%b", "%B", "%j"), ("%d", "%-d", "%j")),
+    "time": (("%H", "%-H", "%I", "%-I"),),
 }
 
 
@@ -28,7 +30,7 @@ def strptime_forms(pattern: str, logical: str) -> tuple[str, ...] | str:
     """Turn a DateTimeFormatter pattern, the standard's, into strptime forms.
 
     `[...]` is an optional part: the longer forms come first. `S` (any number up to six) is `%f`,
-    a fraction of one to six digits.
+    a fraction of one to six digits. `M`, `d`, `H` and `h` alone are one digit or two: `%-m` ...
 
     Args:
         pattern: For example `yyyy-MM-dd'T'HH:mm:ss[.SSS]XXX`.
@@ -50,6 +52,11 @@ def strptime_forms(pattern: str, logical: str) -> tuple[str, ...] | str:
             return (
                 "format must be a DateTimeFormatter pattern of yyyy MM dd HH hh mm ss S a XXX; "
                 f"got {quoted(pattern)}; put other letters in single quotes"
+            )
+        if _RUN_ON.search(form):
+            return (
+                "format must have a mark behind a part that may be one digit or two; "
+                f"got {quoted(pattern)}; write MM, dd, HH or hh"
             )
         forms.append(form)
     if all(any(code in forms[0] for code in codes) for codes in _NEEDED[logical]):

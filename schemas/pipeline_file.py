@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas import references
+from schemas.csv_options import csv_options, csv_problems
 from schemas.errors import UsageError
 from schemas.located import NodePath, dotted, load, quoted
 from schemas.noted import Noted
@@ -107,15 +108,10 @@ def read_pipeline(folder: Path, sets: Sequence[str] = ()) -> tuple[PipelineFile,
 
 def file_source(body: Mapping[str, Any]) -> FileSource:
     """Turn the `files` of a source or lookup into a value."""
-    csv = body.get("csv", {})
     source = FileSource(path=body["path"], format=body.get("format") or _format_of(body["path"]))
     plain = ("rewritten", "compression", "block_bytes", "max_record_bytes", "max_expansion")
     given = {key: body[key] for key in plain if key in body}
-    if "nulls" in csv:
-        given["nulls"] = tuple(csv["nulls"])
-    if "delimiter" in csv:
-        given["delimiter"] = csv["delimiter"]
-    return replace(source, **given)
+    return replace(source, **given, **csv_options(body.get("csv", {})))
 
 
 def _format_of(path: str) -> str:
@@ -161,6 +157,9 @@ class _Reader:
         if "csv" in body and source.format != "csv":
             must = f"`{dotted(at)}.csv` must stand with format csv; got {source.format}"
             self.problems.add((*at, "csv"), f"{must}; remove it, or write format: csv")
+        for key, problem in csv_problems(source):
+            place = (*at, "csv", key)
+            self.problems.add(place, f"`{dotted(place)}` {problem}")
         return source
 
     def _stream(self) -> StreamFace | None:

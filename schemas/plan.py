@@ -15,6 +15,27 @@ from schemas.stream_source import StreamFace
 
 
 @dataclass(frozen=True, kw_only=True)
+class Written:
+    """How a CSV file writes what is not plain: booleans are `true` and `false`, numbers `-1234.5`.
+
+    Attributes:
+        trim: Whether spaces around a field are no part of it.
+        trues: Words that mean true beside `true`, in any case.
+        falses: The same of false.
+        decimal: What stands before decimals: a point or a comma.
+        thousands: What may stand between groups of three digits; a space is one of any width.
+        signs: What may stand before or behind a number, once, with or without a space between.
+    """
+
+    trim: bool = False
+    trues: tuple[str, ...] = ()
+    falses: tuple[str, ...] = ()
+    decimal: str = "."
+    thousands: str = ""
+    signs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileSource:
     """Batch face of the source.
 
@@ -25,6 +46,8 @@ class FileSource:
         rewritten: `fail` or `append`: what happens when a landed file was rewritten.
         nulls: CSV: unquoted texts that mean null.
         delimiter: CSV.
+        names: CSV: of the fields, in order, if the file does not name them; else it has a header.
+        written: CSV: how it writes values.
         compression: `auto` (by magic, checked against the name), `none`, `gzip`, `zstd` or `zip`.
         block_bytes: About how many (decompressed) bytes of whole records are decoded at a time.
         max_record_bytes: A longer record is refused by pointer and hash, without its bytes.
@@ -37,6 +60,8 @@ class FileSource:
     rewritten: str = "fail"
     nulls: tuple[str, ...] = ("",)
     delimiter: str = ","
+    names: tuple[str, ...] = ()
+    written: Written = Written()
     compression: str = "auto"
     block_bytes: int = 4 << 20
     max_record_bytes: int = 64 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ import duckdb
 import yaml
 
 _NUMBERS = ("integer", "number")
+_FORMS = {
+    "yyyy": "%Y", "yy": "%y", "MMM": "%b", "MMMM": "%B", "MM": "%m", "M": "%m", "dd": "%d",
+    "d": "%d", "HH": "%H", "H": "%H", "hh": "%I", "h": "%I", "mm": "%M", "ss": "%S", "a": "%p",
+}  # fmt: skip
 
 
 def pipeline_of(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -27,10 +32,43 @@ def _relation(folder: Path, files: dict[str, Any]) -> str:
     options = files.get("csv", {})
     nulls = ", ".join(f"'{text}'" for text in options.get("nulls", [""]))
     delimiter = options.get("delimiter", ",")
+    names = options.get("names", [])
+    header = f"header=false, names={names}" if names else "header=true"
     return (
-        f"read_csv('{path}', all_varchar=true, header=true, delim='{delimiter}', quote='\"', "
+        f"read_csv('{path}', all_varchar=true, {header}, delim='{delimiter}', quote='\"', "
         f"escape='\"', nullstr=[{nulls}], strict_mode=false)"
     )
+
+
+def _called(key: str, columns: list[str]) -> str:
+    """What DuckDB calls a column: without spaces around it, and one without a name by its number."""
+    unnamed = next((name for name in columns if re.fullmatch("column0+", name)), "")
+    name = key if key in columns else key.strip() or unnamed
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _as_written(key: str, logical: str, options: dict[str, Any]) -> str:
+    """The expression that reads a column as the file is said to write it."""
+    if options.get("trim"):
+        key = f"trim({key}, ' \t')"
+    if logical == "boolean" and "trues" in options:
+        trues = [word.lower() for word in options["trues"]]
+        words = [*trues, *(word.lower() for word in options["falses"])]
+        listed = [", ".join(f"'{word}'" for word in some) for some in (words, trues)]
+        known, true = (f"lower({key}) IN ({words})" for words in listed)
+        return f"CASE WHEN {known} THEN {true} ELSE {key}::BOOLEAN END"
+    if logical in _NUMBERS and options.keys() & {"decimal", "thousands", "signs"}:
+        drop = [*options.get("signs", []), options.get("thousands", " "), " "]
+        for text in drop:
+            key = f"replace({key}, '{text}', '')"
+        return f"replace({key}, '{options.get('decimal', '.')}', '.')"
+    return key
+
+
+def _strptime(key: str, pattern: str) -> str | None:
+    """The expression that reads a pattern, where DuckDB has one for it."""
+    form = re.sub("[A-Za-z]+", lambda found: _FORMS.get(found[0], "?"), pattern)
+    return None if set(form) & set("?['") else f"strptime({key}, '{form}')"
 
 
 def differences(folder: Path, *, rows: int) -> list[str]:
@@ -41,7 +79,8 @@ def differences(folder: Path, *, rows: int) -> list[str]:
         rows: How many were read.
     """
     pipeline, properties = pipeline_of(folder)
-    source = _relation(folder, pipeline["source"]["batch"]["files"])
+    files = pipeline["source"]["batch"]["files"]
+    source = _relation(folder, files)
     landed = f"processed_data.{pipeline['name']}"
     found = []
     with duckdb.connect(str(folder / "out" / "warehouse.duckdb"), read_only=True) as connection:
@@ -58,16 +97,21 @@ def differences(folder: Path, *, rows: int) -> list[str]:
             logical = prop["logicalType"]
             if prop.get("classification") or prop.get("transformLogic"):
                 continue
-            if logical in ("object", "array", "time") or "format" in prop.get(
-                "logicalTypeOptions", {}
-            ):
+            if logical in ("object", "array", "time"):
                 continue
             kind = {"integer": "DOUBLE", "number": "DOUBLE", "string": "VARCHAR"}.get(
                 logical, {"timestamp": "TIMESTAMPTZ"}.get(logical, logical.upper())
             )
             name, key = (f'"{prop[k]}"' for k in ("name", "name"))
             if "physicalName" in prop:
-                key = '"' + prop["physicalName"].replace('"', '""') + '"'
+                key = _called(prop["physicalName"], connection.sql(f"FROM {source}").columns)
+            pattern = prop.get("logicalTypeOptions", {}).get("format")
+            if pattern and logical != "string":
+                key = _strptime(key, pattern)
+                if key is None:
+                    continue
+            if files["format"] == "csv":
+                key = _as_written(key, logical, files.get("csv", {}))
             asked = (
                 "SELECT count(v), count(DISTINCT v), min(v), max(v), sum(hash(v) % 1000003) FROM "
                 "(SELECT {}::{} AS v FROM {})"

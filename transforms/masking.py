@@ -12,6 +12,7 @@ import json
 from typing import Any, Final
 
 from schemas.plan import Plan
+from transforms.decode.attached_records import ATTACHED, apart_one
 
 _LONGEST: Final = 24
 _WIDEST: Final = 240
@@ -36,13 +37,15 @@ class Masks:
             form: Its format.
             personal: Whether it holds personal data, even if the contract names none.
         """
-        text = record.decode("utf-8", "backslashreplace")
+        text = as_text(record)
         if not (self._classified or personal):
             return _cut(text, _WIDEST)
         if form == "json":
             return _cut(self._json(text), _WIDEST)
         if form == "csv":
             return _cut(self._csv(text), _WIDEST)
+        if form == f"json{ATTACHED}":
+            return _cut(self._attached(record), _WIDEST)
         return f"({len(record)} bytes of {form or 'unknown format'})"
 
     def _json(self, text: str) -> str:
@@ -77,9 +80,22 @@ class Masks:
         named = (n if n in self._known else shape(n) for n in names)
         return ", ".join(f"{n}={shape(f)}" for n, f in zip(named, fields, strict=True))
 
+    def _attached(self, record: bytes) -> str:
+        payload, key, headers = apart_one(record) or (record, None, [])
+        shown = [] if key is None else [f"key={shape(as_text(key))}"]
+        for header in headers:
+            value = "" if header["value"] is None else f"={shape(as_text(header['value']))}"
+            shown.append(f"{shape(header['name'])}{value}")
+        return ", ".join([*shown, self._json(as_text(payload))])
+
     def _fields(self, line: str) -> list[str]:
         rows = list(csv.reader(io.StringIO(line), delimiter=self._delimiter))
         return rows[0] if len(rows) == 1 else []
+
+
+def as_text(record: bytes) -> str:
+    """Return a record as text, bytes that are no UTF-8 escaped."""
+    return record.decode("utf-8", "backslashreplace")
 
 
 class _Pairs(list[tuple[str, Any]]):

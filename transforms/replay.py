@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from schemas.names import ARRIVED, MENDED_AT, POSITION, SEQUENCE, SOURCE, TIMESTAMP, WATERMARK
 from schemas.plan import Plan
 from transforms.commit.closing import Places
+from transforms.decode.attached_records import ATTACHED, apart
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import FileDecoder, make_decoder
 from transforms.decode.message_format import MessageFormat
@@ -23,7 +24,7 @@ from transforms.outcome import refused
 from transforms.replay_files import FromFiles
 from transforms.sources.blocks import Block
 from transforms.sources.slices import COLUMNAR
-from transforms.sources.streams.raw import RECORD, raw_schema
+from transforms.sources.streams.raw import HEADERS_FIELD, KEY_FIELD, RECORD, raw_schema
 
 STEP: Final = "replay"
 HELD: Final = pa.schema(
@@ -51,6 +52,9 @@ _NO_KEY: Final = (
     "a message must be stored with its key and headers to be replayed, as the contract reads them; "
     "got the payload only; put the row in at its source"
 )
+_NO_MESSAGE: Final = (
+    "record must be lines of key and headers, an empty line, then the payload; put it right"
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Replayer:
     Records that the lake does not hold, and rows of packed files, whose records it holds as JSON,
     are read again from their files, if these are as they were.
     JSON records and messages are each a text of their own; CSV records are read under the header
-    that they were stored with.
+    that they were stored with, messages with the key and headers that they were stored with.
 
     Attributes:
         plan: The plan of now.
@@ -93,6 +97,8 @@ class Replayer:
                 yield self._refuse(own, "key", _NO_KEY)
             elif kind == "csv":
                 yield from self._csv(own)
+            elif kind == "attached":
+                yield from self._attached(own)
             else:
                 decoder = self._messages() if kind == "message" else self._texts()
                 yield at_home(decoder.decode(_raw(own)), own)
@@ -108,6 +114,8 @@ class Replayer:
             return "file"
         if in_file or self.plan.stream is None:
             return "csv" if form == "csv" else "text"
+        if form.endswith(ATTACHED):
+            return "attached"
         kafka = self.plan.stream.kafka
         return "key" if kafka.key is not None or kafka.headers else "message"
 
@@ -134,6 +142,18 @@ class Replayer:
         assert self.plan.stream is not None  # noqa: S101  # or nothing is a message
         form = MessageFormat(kafka=self.plan.stream.kafka, folder=self.plan.folder)
         return form(self.plan.contract, max_future_us=self.plan.stream.max_future_us)
+
+    def _attached(self, held: pa.Table) -> Iterator[Decoded]:
+        parts = apart(held["record"].combine_chunks())
+        if parts.broken.any():
+            yield self._refuse(held.filter(pa.array(parts.broken)), "record", _NO_MESSAGE)
+        good = pa.array(~parts.broken)
+        own = held.filter(good)
+        at = own.schema.get_field_index("record")
+        raw = _raw(own.set_column(at, "record", parts.payloads.filter(good)))
+        raw = raw.append_column(KEY_FIELD, parts.keys.filter(good))
+        raw = raw.append_column(HEADERS_FIELD, parts.headers.filter(good))
+        yield at_home(self._messages().decode(raw), own)
 
     def _csv(self, held: pa.Table) -> Iterator[Decoded]:
         """Decode CSV records: those of one header and file as a block, if it holds together."""

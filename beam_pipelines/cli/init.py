@@ -77,6 +77,10 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
     except ValueError:
         folder = begun.folder
     yield f"{proposal.name}: {looked_at(proposal)} in {seconds:.1f} s"
+    if names := proposal.sample.names:
+        yield f"  no header   columns are called {names[0]} to {names[-1]}: see csv.names"
+    if broken := proposal.sample.broken:
+        yield f"  refused     {broken:,} records, which are no {proposal.sample.format} in UTF-8"
     yield f"  event time  {proposal.event_time.why}"
     if proposal.event_time.others:
         yield f"              as likely: {', '.join(proposal.event_time.others)}"
@@ -90,6 +94,6 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
         notes = prop.notes[:-1] if prop.classification else prop.notes
         yield from (f"  note        {path}: {note}" for note in notes)
     for name, why in proposal.left_out.items():
-        yield f"  left out    {name}: {why}"
+        yield f"  left out    {name or 'no name'}: {why}"
     yield f"written to {folder}/: {', '.join(begun.files)}"
     yield f"next: penstock validate {folder}; penstock plan {folder}; penstock run {folder}"

@@ -73,6 +73,12 @@ def tainted(plan: Plan) -> tuple[Step, ...]:
     )
 
 
+def ever_clear(plan: Plan) -> frozenset[str]:
+    """Return the columns that hold clear personal data before the first step, or after any."""
+    stages = flow(plan.contract, plan.steps)
+    return frozenset(n for traces in stages for n, t in traces.items() if t.level is Level.CLEAR)
+
+
 def _reasons(contract: Contract) -> Mapping[str, str]:
     return {release.place: release.reason for release in contract.releases}
 

@@ -43,7 +43,7 @@ schema:
       - {name: price, logicalType: number, physicalType: "DECIMAL(9,2)", logicalTypeOptions: {exclusiveMinimum: 0}}
       - {name: weight, logicalType: number, logicalTypeOptions: {minimum: -1.5, maximum: 2.5, multipleOf: 0.25}}
       - {name: gift, logicalType: boolean}
-      - {name: day, logicalType: date, logicalTypeOptions: {minimum: "2026-01-05"}}
+      - {name: day, logicalType: date, logicalTypeOptions: {minimum: "2026-01-05", format: "d.M.yyyy"}}
       - {name: hour, logicalType: time}
       - {name: mail, logicalType: string, logicalTypeOptions: {format: email, maxLength: 40}, classification: restricted}
       - {name: code, logicalType: string, logicalTypeOptions: {minLength: 3, maxLength: 3}}
@@ -86,6 +86,12 @@ sinks:
 """
 
 
+HEADLESS = (
+    'csv, csv: {delimiter: ";", decimal: ",", names: [unread, more, place, lines, note, code, mail, '
+    "hour, day, gift, weight, price, pieces, shop, state, at, id]}"
+)
+
+
 def folder_of(root: Path, file: str, form: str) -> Path:
     root.mkdir(exist_ok=True)
     (root / "contract.odcs.yaml").write_text(CONTRACT)
@@ -108,7 +114,12 @@ def made(folder: Path, file: str, rows: int = 3000, seed: int = 1, **shares: Any
 
 @pytest.mark.parametrize(
     ("file", "form", "broken"),
-    [("a.jsonl", "json", 0.05), ("a.csv.gz", "csv", 0.05), ("a.parquet", "parquet", 0.0)],
+    [
+        ("a.jsonl", "json", 0.05),
+        ("a.csv.gz", "csv", 0.05),
+        ("a.csv", HEADLESS, 0.05),
+        ("a.parquet", "parquet", 0.0),
+    ],
 )
 def test_a_run_over_made_up_records_finds_what_the_manifest_says(
     tmp_path: Path, file: str, form: str, broken: float

@@ -80,6 +80,46 @@ def test_a_csv_of_awkward_names_lands_as_duckdb_reads_it(tmp_path: Path, through
         assert warehouse.execute(daily).fetchall() == [(1200, 2)]
 
 
+def test_a_csv_that_writes_things_its_own_way_lands_as_duckdb_reads_it(
+    tmp_path: Path, through: Init, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(
+        f"{i};{'Ja' if i % 2 else 'nein'};{i * 37 % 5_000:_},{i % 100:02} €;{i % 100} %;"
+        f"{i % 28 + 1}.{i % 12 + 1}.2024;{i % 7},5\n".replace("_", ".")
+        for i in range(1, 400)
+    )
+    (tmp_path / "waren.csv").write_text(f"Nr;Lager;Preis;Rabatt;Seit;Maß\n{rows}", encoding="utf-8")
+    assert through("waren.csv")["rows"]["kept"] == 399
+    assert differences(tmp_path / "new", rows=399) == []
+    pipeline, properties = pipeline_of(tmp_path / "new")
+    assert pipeline["source"]["batch"]["files"]["csv"] == {
+        "delimiter": ";", "trues": ["Ja"], "falses": ["nein"], "signs": ["€", "%"],
+        "decimal": ",", "thousands": ".",
+    }  # fmt: skip
+    assert {p["name"]: p["logicalType"] for p in properties if "transformLogic" not in p} == {
+        "Nr": "integer", "Lager": "boolean", "Preis": "number", "Rabatt": "integer",
+        "Seit": "date", "mass": "number",
+    }  # fmt: skip
+    with (tmp_path / "waren.csv").open("a", encoding="utf-8") as file:
+        file.write("400;vielleicht;1,00 €;5 %;1.1.2024;1,5\n401;Ja;$1,00;5 %;1.1.2024;1,5\n")
+    assert main(["run", str(tmp_path / "new"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]["refused"] == 2
+    assert main(["dlq", "list", str(tmp_path / "new")]) == 0
+    said = capsys.readouterr().out
+    assert "`Lager` must be true or false (or Ja, nein)" in said
+    assert "`Preis` must be a finite number written as 1.234,5, perhaps with € or %" in said
+
+
+def test_a_csv_without_header_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:
+    rows = "".join(f"{i / 10},{i % 9}.5,{'setosa' if i % 2 else 'virginica'}\n" for i in range(150))
+    (tmp_path / "iris.data.csv").write_text(rows)
+    assert through("iris.data.csv")["rows"]["kept"] == 150
+    assert differences(tmp_path / "new", rows=150) == []
+    pipeline, properties = pipeline_of(tmp_path / "new")
+    assert pipeline["source"]["batch"]["files"]["csv"] == {"names": ["c1", "c2", "c3"]}
+    assert [p["logicalType"] for p in properties] == ["number", "number", "string"]
+
+
 def test_nested_json_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:
     with (tmp_path / "events.jsonl").open("w", encoding="utf-8") as file:
         for i in [*range(500), 7]:
@@ -272,6 +312,21 @@ def test_a_person_is_asked_only_what_the_sample_does_not_say(tmp_path: Path) -> 
     begun = begin([str(tmp_path / "s.csv")], tmp_path / "b", None)
     assert begun.proposal.event_time.name == "created_at"
     assert [prop.protect for _, prop in begun.proposal.personal] == ["pseudonymize"]
+
+
+def test_files_without_header_are_of_one_shape_if_their_types_are(tmp_path: Path) -> None:
+    for name, row in (
+        ("a1", "{i}.5,x{i}\n"),
+        ("a2", "{i}.5,y{i}\n"),
+        ("b", "{i}.5,2024-01-0{i}\n"),
+    ):
+        text = "".join(row.format(i=i) for i in (3, 1, 2))
+        (tmp_path / f"{name}.csv").write_text(text)
+    paths = [str(tmp_path / f"{name}.csv") for name in ("a1", "a2", "b")]
+    begun = begin(paths[:2], tmp_path / "new", None)
+    assert begun.proposal.sample.path == str(tmp_path / "a*.csv")
+    with pytest.raises(UsageError, match="samples must be of one shape"):
+        begin(paths[1:], tmp_path / "other", None)
 
 
 def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:

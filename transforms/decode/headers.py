@@ -30,14 +30,14 @@ def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
 def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[str, int]:
     """Return where each column that the contract reads is in a file, by its name in tables.
 
-    Optional ones may be absent.
+    Optional ones may be absent. A property may be read from the first column without a name.
 
     Raises:
         SourceError: If a name is there twice, or a required column is not.
     """
     places: dict[str, int] = {}
     for i, name in enumerate(names):
-        if name and places.setdefault(name, i) != i:
+        if places.setdefault(name, i) != i and name:
             # By number: in a file without a header the names are values, perhaps personal ones.
             msg = (
                 f"columns of a file must have different names; got the same for columns "

@@ -17,6 +17,7 @@ from schemas.contract import Contract
 from schemas.durations import format_duration
 from schemas.names import ARRIVED, POSITION_NAMES
 from transforms.decode.attached import Attached
+from transforms.decode.attached_records import with_attached
 from transforms.decode.decoded import Decoded
 from transforms.decode.event_time import EVENT_TIME_RULE, Completion
 from transforms.decode.json_lines import LONGEST_RECORD, JsonDecoder, Texts
@@ -55,6 +56,7 @@ class MessageDecoder:
     """Decodes raw batches (`raw_schema`) of messages by a contract; pickles.
 
     Threads may share one. Rows keep the position columns of their messages, `_watermark` included.
+    Records are payloads, with the key and headers that the source was asked for.
     What is refused: as the decoder of payloads and `Completion` say, and
 
     - `tombstone`: a message without payload; its record is null;
@@ -96,7 +98,8 @@ class MessageDecoder:
         if records.null_count:
             tombs = raw.filter(records.is_null())
             raw = raw.filter(records.is_valid())
-        decoded = self._complete(self._attached.add(raw, self._payloads(raw)))
+        decoded = with_attached(raw, self._payloads(raw))
+        decoded = self._complete(self._attached.add(raw, decoded))
         if self.max_future_us is not None and self.contract.event_time is not None:
             decoded = self._without_future(decoded, self.max_future_us)
         if tombs is None:

@@ -2,7 +2,8 @@
 
 ISO 8601 is `2026-01-31T09:30[:00[.fraction]][Z|+09[[:]00]]` with `T`, `t` or a space; a fraction
 has one to nine digits, of which the seventh and on are cut off. Other forms are strptime-like
-(`%Y %y %m %b %B %d %j %a %A %H %I %M %S %p %z %f`), fields zero-padded, names in English.
+(`%Y %y %m %b %B %d %j %a %A %H %I %M %S %p %z %f`), fields zero-padded, names in English; `%-m`,
+`%-d`, `%-H` and `%-I` need no zero.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _FIELDS: Final = {
     "I": r"(?P<I>[0-9]{2})", "M": r"(?P<M>[0-9]{2})", "S": r"(?P<S>[0-9]{2})",
     "f": r"(?P<f>[0-9]{1,6})", "p": r"(?P<p>[AaPp][Mm])",
     "z": r"(?P<z>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)",
+    **{f"-{code}": f"(?P<{code}>[0-9]{{1,2}})" for code in "mdHI"},
 }  # fmt: skip
 _ISO_DATE: Final = f"{_FIELDS['Y']}-{_FIELDS['m']}-{_FIELDS['d']}"
 _ISO_TIME: Final = rf"{_FIELDS['H']}:{_FIELDS['M']}(?::{_FIELDS['S']}(?:\.(?P<f>[0-9]{{1,9}}))?)?"
@@ -58,7 +60,9 @@ def timestamps(texts: pa.Array, forms: tuple[str, ...] = (), timezone: str = "UT
         timestamp[us, UTC]; null where the text is null or unreadable, or not in years 1 to 9999.
     """
     if forms:
-        return _first_of([_instants(texts, _form(form), timezone) for form in forms], TIMESTAMP)
+        return _first_of(
+            [_instants(texts, form_pattern(form), timezone) for form in forms], TIMESTAMP
+        )
     alike = _alike(texts)
     if alike is not None:
         rows, read = alike
@@ -125,14 +129,14 @@ def _form_of(width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def dates(texts: pa.Array, forms: tuple[str, ...] = ()) -> pa.Array:
     """Read dates (date32) of years 1 to 9999; null where the text is null or unreadable."""
-    forms = tuple(map(_form, forms)) or (f"^{_ISO_DATE}$",)
+    forms = tuple(map(form_pattern, forms)) or (f"^{_ISO_DATE}$",)
     kind = pa.date32()
     return _first_of([_masked(*_days(_parts(texts, form)), kind) for form in forms], kind)
 
 
 def times(texts: pa.Array, forms: tuple[str, ...] = ()) -> pa.Array:
     """Read times of day without a zone (time64[us]); null where null or unreadable."""
-    forms = tuple(map(_form, forms)) or (f"^{_ISO_TIME}$",)
+    forms = tuple(map(form_pattern, forms)) or (f"^{_ISO_TIME}$",)
     kind = pa.time64("us")
     return _first_of([_masked(*_clock(_parts(texts, form)), kind) for form in forms], kind)
 
@@ -153,9 +157,9 @@ def _in_range(instants: pa.Array) -> pa.Array:
 
 
 @cache
-def _form(form: str) -> str:
-    """Regular expression of a strptime form."""
-    out, codes = "", iter(re.split(r"%(.)", form))
+def form_pattern(form: str) -> str:
+    """Return what a text of a strptime form is, as a regular expression."""
+    out, codes = "", iter(re.split(r"%(-?.)", form))
     for literal in codes:
         out += re.escape(literal)
         code = next(codes, None)

@@ -2,58 +2,100 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import SourceError
+from schemas.plan import Written
 from transforms.decode.csv_text import Layout, frame, read_texts
 from transforms.decode.headers import csv_names
 from transforms.inference.fields import Field, Kind
+from transforms.inference.names import words
+from transforms.inference.scalars import TEXT_IDS
+from transforms.inference.written import is_padded, trimmed, undressed, written_of
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
 
 _ALWAYS: Final = ("NULL", "\\N", "#N/A", "<NA>")
 """Nothing else is ever meant by these."""
-_IN_NUMBERS: Final = ("NA", "N/A", "n/a", "NaN", "nan", "null", "None", "-", "?", ".", "na", "--")
+_IN_NUMBERS: Final = (
+    "NA",
+    "N/A",
+    "n/a",
+    "NaN",
+    "nan",
+    "null",
+    "None",
+    "-",
+    "?",
+    ".",
+    "na",
+    "--",
+    "nil",
+)
 _TYPED: Final = (
-    r"^(-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9].*|(?i:true|false))$"
+    r"^(-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9].*"
+    r"|[$€£¥₹]? ?-?[$€£¥₹]?[0-9][0-9.,]* ?[%$€£¥₹]?|(?i:true|false|yes|no|y|n|t|f|on|off))$"
 )
 
 
-def csv_fields(
-    blocks: Sequence[Block], delimiter: str
-) -> tuple[tuple[Field, ...], int, int, tuple[str, ...]]:
-    """Return the fields, how many records were read, how many are broken, and what means null.
+class CsvFields(NamedTuple):
+    """What was read of a CSV file.
+
+    Attributes:
+        fields: Of a record.
+        rows: How many records.
+        broken: How many are of another number of fields, and such.
+        nulls: Texts that mean null.
+        written: How booleans and numbers stand in it.
+    """
+
+    fields: tuple[Field, ...]
+    rows: int
+    broken: int
+    nulls: tuple[str, ...]
+    written: Written
+
+
+def csv_fields(blocks: Sequence[Block], delimiter: str) -> CsvFields:
+    """Return what a CSV file has.
 
     Raises:
-        SourceError: The file has no header.
+        SourceError: Two columns have one name.
     """
     names = csv_names(blocks[0].header, delimiter, blocks[0].source)
     _check_header(names, blocks[0].source)
     columns, rows, broken = _read(blocks, names, delimiter, ("",))
-    nulls = ("", *_null_texts(columns))
+    trim = is_padded(columns)
+    nulls = ("", *_null_texts(columns, trim=trim))
     if len(nulls) > 1:
         columns, rows, broken = _read(blocks, names, delimiter, nulls)
-    fields = tuple(
-        Field(name, Kind.TEXT, rows, values.null_count, values)
-        for name, values in zip(names, columns, strict=True)
-        if name
-    )
-    return fields, rows, broken, nulls
+    if trim:
+        columns = [trimmed(values) for values in columns]
+    numbers = [not set(words(name)) & TEXT_IDS for name in names]
+    written = written_of([c for c, may in zip(columns, numbers, strict=True) if may], delimiter)
+    written = replace(written, trim=trim)
+    fields = []
+    for name, values, may in zip(names, columns, numbers, strict=True):
+        if name or values.null_count < rows:  # a delimiter at the end of lines makes no column
+            read, how = undressed(values, written) if may else (values, "")
+            fields.append(Field(name, Kind.TEXT, rows, values.null_count, read, written=how))
+    return CsvFields(tuple(fields), rows, broken, nulls, written)
 
 
 def _check_header(names: Sequence[str], source: str) -> None:
-    if names and all(re.fullmatch(r"[0-9 .eE+-]*[0-9][0-9 .eE+-]*", name) for name in names):
-        msg = f"a CSV file must have a header; got numbers in the first line of {source}; add one"
-        raise SourceError(msg)
     named = [name for name in names if name]
-    if len(set(named)) < len(named):
-        msg = f"columns of a file must have different names; got one twice in {source}; rename it"
+    if twice := next((name for i, name in enumerate(named) if name in named[:i]), None):
+        at = [i + 1 for i, name in enumerate(names) if name == twice]
+        msg = (
+            f"columns of a file must have different names; got one for columns {at[0]} and {at[1]} "
+            f"of {source}; rename one"
+        )
         raise SourceError(msg)
 
 
@@ -65,7 +107,7 @@ def _read(
     rows = broken = 0
     for block in blocks:
         own = csv_names(block.header, delimiter, block.source)
-        there = [own.index(name) if name in own else None for name in names]
+        there = [_place(name, i, own) for i, name in enumerate(names)]
         layout = Layout(len(own), tuple(i for i in there if i is not None), nulls, byte)
         assert isinstance(block.data, np.ndarray)  # noqa: S101  # of a text format
         texts = read_texts(block.data, frame(block.data, byte), layout)
@@ -76,16 +118,25 @@ def _read(
     return [pa.concat_arrays(part) for part in zip(*parts, strict=True)], rows, broken
 
 
-def _null_texts(columns: Sequence[pa.Array]) -> list[str]:
-    """Return texts that mean null: without them a column that is text has a type."""
+def _place(name: str, number: int, own: Sequence[str]) -> int | None:
+    """Return where a column is in a file: by its name, and one without a name where it was."""
+    if name:
+        return own.index(name) if name in own else None
+    return number if own[number : number + 1] == [""] else None
+
+
+def _null_texts(columns: Sequence[pa.Array], *, trim: bool) -> list[str]:
+    """Return texts that mean null, as they stand: without them a column that is text has a type."""
     found: set[str] = set()
     known = pa.array([*_ALWAYS, *_IN_NUMBERS])
     for values in columns:
-        marks = pc.unique(values.filter(pc.is_in(values, value_set=known))).drop_null().to_pylist()
+        plain = trimmed(values) if trim else values
+        is_mark = pc.fill_null(pc.is_in(plain, value_set=known), fill_value=False)
+        marks = pc.unique(values.filter(is_mark)).to_pylist()
         if not marks:
             continue
-        found.update(set(marks) & set(_ALWAYS))
-        rest = values.filter(pc.invert(pc.is_in(values, value_set=pa.array(marks)))).drop_null()
+        found.update(mark for mark in marks if mark.strip() in _ALWAYS)
+        rest = plain.filter(pc.invert(is_mark)).drop_null()
         if not len(rest) or pc.all(pc.match_substring_regex(rest, _TYPED)).as_py():
             found.update(marks)
     return sorted(found)

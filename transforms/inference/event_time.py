@@ -28,7 +28,8 @@ _BAD: Final = names(
     """
     birth birthdate birthday dob born expires expiry expiration due valid until end ended
     closed updated modified deleted processed loaded ingested inserted exported last next
-    arrival delivered shipped hire hired founded
+    arrival delivered shipped hire hired enddate duedate founded
+    built established model vintage manufactured
     """
 )
 
@@ -62,18 +63,28 @@ class _Candidate:
     times: pa.Array
 
 
-def find_event_time(properties: Sequence[Property], chosen: str | None = None) -> EventTime:
+def find_event_time(
+    properties: Sequence[Property], key: Sequence[str], chosen: str | None = None
+) -> EventTime:
     """Return the event time: a column of times that no record lacks.
 
     Args:
         properties: Of the record.
+        key: Columns that tell records apart. A year that is no part of it is one of a thing, such
+            as that of a car's model.
         chosen: The column that a person named.
     """
     found = sorted(_candidates(properties), key=lambda c: c.rank)
     if chosen is not None:
         found = sorted(found, key=lambda c: c.path != chosen)
+    years = [c.path for c in found if c.path not in (*key, chosen) and _is_year(c)]
+    found = [c for c in found if c.path not in years]
     if not found:
-        return _of_parts(properties)
+        made = _of_parts(properties)
+        if not years or made.computed is not None:
+            return made
+        why = f"the time of arrival: `{years[0]}` tells years, and may be those of things"
+        return EventTime(why=why)
     best = found[0]
     equals = tuple(c.path for c in found[1:] if c.rank == best.rank)
     return _event_time(best, equals, [p.name for p in properties])
@@ -98,6 +109,15 @@ def _candidates(properties: Sequence[Property]) -> list[_Candidate]:
     return found
 
 
+def _is_year(candidate: _Candidate) -> bool:
+    """Whether a column is named after years, and its times are begins of such."""
+    if not set(words(candidate.prop.name)) & {"year", "years", "yr"}:
+        return False
+    days = candidate.times.cast(pa.timestamp("us"))
+    first = pc.equal(days, pc.floor_temporal(days, unit="year"))
+    return bool(pc.all(first).as_py())
+
+
 def _scalars(properties: Sequence[Property]) -> Iterator[tuple[str, Property, bool]]:
     """Yield what a record has once at most, with its path and whether an open object holds it."""
     for top in properties:
@@ -116,9 +136,6 @@ def _event_time(best: _Candidate, equals: tuple[str, ...], names: Sequence[str])
         factor = {"s": "* 1000000", "ms": "* 1000", "us": "", "ns": "// 1000"}[prop.epoch]
         expression = f"make_timestamptz({column} {factor})".replace(" )", ")")
         what = f"computed of `{best.path}`, which counts since 1970"
-    elif prop.strptime:
-        expression = f"timezone('UTC', strptime({column}, '{prop.strptime}'))"
-        what = f"computed of `{best.path}`, whose texts only an expression reads; UTC"
     else:
         expression = f"timezone('UTC', CAST({column} AS TIMESTAMP))"
         what = f"computed of the day in `{best.path}`: its begin in UTC"

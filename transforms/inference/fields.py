@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import pyarrow as pa
 
+from schemas.plan import Written
+
 
 class Kind(StrEnum):
     """What the format says that the values of a field are."""
@@ -40,6 +42,7 @@ class Field:
         children: Keys of an object.
         regular: Whether an object's keys can be declared: few, of one kind each, mostly there.
         items: What an array holds; None if that has no one kind.
+        written: How CSV has its booleans or numbers, which are plain in `values`; empty: so.
     """
 
     key: str
@@ -50,6 +53,7 @@ class Field:
     children: tuple[Field, ...] = ()
     regular: bool = True
     items: Field | None = None
+    written: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,7 +64,9 @@ class Sample:
         path: What names all of the files: as a pipeline has it, absolute.
         format: json, csv, parquet or avro.
         delimiter: CSV.
+        names: CSV: made for a file that does not name its columns.
         nulls: CSV: texts that mean null.
+        written: CSV: how it has booleans and numbers.
         files: How many there are.
         stored_bytes: What they take.
         read_bytes: Bytes of records that were looked at (of columnar files: in memory).
@@ -75,7 +81,9 @@ class Sample:
     path: str
     format: str
     delimiter: str = ","
+    names: tuple[str, ...] = ()
     nulls: tuple[str, ...] = ("",)
+    written: Written = field(default_factory=Written)
     files: int
     stored_bytes: int
     read_bytes: int

@@ -74,7 +74,7 @@ def infer(
     if keep:
         properties = tuple(map(_kept, properties))
     key = find_key(sample, properties)
-    when = find_event_time(properties, event_time)
+    when = find_event_time(properties, key.names, event_time)
     properties = tuple(_ruled(prop, sample, key, when) for prop in properties)
     if when.computed is not None:
         properties = (when.computed, *properties)
@@ -89,8 +89,8 @@ def infer(
 
 
 def _property(field: Field, name: str, sample: Sample, left_out: dict[str, str]) -> Property | None:
-    if not field.key:
-        left_out[field.key] = "it has no name"
+    if not field.key and (why := _unreadable(field, sample)):
+        left_out[field.key] = why
         return None
     if field.kind is Kind.OBJECT:
         return _object(field, name)
@@ -115,6 +115,26 @@ def _property(field: Field, name: str, sample: Sample, left_out: dict[str, str])
     if field.key.replace(".", "").isdigit() and not _is_year(field.key):
         prop = replace(prop, notes=("its name is a number: has the file a header?", *prop.notes))
     return prop
+
+
+def _unreadable(field: Field, sample: Sample) -> str:
+    """Say why a field without a name cannot be a column, or need not; empty: it can."""
+    if sample.format != "csv":
+        return "it has no name"
+    first = next(one for one in sample.fields if not one.key)
+    if field is not first:
+        return "another column has no name either"
+    return "it has no name, and counts" if _counts(field) else ""
+
+
+def _counts(field: Field) -> bool:
+    """Whether the texts of a field are whole numbers that rise, as a library numbers rows."""
+    if field.values is None or field.nulls or not len(field.values):
+        return False
+    if not pc.all(pc.match_substring_regex(field.values, "^[0-9]{1,18}$")).as_py():
+        return False
+    numbers = field.values.cast(pa.int64()).to_numpy()
+    return bool((numbers[1:] > numbers[:-1]).all())
 
 
 def _is_year(text: str) -> bool:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.sql_engine import connect
+from transforms.decode.casts import isolate
 from transforms.inference.fields import Field, Kind
 
 _KINDS: Final = {
@@ -18,6 +19,7 @@ _KINDS: Final = {
     "UBIGINT": Kind.INTEGER, "BIGINT": Kind.INTEGER, "HUGEINT": Kind.INTEGER,
 }  # fmt: skip
 _MOST_KEYS: Final = 60
+_AT_ONCE: Final = 50
 _THERE: Final = 0.5
 Path = tuple[str, ...]
 
@@ -27,14 +29,9 @@ def json_fields(blocks: Sequence[bytes]) -> tuple[tuple[Field, ...], int, int]:
     lines = b"\n".join(block.removesuffix(b"\n") for block in blocks)
     texts = pa.array(lines.removeprefix(b"\xef\xbb\xbf").split(b"\n"), pa.binary())
     texts = texts.filter(pc.greater(pc.binary_length(texts), 1))
-    return json_text_fields(_text(texts))
-
-
-def _text(lines: pa.Array) -> pa.Array:
-    try:
-        return lines.cast(pa.string())
-    except pa.ArrowInvalid:  # not UTF-8: a run refuses these lines
-        return pa.array([line.decode("utf-8", "replace") for line in lines.to_pylist()])
+    read = isolate(lambda part: part.cast(pa.string()), texts, pa.string())
+    fields, rows, broken = json_text_fields(read.values)
+    return fields, rows, broken + (0 if read.bad is None else int(read.bad.sum()))
 
 
 def json_text_fields(texts: pa.Array) -> tuple[tuple[Field, ...], int, int]:
@@ -82,8 +79,13 @@ class _Reader:
 
     def _values(self, paths: Sequence[Path]) -> dict[Path, tuple[pa.Array, set[str]]]:
         """Return, by path, a text for each record, and the kinds of value that there are."""
-        if not paths:
-            return {}
+        found: dict[Path, tuple[pa.Array, set[str]]] = {}
+        for at in range(0, len(paths), _AT_ONCE):
+            found |= self._some(paths[at : at + _AT_ONCE])
+        return found
+
+    def _some(self, paths: Sequence[Path]) -> dict[Path, tuple[pa.Array, set[str]]]:
+        # DuckDB copies a list of all for each of its items, so the lists must not be long.
         listed = f"[{', '.join(map(_quoted, paths))}]"
         columns = ", ".join(f"r[{i + 1}] AS v{i}" for i in range(len(paths)))
         table = self._connection.sql(

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.functions import names
 from transforms.inference.fields import Sample
-from transforms.inference.names import words
+from transforms.inference.names import pipeline_name, words
 from transforms.inference.properties import Property
 
-_ENDS: Final = names(
+_IDS: Final = names(
     """
-    id key uuid guid code number no nr identifier hash ref
+    id key uuid guid identifier
+    """
+)
+_IN_ONE_WORD: Final = re.compile(
+    r"(?!(in)?valid|(un|pre)?paid|liquid|hybrid|android)[a-z]{2,}(id|num)"
+)
+"""`userid` and the like, where nothing parts the words."""
+_NUMBERS: Final = names(
+    """
+    code number no nr hash ref
     """
 )
 _YEARS: Final = names(
@@ -24,6 +37,13 @@ _YEARS: Final = names(
     """
 )
 _ENOUGH: Final = 20
+_MANY: Final = 1000
+"""Rows of which a column with the name of a key is not unique by chance."""
+_CHANCE: Final = 1e-4
+_CODE: Final = "^[A-Za-z0-9][A-Za-z0-9_:/-]{0,39}$"
+_DENSE: Final = 2
+_FILLED: Final = 0.2
+"""Share of the pairs of things and times that few records must have."""
 _FEW: Final = 0.05
 _TRIED: Final = 8
 
@@ -59,7 +79,7 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
         return Key()
     whole = frame.unique().height
     named = sorted((p for p in exact if _is_named(p)), key=lambda p: _rank(p, sample))
-    for prop in named:
+    for prop in (p for p in named if _is_meant(p, sample)):
         twice = rows - prop.distinct
         if not twice:
             return Key((prop.name,))
@@ -69,8 +89,10 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
             return Key((prop.name,), repeated=twice)
     if sample.whole and (pair := _pair(frame, exact)):
         return Key(pair)
-    maybe = tuple(p.name for p in exact if p.distinct == rows and _may_be(p))
-    return Key(maybe=maybe[:3])
+    if (first := _first_codes(sample, exact)) is not None:
+        return Key((first.name,))
+    unique = [p for p in exact if p.distinct == rows and (p in named or _may_be(p))]
+    return Key(maybe=tuple(p.name for p in unique[:3]))
 
 
 def _exact(prop: Property) -> bool:
@@ -79,41 +101,106 @@ def _exact(prop: Property) -> bool:
 
 
 def _may_be(prop: Property) -> bool:
-    return prop.logical != "integer" and prop.classification != "restricted"
+    measured = prop.logical == "integer" and not _is_time(prop)
+    return not measured and prop.classification != "restricted"
+
+
+def _first_codes(sample: Sample, exact: Sequence[Property]) -> Property | None:
+    """Return the first column if many records have each a code of their own in it."""
+    for prop in exact:
+        if prop.key == sample.fields[0].key and prop.distinct == sample.rows >= _MANY:
+            coded = prop.logical == "string" and prop.classification is None and prop.field
+            if coded and pc.all(pc.match_substring_regex(coded.values, _CODE)).as_py():
+                return prop
+    return None
 
 
 def _is_named(prop: Property) -> bool:
     spoken = words(prop.name)
-    named = bool(spoken) and spoken[-1] in _ENDS and prop.logical in ("string", "integer")
-    return named or prop.options.get("format") == "uuid"
+    named = bool(spoken) and (
+        spoken[-1] in _IDS | _NUMBERS or bool(_IN_ONE_WORD.fullmatch(spoken[-1]))
+    )
+    named = named and prop.logical in ("string", "integer")
+    return (named or prop.options.get("format") == "uuid") and prop.classification != "restricted"
+
+
+def _is_meant(prop: Property, sample: Sample) -> bool:
+    """Whether more speaks for a key than a name that columns of other things have, too.
+
+    It stands first, is called `id`, or after the file (`order_id` of orders); its numbers leave few
+    gaps; or the records are many.
+    """
+    spoken = words(prop.name)
+    first = sample.fields[0].key == prop.key
+    if sample.rows >= _MANY or first or _is_plain(spoken):
+        return True
+    about = {word.rstrip("s") for word in words(pipeline_name(sample.path))}
+    if spoken[-1:] and spoken[-1] in _IDS and {w.rstrip("s") for w in spoken[:-1]} & about:
+        return True
+    values = None if prop.field is None else prop.field.values
+    if prop.logical != "integer" or values is None:
+        return False
+    ends = pc.min_max(values.cast(pa.int64())).as_py()
+    return bool(ends["max"] - ends["min"] < _DENSE * sample.rows)
+
+
+def _is_plain(spoken: list[str]) -> bool:
+    return spoken in (["id"], ["uuid"], ["key"])
 
 
 def _rank(prop: Property, sample: Sample) -> tuple[int, int]:
     """Order candidates: `id`, then the first of the record, then others."""
-    spoken = words(prop.name)
-    at = next(i for i, field in enumerate(sample.fields) if field is prop.field)
-    return (0 if spoken in (["id"], ["uuid"], ["key"]) else 1, at)
+    at = next(i for i, field in enumerate(sample.fields) if field.key == prop.key)
+    return (0 if _is_plain(words(prop.name)) else 1, at)
 
 
 def _pair(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, str] | None:
     """Return a thing and a time that are unique together, such as country and year."""
     things = [p for p in exact if p.logical in ("string", "integer") and not _is_time(p)]
     things = [p for p in things if p.logical == "string" or _is_named(p)]
-    things = [p for p in things if p.classification != "restricted"][:_TRIED]
+    things = [p for p in things if p.classification != "restricted" and not _is_measured(p)]
+    things = things[:_TRIED]
     times = [p for p in exact if _is_time(p)][:_TRIED]
     if any(p.distinct == frame.height for p in (*things, *times)):
         return None  # with anything beside it, it would be unique as well
     for time, thing in sorted(
         ((t, p) for t in times for p in things), key=lambda pair: -pair[1].distinct
     ):
-        if thing.distinct * time.distinct < frame.height or min(thing.distinct, time.distinct) < 2:
+        cells = thing.distinct * time.distinct
+        if cells < frame.height or min(thing.distinct, time.distinct) < 2:
             continue
-        if frame.select(thing.name, time.name).n_unique() == frame.height:
+        if frame.height < min(_FILLED * cells, _MANY):
+            continue
+        if frame.select(thing.name, time.name).n_unique() < frame.height:
+            continue
+        if _by_chance(frame, thing.name, time.name) < _CHANCE:
             return thing.name, time.name
     return None
 
 
+def _is_measured(prop: Property) -> bool:
+    """Whether a text is a fraction now and then: a column of numbers with other words in it."""
+    values = None if prop.field is None else prop.field.values
+    if values is None or not pa.types.is_string(values.type):
+        return False
+    return bool(pc.any(pc.match_substring_regex(values, r"^-?[0-9]+[.,][0-9]+$")).as_py())
+
+
+def _by_chance(frame: pl.DataFrame, *columns: str) -> float:
+    """Return how likely no two rows are alike in some columns, were these independent.
+
+    Of the pairs of rows that there are, a share of the product of `sum(p * p)` would be alike,
+    and none with the probability of a Poisson variable.
+    """
+    rows = frame.height
+    alike = rows * (rows - 1) / 2
+    for column in columns:
+        counts = frame[column].value_counts(name="n")["n"].cast(pl.Float64)
+        alike *= float((counts / rows).pow(2).sum())
+    return math.exp(-alike)
+
+
 def _is_time(prop: Property) -> bool:
-    if prop.logical in ("date", "timestamp") or prop.strptime or prop.epoch:
+    if prop.logical in ("date", "timestamp") or prop.epoch:
         return True
-    return prop.logical == "integer" and bool(set(words(prop.name)) & _YEARS)
+    return prop.logical in ("integer", "string") and bool(set(words(prop.name)) & _YEARS)

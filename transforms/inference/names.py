@@ -12,6 +12,10 @@ from typing import Final
 from schemas.sql_engine import connect
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+_LETTERS: Final = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
+)
+"""Those that are no plain letter with a mark."""
 _WORDS: Final = {"%": " percent ", "#": " number ", "&": " and ", "+": " plus "}
 _ENDINGS: Final = re.compile(
     r"(\.(jsonl|ndjson|json|csv|tsv|tab|txt|parquet|pq|avro|gz|gzip|zst|zstd|zip))+$",
@@ -24,12 +28,15 @@ def identifier(name: str) -> str:
 
     >>> identifier("Cost Total $"), identifier("flights-3m"), identifier("eventTime")
     ('cost_total', 'flights_3m', 'eventTime')
+    >>> identifier("Größe"), identifier("Łódź")
+    ('grosse', 'lodz')
     """
     if _IDENTIFIER.fullmatch(name):
         return name
     text = name
     for sign, word in _WORDS.items():
         text = text.replace(sign, word)
+    text = text.translate(_LETTERS)
     folded = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", folded).lower())
     made = "_".join(words)

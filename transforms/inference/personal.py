@@ -33,6 +33,9 @@ _FIRST_NAMES: Final = names(
     albert
     """
 )
+_TWO_NAMES: Final = r"^\p{Lu}[\p{L}'.-]+,? (\p{Lu}[\p{L}'.-]* )*\p{Lu}[\p{L}'.-]+$"
+_SOME, _SURE_TWO = 0.12, 0.7
+"""Of names of persons at least so many begin with a common first name, and have two parts."""
 _TITLES: Final = r"(?i)\b(mr|mrs|ms|miss|dr|herr|frau|mme|sir)\b\.?"
 _PERSON_WORDS: Final = names(
     """
@@ -245,9 +248,9 @@ def _person(spoken: list[str], texts: pa.Array | None, *, textual: bool) -> Foun
         r"passenger|author|owner)_?name$|surname|(^|_)(lastname|firstname|fullname|username|login)$",
         joined,
     )
-    titles, first = _share(texts, _TITLES), _first_names(texts)
-    two = _share(texts, r"^\p{Lu}[\p{L}'.-]+,? (\p{Lu}[\p{L}'.-]* )*\p{Lu}[\p{L}'.-]+$")
-    by_values = "name" in spoken and (titles > 0.5 or (first > 0.3 and two > 0.5))
+    titles, first, two = _share(texts, _TITLES), _first_names(texts), _share(texts, _TWO_NAMES)
+    like_names = (first > 0.3 and two > 0.5) or (first > _SOME and two > _SURE_TWO)
+    by_values = "name" in spoken and (titles > 0.5 or like_names)
     by_values = by_values or (titles > 0.8 and two > 0.2)
     if not clear and not by_values:
         return None
@@ -327,6 +330,8 @@ def _doubts(prop: Property) -> tuple[str, ...]:
     if said & {"comment", "comments", "message", "notes", "review", "body", "text", "description"}:
         long = pc.mean(pc.utf8_length(texts)).as_py() > 40
         return ("free text: it may name persons; classify it if so",) if long else ()
-    if _first_names(texts) > (0.1 if "name" in said else 0.5):
+    first = _first_names(texts)
+    named = first > (0.1 if "name" in said else 0.5)
+    if named or (first > _SOME and _share(texts, _TWO_NAMES) > _SURE_TWO):
         return ("may be names of persons: classify it if so",)
     return ()

@@ -23,7 +23,6 @@ class Property:
         classification: The standard's; None: nothing personal was found.
         protect: How it is protected, with `protect_options` and `reason`.
         transform: Row expression of a computed property.
-        strptime: How DuckDB reads the times that are its texts, where the contract cannot.
         epoch: Seconds, ms, us or ns: what its integers count since 1970, if they look so.
         notes: What was seen, and what is not sure.
         distinct: How many values it has in the sample; -1: not counted.
@@ -46,7 +45,6 @@ class Property:
     reason: str = ""
     transform: str | None = None
     description: str = ""
-    strptime: str | None = None
     epoch: str | None = None
     notes: tuple[str, ...] = ()
     distinct: int = -1

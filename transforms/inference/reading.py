@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.errors import SourceError, UsageError
-from schemas.plan import FileSource
+from schemas.plan import FileSource, Written
 from schemas.references import public
 from transforms.inference.columnar_fields import columnar_fields
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
+from transforms.inference.headers import names_of
 from transforms.inference.json_fields import json_fields
 from transforms.sources.blocks import Block
 from transforms.sources.columnar_files import parquet_rows
@@ -39,6 +40,7 @@ _PLACES: Final = 8
 _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
 _LINES: Final = 50
+_COMPARED: Final = 200
 
 
 @dataclass
@@ -91,8 +93,10 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
     if known is not None and known.format == form:
         source = replace(known, path=path, compression="auto", block_bytes=_BLOCK)
     else:
-        delimiter = _delimiter(files[0]) if form == "csv" else ","
-        source = FileSource(path=path, format=form, delimiter=delimiter, block_bytes=_BLOCK)
+        delimiter, names = _layout(files[0]) if form == "csv" else (",", ())
+        source = FileSource(
+            path=path, format=form, delimiter=delimiter, names=names, block_bytes=_BLOCK
+        )
     if form == "json":
         _check_lines(files[0])
     slices = discover(source, folder, {}).slices
@@ -100,6 +104,8 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
     if not taken.blocks:
         msg = f"a sample must have records; got none in {public(path)}; give another"
         raise SourceError(msg)
+    if form not in COLUMNAR:
+        _check_text([_bytes(block) for block in taken.blocks], path)
     return Part(
         source=source,
         files=files,
@@ -125,29 +131,34 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     part = read_part(path, folder, max_bytes=max_bytes)
     form, delimiter = part.source.format, part.source.delimiter
     nulls: tuple[str, ...] = ("",)
+    written = Written()
     fields: tuple[Field, ...]
     if form in COLUMNAR:
         fields, rows, broken = columnar_fields(part.blocks)
     elif form == "csv":
-        fields, rows, broken, nulls = csv_fields(part.blocks, delimiter)
+        fields, rows, broken, nulls, written = csv_fields(part.blocks, delimiter)
     else:
         fields, rows, broken = json_fields([_bytes(block) for block in part.blocks])
     if not rows or not fields:
         what = "whose records all differ from its header" if form == "csv" else "without any"
         msg = f"a sample must have records of its format; got {form} {what} in {path}"
-        msg += "; correct it, or name it by what it is"
+        msg += "; remove lines before the header" if form == "csv" else "; correct it"
+        msg += ", or name it by what it is"
         raise SourceError(msg)
     if broken > rows:
         msg = (
             f"most records of a sample must be of its format; got {broken:,} of {rows + broken:,} "
-            f"that are no {form} as the first line has it, in {path}; correct the file"
+            f"that are no {form} as the first line has it, in {path}; correct the file, and remove "
+            "lines before its header"
         )
         raise SourceError(msg)
     return Sample(
         path=path,
         format=form,
         delimiter=delimiter,
+        names=part.source.names,
         nulls=nulls,
+        written=written,
         files=len(part.files),
         stored_bytes=sum(file.identity.size for file in part.files),
         read_bytes=part.bytes,
@@ -158,6 +169,30 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         spread=part.spread,
         about_rows=rows if part.whole else _about(part.slices, rows, part.bytes),
     )
+
+
+def _check_text(blocks: Sequence[bytes], path: str) -> None:
+    """Check that bytes that are no UTF-8 are faults of some records, and not another encoding."""
+    try:
+        for block in blocks:
+            block.decode()
+    except UnicodeDecodeError:
+        lines = [line for block in blocks for line in block.split(b"\n") if not line.isascii()]
+        wrong = sum(1 for line in lines if not _is_utf8(line))
+        if wrong > len(lines) // 2:
+            msg = (
+                f"a sample must be UTF-8 text; got other bytes in {wrong:,} lines of {path}; "
+                "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+            )
+            raise SourceError(msg) from None
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _about(slices: Sequence[Slice], rows: int, read: int) -> int | None:
@@ -241,10 +276,19 @@ def _check_lines(file: StoredFile) -> None:
     raise UsageError(msg)
 
 
-def _delimiter(file: StoredFile) -> str:
-    """Return the character that cuts the first lines into the most fields, as many in each."""
-    text = _head(file)[:_HEAD].decode("utf-8", errors="replace").removeprefix("\ufeff")
-    lines = text.splitlines()[:_LINES]
+def _layout(file: StoredFile) -> tuple[str, tuple[str, ...]]:
+    """Return what cuts the lines of a file, and names for its columns if it does not name them."""
+    head = _head(file)
+    text = head.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    lines = text.splitlines(keepends=True)
+    if len(head) >= _HEAD:
+        lines = lines[:-1]  # it may be cut
+    delimiter = _delimiter([line.rstrip("\r\n") for line in lines[:_LINES]])
+    return delimiter, names_of(list(csv.reader(lines[:_COMPARED], delimiter=delimiter)))
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """Return the character that cuts lines into the most fields, as many in each."""
     best = (1, ",")
     for delimiter in _DELIMITERS:
         rows = list(csv.reader(lines, delimiter=delimiter))

@@ -17,9 +17,9 @@ from transforms.decode.text_times import dates, timestamps
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.properties import Property
-from transforms.inference.times import form_of, is_compact_date, read_loose
+from transforms.inference.times import form_of, is_compact_date
 
-_TEXT_IDS: Final = names(
+TEXT_IDS: Final = names(
     """
     zip zipcode postal postcode plz phone tel mobile fax ssn isbn iban account fips sku card
     ean upc barcode cusip isin
@@ -29,7 +29,8 @@ _TEXT_IDS: Final = names(
 MONEY: Final = names(
     """
     price amount cost total fee balance salary revenue payment tax subtotal tip fare usd eur
-    gbp charge refund discount spend budget
+    gbp charge refund discount spend budget sales profit income wage wages receipts gross cash
+    debt debts loan loans
     """
 )
 _TIME_WORDS: Final = names(
@@ -46,6 +47,7 @@ _FORMATS: Final = {
     "ipv4": r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])$",
     "uri": r"^(https?|ftp|s3|gs)://\S+$",
 }
+_WHOLE: Final = "all are whole so far: an integer, perhaps"
 _SEEN: Final = 20
 _FEW: Final = 0.05
 MEASURED: Final = ("integer", "number")
@@ -59,7 +61,6 @@ class _Said:
     notes: tuple[str, ...] = ()
     physical: str | None = None
     options: tuple[tuple[str, object], ...] = ()
-    strptime: str | None = None
     epoch: str | None = None
 
 
@@ -82,7 +83,6 @@ def scalar(field: Field, name: str, inside: str = "") -> Property | None:
         logical=said.logical,
         physical=said.physical,
         options=dict(said.options),
-        strptime=said.strptime,
         epoch=said.epoch,
         notes=said.notes,
         distinct=distinct,
@@ -128,8 +128,7 @@ def text_said(field: Field, prop: Property) -> Property:
         physical=said.physical,
         options=dict(said.options),
         epoch=said.epoch,
-        strptime=None,
-        notes=said.notes,
+        notes=(*([field.written] if field.written else []), *said.notes),
     )
 
 
@@ -149,7 +148,7 @@ def _digits(texts: pa.Array, name: str) -> _Said:
             f"text: {zeros:,} of {len(texts):,} values begin with a zero that a number would lose"
         )
         return _Said("string", (note,))
-    if spoken & _TEXT_IDS:
+    if spoken & TEXT_IDS:
         return _Said("string", ("text: digits that name something, and no number",))
     if not _reads(texts, "integer", pa.int64()):
         return _Said("string", ("text: digits beyond 64 bits",))
@@ -174,7 +173,8 @@ def _number(texts: pa.Array, name: str) -> _Said:
     fraction = pc.match_substring_regex(texts, r"^-?[0-9]{1,12}(\.[0-9]{1,4})?$")
     if set(words(name)) & MONEY and pc.all(fraction).as_py():
         return _Said("number", ("money, by its name: exact",), physical="DECIMAL(18,4)")
-    return _Said("number")
+    whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
+    return _Said("number", (_WHOLE,) if whole else ())
 
 
 def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
@@ -186,20 +186,19 @@ def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
         return _number(texts, name)
     whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
     if whole and kind is Kind.NUMBER:
-        return _Said("number", ("all are whole so far: an integer, perhaps",))
+        return _Said("number", (_WHOLE,))
     return _Said("number")
 
 
 def _almost(texts: pa.Array) -> _Said | None:
-    """Say of texts that are numbers to people why they stay text."""
+    """Say of texts that they are numbers to people, written in another way than the file's."""
     for pattern, what in (
         (r"^[$€£¥]\s?-?[0-9][0-9,.]*$|^-?[0-9][0-9,.]*\s?[$€£¥]$", "amounts with a currency"),
         (r"^-?[0-9]+([.,][0-9]+)?\s?%$", "percentages with their sign"),
-        (r"^-?[0-9]{1,3}(,[0-9]{3})*(\.[0-9]+)?$", "numbers with commas between thousands"),
-        (r"^-?[0-9]+,[0-9]+$", "numbers with a decimal comma"),
+        (r"^-?[0-9][0-9.,' ]*$", "numbers with other marks"),
     ):
         if pc.all(pc.match_substring_regex(texts, pattern)).as_py():
-            return _Said("string", (f"{what}: text, since the contract reads plain numbers only",))
+            return _Said("string", (f"{what}: text, since the file has one way of writing them",))
     others = pc.sum(pc.invert(pc.match_substring_regex(texts, r"^-?[0-9]+(\.[0-9]+)?$"))).as_py()
     if 0 < others <= _FEW * len(texts):
         found = f"all but {others:,} of {len(texts):,} values are numbers"
@@ -214,22 +213,22 @@ def _text(texts: pa.Array) -> _Said:
             notes.append(f"day and month may be the other way round: {form.other} reads all, too")
         if form.logical == "timestamp" and not form.zoned:
             notes.append("no zone in the texts: taken as UTC; else set defaultTimezone")
-        if form.strptime:
-            notes.append(f"dates that are not padded: text, read by strptime {form.strptime!r}")
         options: tuple[tuple[str, object], ...] = (
             (("format", form.pattern),) if form.pattern else ()
         )
         if form.logical == "timestamp" and not form.zoned:
             options += (("timezone", False), ("defaultTimezone", "UTC"))
-        return _Said(form.logical, tuple(notes), options=options, strptime=form.strptime)
+        return _Said(form.logical, tuple(notes), options=options)
     for what, pattern in _FORMATS.items():
         if len(texts) >= _SEEN and pc.all(pc.match_substring_regex(texts, pattern)).as_py():
             return _Said("string", options=(("format", what),))
     head = texts.slice(0, 200)
     if pc.all(pc.match_substring_regex(head, r"^(?i:yes|no|y|n|t|f|on|off)$")).as_py():
-        return _Said("string", ("yes and no in words: the contract reads true and false only",))
+        return _Said("string", ("yes or no in words: text, unless a CSV source has both",))
     if pc.all(pc.match_substring_regex(head, r"^\s*[\[{].*[\]}]\s*$")).as_py():
         return _Said("string", ("JSON inside text: left as it is",))
+    if pc.all(pc.match_substring_regex(texts, r"^[$€£¥]?-?[0-9][0-9.,]*%?$")).as_py():
+        return _Said("string", ("numbers as texts: text, since that is what the file has",))
     return _Said("string")
 
 
@@ -275,8 +274,6 @@ def micros(prop: Property) -> pa.Array | None:
         if factor > 10**6:
             return pc.divide(whole, factor // 10**6)
         return pc.multiply(whole, 10**6 // factor)
-    if prop.strptime and pa.types.is_string(values.type):
-        return read_loose(values, prop.strptime).cast(pa.int64())
     if prop.logical not in ("timestamp", "date"):
         return None
     if pa.types.is_string(values.type):

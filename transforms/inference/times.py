@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract_forms import strptime_forms
-from schemas.names import TIMESTAMP
-from schemas.sql_engine import connect
-from transforms.decode.text_times import dates, times, timestamps
+from transforms.decode.text_times import dates, form_pattern, times, timestamps
 
 _TIMESTAMPS: Final = (
     "yyyy/MM/dd HH:mm[:ss]",
@@ -32,6 +31,7 @@ _TIMESTAMPS: Final = (
     "EEE, dd MMM yyyy HH:mm:ss 'GMT'",
     "EEE MMM dd HH:mm:ss XX yyyy",
     "dd MMM yyyy HH:mm[:ss]",
+    "dd MMM yyyy HH:mm:ss XX",
     "MMM dd yyyy HH:mm[:ss]",
     "yyyyMMdd'T'HHmmss[XX]",
 )
@@ -53,13 +53,48 @@ _DATES: Final = (
     "MM/dd/yy",
     "dd/MM/yy",
 )
-# Fields that are not padded: the contract cannot read them, DuckDB can.
-_LOOSE: Final = (
-    "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y-%m-%d", "%b %d %Y", "%d %b %Y", "%B %d, %Y",
-    "%b %d, %Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%y %H:%M",
-    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d.%m.%Y %H:%M", "%m/%d/%y", "%d-%b-%y",
-    "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M", "%b %d %Y %H:%M:%S", "%a %b %d %Y", "%d-%b-%Y",
-)  # fmt: skip
+# Parts that are not padded: these read padded ones, too, so they are tried last.
+_LOOSE_TIMESTAMPS: Final = (
+    "M/d/yyyy H:mm[:ss]",
+    "d/M/yyyy H:mm[:ss]",
+    "d.M.yyyy H:mm[:ss]",
+    "M/d/yy H:mm[:ss]",
+    "d/M/yy H:mm[:ss]",
+    "M/d/yyyy h:mm[:ss] a",
+    "d/M/yyyy h:mm[:ss] a",
+    "yyyy-M-d H:mm[:ss]",
+    "yyyy/M/d H:mm[:ss]",
+    "d-M-yyyy H:mm[:ss]",
+    "MMM d yyyy H:mm[:ss]",
+    "d MMM yyyy H:mm[:ss]",
+    "d MMM yyyy H:mm:ss XX",
+)
+_LOOSE_DATES: Final = (
+    "M/d/yyyy",
+    "d/M/yyyy",
+    "d.M.yyyy",
+    "yyyy/M/d",
+    "yyyy-M-d",
+    "d-M-yyyy",
+    "M/d/yy",
+    "d/M/yy",
+    "d-MMM-yyyy",
+    "d-MMM-yy",
+    "d MMM yyyy",
+    "d MMMM yyyy",
+    "MMM d yyyy",
+    "MMM d, yyyy",
+    "MMMM d, yyyy",
+    "EEE MMM d yyyy",
+)
+_TRIED: Final = (
+    ("timestamp", ("", *_TIMESTAMPS)),
+    ("date", ("", *_DATES)),
+    ("time", ("", "hh:mm[:ss] a")),
+    ("timestamp", _LOOSE_TIMESTAMPS),
+    ("date", _LOOSE_DATES),
+    ("time", ("h:mm[:ss] a",)),
+)
 _TIMELIKE: Final = r"^[A-Za-z]{0,4},? ?[A-Za-z0-9]{1,9}[-/.: ,].*[0-9]"
 _HEAD: Final = 200
 
@@ -69,16 +104,14 @@ class Form:
     """How texts are read as times.
 
     Attributes:
-        logical: date, timestamp or time; `string` where only an expression reads them.
+        logical: date, timestamp or time.
         pattern: The contract's `format`; empty: ISO 8601.
-        strptime: DuckDB's form, where the contract has none.
         other: Another pattern that reads all of them too: day and month the other way round.
         zoned: Whether texts name their zone.
     """
 
     logical: str
     pattern: str = ""
-    strptime: str | None = None
     other: str | None = None
     zoned: bool = False
 
@@ -90,19 +123,12 @@ def form_of(texts: pa.Array) -> Form | None:
         return None
     compact = r"([0-9]T[0-9]{4,6}|:[0-9]{2}).*(Z|[+-][0-9]{2}:?([0-9]{2})?)$"
     zoned = bool(pc.all(pc.match_substring_regex(texts, compact)).as_py())
-    for logical, patterns in (("timestamp", _TIMESTAMPS), ("date", _DATES), ("time", ())):
-        found = [
-            p for p in ("", *patterns) if _reads(head, logical, p) and _reads(texts, logical, p)
-        ]
+    for logical, patterns in _TRIED:
+        likely = [p for p in patterns if _may_read(head[0].as_py(), logical, p)]
+        found = [p for p in likely if _reads(head, logical, p) and _reads(texts, logical, p)]
         if found:
             return Form(logical, found[0], other=_mirrored(found), zoned=zoned)
-    connection = connect()
-    loose = [f for f in _LOOSE if not read_loose(head, f, connection).null_count]
-    loose = [f for f in loose if not read_loose(texts, f, connection).null_count]
-    if not loose:
-        return None
-    other = next((f for f in loose[1:] if sorted(f) == sorted(loose[0])), None)
-    return Form("string", strptime=loose[0], other=other)
+    return None
 
 
 def is_compact_date(texts: pa.Array) -> bool:
@@ -116,22 +142,21 @@ def _mirrored(found: list[str]) -> str | None:
     return next((p for p in found[1:] if found[0] and sorted(p) == sorted(found[0])), None)
 
 
+def _may_read(text: str, logical: str, pattern: str) -> bool:
+    """Whether a text has a pattern's form, which is cheap to ask."""
+    return not pattern or any(form.match(text) for form in _forms(pattern, logical))
+
+
+@cache
+def _forms(pattern: str, logical: str) -> tuple[re.Pattern[str], ...]:
+    forms = strptime_forms(pattern, logical)
+    assert not isinstance(forms, str)  # noqa: S101  # the patterns above are good
+    return tuple(re.compile(form_pattern(form)) for form in forms)
+
+
 def _reads(texts: pa.Array, logical: str, pattern: str) -> bool:
     forms = strptime_forms(pattern, logical) if pattern else ()
     assert not isinstance(forms, str)  # noqa: S101  # the patterns above are good
     if logical == "timestamp":
         return bool(timestamps(texts, forms).null_count == 0)
     return bool((dates if logical == "date" else times)(texts, forms).null_count == 0)
-
-
-def read_loose(
-    texts: pa.Array, form: str, connection: duckdb.DuckDBPyConnection | None = None
-) -> pa.Array:
-    """Read texts as DuckDB does (us, UTC); null where that fails."""
-    connection = connection or connect()
-    connection.register("texts", pa.table({"t": texts}))
-    read = duckdb.FunctionExpression(
-        "try_strptime", duckdb.ColumnExpression("t"), duckdb.ConstantExpression(form)
-    )
-    table = connection.table("texts").select(read.alias("t")).to_arrow_table()
-    return table.column(0).combine_chunks().cast(pa.timestamp("us")).cast(TIMESTAMP)

@@ -11,7 +11,10 @@ stands on is taken for the record, and reading goes on behind it.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,6 +41,13 @@ def delimiter_byte(delimiter: str) -> int:
         )
         raise UsageError(msg)
     return ord(delimiter)
+
+
+def header_line(names: Sequence[str], delimiter: str) -> bytes:
+    """Return the line that names fields, without its end; of no names nothing."""
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="").writerow(names)
+    return out.getvalue().encode()
 
 
 @cache

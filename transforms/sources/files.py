@@ -12,7 +12,7 @@ from schemas.plan import FileSource
 from schemas.references import is_url
 from transforms.sources.columnar_files import parquet_cuts
 from transforms.sources.compression import compression_of, member_uri, zip_members
-from transforms.sources.csv_records import delimiter_byte
+from transforms.sources.csv_records import delimiter_byte, header_line
 from transforms.sources.identity import CHUNK, Remembered
 from transforms.sources.memory import Memory, next_generation
 from transforms.sources.places import StoredFile, expand
@@ -148,6 +148,7 @@ def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
             hashes=_hashes(columnar, member),
             digests=digests,
             delimiter=source.delimiter,
+            header=header_line(source.names, source.delimiter),
             block_bytes=source.block_bytes,
             max_record_bytes=source.max_record_bytes,
             max_expansion=source.max_expansion,

@@ -42,6 +42,7 @@ class Slice:
         digests: Archives: of the chunks of the whole file, taken when it was found.
         delimiter: CSV.
         quotes: CSV: whether there may be quotes in it.
+        header: CSV: stands for the header of a file without one.
     """
 
     source: str
@@ -58,6 +59,7 @@ class Slice:
     digests: bytes = b""
     delimiter: str = ","
     quotes: bool = True
+    header: bytes = b""
     block_bytes: int = 4 << 20
     max_record_bytes: int = 64 << 20
     max_expansion: int = 250
@@ -117,6 +119,8 @@ def read_header(piece: Slice) -> bytes:
     Raises:
         SourceError: As `read_blocks`, or if the header is longer than a record may be.
     """
+    if piece.header:
+        return piece.header
     whole = replace(piece, start=0, stored_start=0, stop=None, aligned=True)
     with _framed(whole, None) as framer:
         return _begin(whole, framer)
@@ -156,6 +160,8 @@ def _begin(piece: Slice, framer: Framer) -> bytes:
 
 
 def _header(piece: Slice, framer: Framer) -> bytes:
+    if piece.header:
+        return piece.header
     while (record := framer.record()) is not None:
         if header := record.tobytes().rstrip(b"\r\n"):
             return header

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from schemas.contract import Column, Contract
 from schemas.errors import UsageError
+from schemas.plan import FileSource
 
 _NOT_A_VALUE = "?"
 
@@ -87,17 +88,17 @@ Breaker = Callable[[bytes, Fault], bytes]
 """Makes of a good line, with its line end, one that has the fault."""
 
 
-def breaker(keys: dict[str, str], form: str, delimiter: str) -> Breaker:
+def breaker(keys: dict[str, str], form: str, source: FileSource) -> Breaker:
     """Return what breaks lines of a format.
 
     Args:
         keys: Columns of a line, in order, each with its name in records.
         form: json or csv.
-        delimiter: CSV.
+        source: How CSV is written.
     """
     if form == "json":
         return lambda line, fault: _break_json(line, fault, keys.get(fault.column, ""))
-    names = list(keys)
+    names, delimiter = list(keys), source.delimiter
 
     def break_csv(line: bytes, fault: Fault) -> bytes:
         (cells,) = csv.reader([line.decode()], delimiter=delimiter)
@@ -105,12 +106,18 @@ def breaker(keys: dict[str, str], form: str, delimiter: str) -> Breaker:
             # One field more: a line that ends early may be one of fewer, empty, columns.
             cells.append(_NOT_A_VALUE)
         else:
-            cells[names.index(fault.column)] = "" if fault.value is None else str(fault.value)
+            cells[names.index(fault.column)] = _cell(fault.value, source.written.decimal)
         out = io.StringIO()
         csv.writer(out, delimiter=delimiter, lineterminator="\n").writerow(cells)
         return out.getvalue().encode()
 
     return break_csv
+
+
+def _cell(value: object, decimal: str) -> str:
+    if isinstance(value, float):
+        return str(value).replace(".", decimal)
+    return "" if value is None else str(value)
 
 
 def _break_json(line: bytes, fault: Fault, key: str) -> bytes:

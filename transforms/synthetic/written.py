@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -12,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract import Column, Contract
+from schemas.plan import FileSource
 
 _DATE: Final = 10
+_NOT_PADDED: Final = re.compile("(%%)|%-")
 _OPEN, _CLOSE = "\ue000", "\ue001"  # of the private use area: no made-up text has them
 
 
@@ -24,12 +27,28 @@ def json_lines(table: pa.Table, contract: Contract) -> pa.LargeBinaryArray:
     return _lines(_unmarked(out.getvalue()))
 
 
-def csv_lines(table: pa.Table, contract: Contract, delimiter: str) -> pa.LargeBinaryArray:
-    """Write records as lines of CSV without a header; objects and arrays are JSON text in them."""
+def csv_lines(table: pa.Table, contract: Contract, source: FileSource) -> pa.LargeBinaryArray:
+    """Write records as lines of CSV without a header, as a source reads them.
+
+    Objects and arrays are JSON text. Fields that no column is read from are empty.
+    """
     nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
-    frame = _frame(as_written(nested_as_json(table, contract, nested), contract))
-    text = frame.write_csv(include_header=False, separator=delimiter)
-    return _lines(_unmarked(text.encode()))
+    exact = [f.name for f in table.schema if pa.types.is_decimal(f.type)]
+    written = nested_as_json(table, contract, nested)
+    for name in exact:
+        at = written.schema.get_field_index(name)
+        text = pc.replace_substring(table[name].cast(pa.string()), ".", source.written.decimal)
+        written = written.set_column(at, name, text)
+    frame = _frame(keyed(as_written(written, contract), contract))
+    if source.names:
+        known = (pl.col(n) if n in frame.columns else pl.lit(None).alias(n) for n in source.names)
+        frame = frame.select(known)
+    text = frame.write_csv(
+        include_header=False,
+        separator=source.delimiter,
+        decimal_comma=source.written.decimal == ",",
+    )
+    return _lines(text.encode())
 
 
 def csv_header(names: Sequence[str], delimiter: str) -> bytes:
@@ -87,7 +106,8 @@ def _as_text(values: pa.Array, column: Column | None) -> pa.Array:
 
 
 def _strftime(values: pa.Array, column: Column) -> pa.Array:
-    form = column.formats[0]
+    # Arrow writes parts with zeros only; they are read, too.
+    form = _NOT_PADDED.sub(lambda found: found[1] or "%", column.formats[0])
     if pa.types.is_timestamp(values.type):
         # Arrow writes seconds with their fraction for times finer than a second.
         values = values.cast(pa.timestamp("s", column.timezone), safe=False)

@@ -15,7 +15,10 @@ def at(*parts: int, hours: int | None = None) -> dt.datetime:
 READ = [
     ("yyyy-MM-dd", "date", "2026-01-31", at(2026, 1, 31)),
     ("yyyyMMdd", "date", "20260131", at(2026, 1, 31)),
-    ("d MMM yy", "date", None, None),
+    ("d MMM yy", "date", "1 Jan 26", at(2026, 1, 1)),
+    ("M/d/yyyy H:mm", "timestamp", "1/2/2026 9:05", at(2026, 1, 2, 9, 5)),
+    ("h:mm a", "time", "9:05 PM", at(1900, 1, 1, 21, 5)),
+    ("yyyyMd", "date", None, None),
     ("dd MMM yy", "date", "31 Jan 26", at(2026, 1, 31)),
     ("yyyy-DDD", "date", "2026-031", at(2026, 1, 31)),
     ("MM/dd/yyyy hh:mm a", "timestamp", "01/31/2026 09:05 PM", at(2026, 1, 31, 21, 5)),
@@ -45,7 +48,8 @@ def test_a_pattern_reads_what_it_says_or_is_refused(
         assert forms.count("; ") == 2
         return
     assert isinstance(forms, tuple)
-    assert dt.datetime.strptime(text, forms[0]) == value  # noqa: DTZ007
+    form = forms[0].replace("%-", "%")  # Python's reads one digit, too
+    assert dt.datetime.strptime(text, form) == value  # noqa: DTZ007
 
 
 def test_optional_parts_are_tried_longest_first() -> None:

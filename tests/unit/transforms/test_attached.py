@@ -6,10 +6,14 @@ import pickle
 from typing import Any
 
 import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.names import POSITION, TIMESTAMP
 from tests import contracts
 from tests.unit.transforms.raws import raw
+from transforms.decode.attached_records import apart, together
 from transforms.decode.messages import MessageDecoder
 from transforms.sources.streams.raw import HEADERS, HEADERS_FIELD, KEY, KEY_FIELD
 
@@ -53,7 +57,7 @@ def test_of_headers_of_one_name_the_last_counts() -> None:
     assert found.rows[POSITION].to_pylist() == [0]
 
 
-def test_what_does_not_fit_is_refused_with_its_payload() -> None:
+def test_what_does_not_fit_is_refused_with_its_payload_key_and_headers() -> None:
     found = DECODER.decode(
         batch(
             (b"\xff", [AT], b'{"n":1}'),
@@ -67,11 +71,40 @@ def test_what_does_not_fit_is_refused_with_its_payload() -> None:
     )
     assert found.rows["who"].to_pylist() == ["f"]
     dead = [(d[POSITION], d["rule"], d["record"]) for d in found.refused.to_pylist()]
+    time = b"header time: 2026-03-01T00:00:00Z\n\n"
     assert dead == [
-        (0, "type", b'{"n":1}'),
-        (1, "event_time", b'{"n":2}'),
-        (2, "json", b"broken"),
-        (3, "event_time", b'{"n":4}'),
-        (4, "event_time", b'{"n":5}'),
+        (0, "type", b"key: %FF\n" + time + b'{"n":1}'),
+        (1, "event_time", b'key: b\nheader time: soon\n\n{"n":2}'),
+        (2, "json", b"key: c\n" + time + b"broken"),
+        (3, "event_time", b'key: d\nheader time\n\n{"n":4}'),
+        (4, "event_time", b'key: e\n\n{"n":5}'),
         (6, "tombstone", None),
     ]
+    assert {d["format"] for d in found.refused.to_pylist()[:-1]} == {"json+attached"}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.binary(max_size=5),
+            st.lists(st.tuples(st.text(max_size=4), st.none() | st.binary(max_size=5)), max_size=3),
+            st.binary(max_size=9),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_record_taken_apart_is_the_message_that_it_was_made_of(
+    messages: list[tuple[bytes | None, list[tuple[str, bytes | None]], bytes]],
+) -> None:
+    whole = batch(*messages)
+    parts = apart(together(whole["record"], whole, whole))
+    assert not parts.broken.any()
+    assert parts.payloads.equals(whole["record"])
+    assert parts.keys.equals(whole[KEY])
+    assert parts.headers.equals(whole[HEADERS])
+
+
+@pytest.mark.parametrize("record", [b'{"n":1}', b"", b"key: x", b"key: x\nn: 1\n\n{}"])
+def test_other_records_are_broken(record: bytes) -> None:
+    assert apart(pa.array([record])).broken.tolist() == [True]

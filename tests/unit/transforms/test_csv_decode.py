@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemas.contract import Column
 from schemas.errors import SourceError
 from schemas.names import POSITION, REFUSED, TIMESTAMP
-from schemas.plan import FileSource
+from schemas.plan import FileSource, Written
 from tests.contracts import column, contract
 from transforms.decode.decoded import Decoded
 from transforms.decode.delimited import CsvDecoder
@@ -34,8 +34,9 @@ def decode(
     start: int = 7,
     nulls: tuple[str, ...] = ("",),
     delimiter: str = ",",
+    written: Written = Written(),  # noqa: B008  # frozen
 ) -> Decoded:
-    source = FileSource(path="x", format="csv", nulls=nulls, delimiter=delimiter)
+    source = FileSource(path="x", format="csv", nulls=nulls, delimiter=delimiter, written=written)
     decoder = pickle.loads(pickle.dumps(CsvDecoder(contract(*(columns or (NAME, N))), source)))
     block = Block("file:///x.csv", start, np.frombuffer(data, np.uint8), 0, header)
     return decoder.decode(block)
@@ -305,3 +306,87 @@ def test_any_bytes_are_rows_or_refused_once_at_any_block_size(
             name, n = next(csv.reader(io.StringIO(whole.decode(), newline="")))
             assert values[at] == (name, int(n) if n else None)
     assert b"".join(covered).strip(b"\r\n") == data.strip(b"\r\n")
+
+
+YES = column("yes", "boolean", pa.bool_())
+PRICE = column("price", "number", pa.float64())
+EXACT = column("price", "number", pa.decimal128(18, 4))
+
+
+def read(texts: list[str], of: Column, written: Written) -> list[object]:
+    """Values of a column, and of a refused record its reason."""
+    data = "".join(f"{text}\n" for text in texts).encode()
+    found = decode(data, of, header=of.name.encode(), delimiter="|", start=0, written=written)
+    values = dict(zip(found.rows[POSITION].to_pylist(), (r[0] for r in rows(found)), strict=True))
+    values |= {position: reason for position, _, reason, _ in refused(found)}
+    return [values[position] for position in sorted(values)]
+
+
+def test_words_mean_true_or_false_in_any_case_and_others_are_refused() -> None:
+    written = Written(trues=("yes", "Y"), falses=("no", "N"))
+    found = read(["Yes", "y", "NO", "n", "true", "FALSE", "maybe"], YES, written)
+    said = "`yes` must be true or false (or yes, Y, no, N)"
+    assert found == [True, True, False, False, True, False, said]
+
+
+@pytest.mark.parametrize(
+    ("written", "texts", "values", "others", "said"),
+    [
+        (
+            Written(thousands=",", signs=("$", "%")),
+            ["1,234.50", "$1,234,567", "-$5", "$-5", "12 %", "12%", "1234", ".5", "$ 7"],
+            [1234.5, 1234567.0, -5.0, -5.0, 12.0, 12.0, 1234.0, 0.5, 7.0],
+            ["1,23", "12,3456", "$5%", "--5", "-$-5", "5$$", "€5", "1 234", ",5", "$", "1.2.3"],
+            "a finite number written as 1,234.5, perhaps with $ or %",
+        ),
+        (
+            Written(decimal=",", thousands="."),
+            ["1.234,5", "-0,5", "7", "1.000.000", "1e3"],
+            [1234.5, -0.5, 7.0, 1e6, 1000.0],
+            ["1.5", "1,234.5", "1,2,3", "nan", "1e400"],
+            "a finite number written as 1.234,5",
+        ),
+        (
+            Written(decimal=",", thousands=" "),
+            ["1 234,5", "1\u00a0234,5", "1\u202f234"],
+            [1234.5, 1234.5, 1234.0],
+            ["1 23", " 5"],
+            "a finite number written as 1 234,5",
+        ),
+    ],
+)
+@pytest.mark.parametrize("of", [PRICE, EXACT])
+def test_numbers_are_read_as_the_file_writes_them_and_no_other_way(
+    of: Column,
+    written: Written,
+    texts: list[str],
+    values: list[float],
+    others: list[str],
+    said: str,
+) -> None:
+    assert read(texts, of, written) == values
+    exact = "a number of 14 digits and 4 decimals" + said.removeprefix("a finite number")
+    reason = f"`price` must be {exact if of is EXACT else said}"
+    assert read(others, of, written) == [reason] * len(others)
+
+
+def test_integers_have_marks_and_signs_too_and_text_keeps_them() -> None:
+    written = Written(thousands=",", signs=("%",))
+    assert read(["1,000", "12%"], N, written) == [1000, 12]
+    assert read(["1.0"], N, written) == [
+        "`n` must be an integer of 64 bits written as 1,234, perhaps with %"
+    ]
+    assert read(["1,000", "12%"], NAME, written) == ["1,000", "12%"]
+
+
+def test_a_file_without_header_is_read_by_the_names_of_its_source(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfa,1\nb,2\n")
+    source = FileSource(path="x.csv", format="csv", names=("name", "n"))
+    (piece,) = discover(source, tmp_path, {}).slices
+    (block,) = read_blocks(piece)
+    assert isinstance(block, Block)
+    decoder = CsvDecoder(contract(NAME, N), source)
+    decoder.check(block.header, block.source)
+    found = decoder.decode(block)
+    assert rows(found) == [("a", 1), ("b", 2)]
+    assert found.rows[POSITION].to_pylist() == [3, 7]

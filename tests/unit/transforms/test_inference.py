@@ -57,9 +57,21 @@ def of_column(values: list[str], name: str = "x") -> str:
         ("x", ["1", "2.5", ".5", "1e3"], "number", {}),
         ("x", ["9223372036854775808", "1"], "string", {}),
         ("x", ["TRUE", "false"], "boolean", {}),
-        ("x", ["yes", "no"], "string", {}),
-        ("x", ["1,5", "2,5"], "string", {}),
-        ("x", ["$1.50", "$2"], "string", {}),
+        ("x", ["yes", "No"], "boolean", {}),
+        ("x", ["Y", "N", "Y"], "boolean", {}),
+        ("x", ["t", "f"], "boolean", {}),
+        ("x", ["yes", "yes"], "string", {}),
+        ("x", ["yes", "no", "maybe"], "string", {}),
+        ("sex", ["m", "f"], "string", {}),
+        ("x", ["1,5", "2,5"], "number", {}),
+        ("x", ["1,500", "2,500,000"], "integer", {}),
+        ("x", ["$1.50", "$2"], "number", {}),
+        ("x", ["12 %", "7%"], "integer", {}),
+        ("x", ["$1", "€2"], "string", {}),
+        ("phone", ["123,456", "1,234"], "string", {}),
+        ("x", ["030 123 456", "030 123 457"], "string", {}),
+        ("x", ["123 456 789", "223 456 789"], "string", {}),
+        ("x", ["0,123", "0,456"], "number", {}),
         ("x", ["2024-01-31", "2024-02-29"], "date", {}),
         ("x", ["31.01.2024", "29.02.2024"], "date", {"format": "dd.MM.yyyy"}),
         ("x", ["01/31/2024", "02/29/2024"], "date", {"format": "MM/dd/yyyy"}),
@@ -69,6 +81,18 @@ def of_column(values: list[str], name: str = "x") -> str:
         ("x", ["20240131", "20240229"], "integer", {}),
         ("x", ["2024-01-31T10:00:00Z", "2024-01-31 10:00:00+01:00"], "timestamp", {}),
         ("x", ["09:30", "23:59:59"], "time", {}),
+        ("x", ["9:30 AM", "11:59 PM"], "time", {"format": "h:mm[:ss] a"}),
+        ("x", ["9:30", "11:59"], "string", {}),
+        ("x", ["1/31/2024", "12/1/2024"], "date", {"format": "M/d/yyyy"}),
+        ("x", ["31.1.2024", "1.12.2024"], "date", {"format": "d.M.yyyy"}),
+        ("x", ["Jun 12, 1998", "Aug 7, 1998"], "date", {"format": "MMM d, yyyy"}),
+        ("x", ["1.2.10", "1.3.0"], "string", {}),
+        (
+            "x",
+            ["1/31/2024 9:05", "12/1/2024 10:00"],
+            "timestamp",
+            {"format": "M/d/yyyy H:mm[:ss]", "timezone": False, "defaultTimezone": "UTC"},
+        ),
         ("x", ["2024-13-01", "2024-01-01"], "string", {}),
         (
             "x",
@@ -130,7 +154,6 @@ def test_delimiters_compression_and_archives_are_found_out(tmp_path: Path) -> No
     [
         ("a.json", '[{"a": 1}, {"a": 2}]', "got one array in a.json"),
         ("a.json", '{\n "a": 1\n}\n', "an object over several lines"),
-        ("a.csv", "1,2.5\n3,4\n", "must have a header"),
         ("a.csv", "a,b\n1,2\n1\n2\n3\n", "most records of a sample must be of its format"),
         ("a.csv", "", "must have records"),
         ("a.csv", "a,b,a\n1,2,3\n", "must have different names"),
@@ -143,6 +166,42 @@ def test_what_a_run_could_not_read_is_refused(
     (tmp_path / name).write_text(text)
     with pytest.raises(PenstockError, match=said.replace("[", r"\[")):
         read_sample(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_another_encoding_is_said_and_broken_records_are_counted(tmp_path: Path, name: str) -> None:
+    rows = ['{"a": "Zürich"}', '{"a": "Genève"}', '{"a": "Rom"}'] * 20
+    texts = ["a", *(row[7:-2] for row in rows)] if name.endswith("csv") else rows
+    text = "".join(f"{row}\n" for row in texts)
+    (tmp_path / name).write_bytes(text.encode("cp1252"))
+    with pytest.raises(PenstockError, match="a sample must be UTF-8 text; got other bytes in 4"):
+        read_sample(name, tmp_path)
+    (tmp_path / name).write_bytes(text.encode() + texts[-3].encode("cp1252") + b"\n")
+    sample = read_sample(name, tmp_path)
+    assert (sample.rows, sample.broken) == (60, 1)
+
+
+def test_spaces_around_all_of_a_column_are_no_part_of_its_texts(csv: Infer) -> None:
+    proposal = csv("id, job, n\n" + "1, ?, 7\n2, Sales, ?\n")
+    assert proposal.sample.written.trim
+    assert proposal.sample.nulls == ("", " ?")
+    assert column(proposal, "n").logical == "integer"
+    assert proposal.sample.fields[1].key == " job"
+    assert not csv("id,job\n1, a\n2,b\n").sample.written.trim
+
+
+def test_a_column_without_a_name_is_left_out_if_it_counts_and_said_if_anything_is_in_it(
+    csv: Infer,
+) -> None:
+    proposal = csv(",a,\n0,1,\n1,2,\n")
+    assert [p.name for p in proposal.properties] == ["a"]
+    assert proposal.left_out == {"": "it has no name, and counts"}
+    assert csv("a,\n1,\n2,\n").left_out == {}
+    cars = csv(",mpg\nMazda RX4,21\nFiat 128,32.4\n")
+    assert [(p.name, p.key, p.logical) for p in cars.properties] == [
+        ("unnamed", "", "string"),
+        ("mpg", "mpg", "number"),
+    ]
 
 
 def test_files_whose_columns_stand_in_another_order_are_read_by_name(tmp_path: Path) -> None:
@@ -192,6 +251,12 @@ def test_objects_with_the_same_keys_are_structs_and_others_stay_open(json_lines:
     assert (tags.logical, tags.items.logical) == ("array", "string")
 
 
+def test_objects_of_very_many_keys_are_read(json_lines: Infer) -> None:
+    names = {f"l{i}": {"official": "x" * 50, "common": "y" * 50} for i in range(300)}
+    proposal = json_lines(*({"id": i, "names": names} for i in range(60)))
+    assert column(proposal, "names").open
+
+
 def test_a_key_of_several_kinds_is_left_out_and_said(json_lines: Infer) -> None:
     proposal = json_lines({"a": 1, "b": 1}, {"a": "x", "b": 2})
     assert [p.name for p in proposal.properties] == ["b"]
@@ -225,7 +290,7 @@ def test_a_column_with_a_null_is_never_the_event_time(csv: Infer) -> None:
         ("ts", ["1700000000", "1700000001"], "make_timestamptz(ts * 1000000)"),
         ("ts", ["1700000000000", "1700000000001"], "make_timestamptz(ts * 1000)"),
         ("date", ["2024-01-31", "2024-02-01"], "timezone('UTC', CAST(date AS TIMESTAMP))"),
-        ("when", ["1/2/2024", "12/31/2024"], "timezone('UTC', strptime(\"when\", '%m/%d/%Y'))"),
+        ("when", ["1/2/2024", "12/31/2024"], "timezone('UTC', CAST(\"when\" AS TIMESTAMP))"),
     ],
 )
 def test_an_event_time_is_computed_of_what_is_no_timestamp(
@@ -265,6 +330,8 @@ def test_records_that_are_there_twice_leave_the_key_a_key(csv: Infer) -> None:
 def test_a_thing_and_a_time_may_be_the_key_together(csv: Infer) -> None:
     rows = "".join(f"{c},{y},{i}\n" for i, c in enumerate("ABCDEFG") for y in range(2000, 2010))
     assert csv(f"country,year,people\n{rows}").key.names == ("country", "year")
+    rows = "".join(f"{c},Q{q}2020,{i}\n" for i, c in enumerate("ABCDEFG") for q in range(1, 5))
+    assert csv(f"state,quarter,rate\n{rows}").key.names == ("state", "quarter")
 
 
 def people(**columns: str) -> str:
@@ -387,7 +454,7 @@ def test_names_become_identifiers_and_differ() -> None:
         "COST_TOTAL_3",
         "c_2012",
         "id",
-        "groe",
+        "grosse",
         "petal_width",
         "数",
     ]
@@ -399,3 +466,96 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     out.write("\ufeffa,b\n1,2\n")
     (tmp_path / "a.csv").write_text(out.getvalue(), encoding="utf-8")
     assert [f.key for f in read_sample("a.csv", tmp_path).fields] == ["a", "b"]
+
+
+def test_a_name_that_other_things_have_too_is_a_key_of_many_records_only(csv: Infer) -> None:
+    def rows(n: int) -> str:
+        return "".join(f"{i % 3}.5,{7919 * i % 1_000_003}\n" for i in range(1, n))
+
+    few = csv(f"amount,customer_id\n{rows(50)}").key
+    assert (few.names, few.maybe) == ((), ("customer_id",))
+    assert csv(f"amount,customer_id\n{rows(1002)}").key.names == ("customer_id",)
+    dense = "".join(f"{i % 3}.5,{i}\n" for i in range(50))
+    assert csv(f"amount,line_no\n{dense}").key.names == ("line_no",)
+
+
+def test_a_thing_and_a_time_that_are_unique_by_chance_are_no_key(csv: Infer) -> None:
+    rows = "".join(f"b{i * 7 % 190},2024-01-{i * 11 % 28 + 1:02},{i % 3}\n" for i in range(60))
+    proposal = csv(f"bird,seen,eggs\n{rows}")
+    assert proposal.key.names == ()
+    rows = "".join(f"b{i},2024-01-{day:02},1\n" for i in range(6) for day in range(1, 11))
+    assert csv(f"bird,seen,eggs\n{rows}").key.names == ("bird", "seen")
+
+
+def test_years_of_things_are_no_event_time_unless_they_tell_records_apart(csv: Infer) -> None:
+    rows = "".join(f"{i % 5},{1970 + i % 4}-01-01\n" for i in range(40))
+    proposal = csv(f"horsepower,Year\n{rows}")
+    assert proposal.event_time.name is None
+    assert "`Year` tells years" in proposal.event_time.why
+    assert csv(f"horsepower,date\n{rows}").event_time.name == "event_time"
+    assert csv(f"horsepower,model_date\n{rows}").event_time.name is None
+    assert csv(f"horsepower,Year\n{rows}", event_time="Year").event_time.name == "event_time"
+    rows = "".join(f"{c},{y}-01-01,1\n" for c in "ABC" for y in range(1990, 2000))
+    assert csv(f"source,year,sum\n{rows}").event_time.name == "event_time"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("5.1,3.5,setosa\n4.9,3.0,setosa\n", ["c1", "c2", "c3"]),
+        ("1,2.5\n3,4\n", ["c1", "c2"]),
+        ("2024-01-01,a\n2024-01-02,b\n", ["c1", "c2"]),
+        ("39,State-gov,13\n50,Private,9\n38,State-gov,9\n", ["c1", "c2", "c3"]),
+        ("p,x,s\n" + "e,x,s\np,b,y\n" * 20, ["c1", "c2", "c3"]),
+        ("country,2019,2020\nDE,1,2\nFR,3,4\n", ["country", "2019", "2020"]),
+        ("label,0,1,2\n7,0,0,0\n2,0,1,0\n", ["label", "0", "1", "2"]),
+        ("2019,2018\n5,6\n7,8\n", ["2019", "2018"]),
+        ("name,34\nBob,28\nEve,41\n", ["name", "34"]),
+        ("name,city\nBob,Rome\nname,city\n" * 20, ["name", "city"]),
+        ("x,y\n1,2\n", ["x", "y"]),
+    ],
+)
+def test_a_first_record_that_is_data_names_no_columns(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    sample = read_sample("s.csv", tmp_path)
+    assert [field.key for field in sample.fields] == names
+    assert list(sample.names) == (names if names[0] == "c1" else [])
+
+
+def test_codes_of_many_records_in_the_first_column_are_a_key(csv: Infer) -> None:
+    rows = "".join(f"{chr(65 + i % 26)}{i},x,{i}.5\n" for i in range(1000))
+    assert csv(f"iata,kind,miles\n{rows}").key.names == ("iata",)
+    few = csv(f"iata,kind,miles\n{rows[:3000]}").key
+    assert (few.names, few.maybe) == ((), ("iata",))
+
+
+def test_a_measurement_with_words_in_it_is_no_thing(csv: Infer) -> None:
+    rows = "".join(
+        f"{'low' if i % 50 == 0 else i / 7},2024-01-{i % 28 + 1:02},1\n" for i in range(300)
+    )
+    assert csv(f"level,day,n\n{rows}").key.names == ()
+
+
+def test_years_that_are_all_different_are_noted(csv: Infer) -> None:
+    rows = "".join(f"{1970 + i},{i * i}\n" for i in range(40))
+    assert csv(f"Year,people\n{rows}").key.maybe == ("Year",)
+
+
+def test_numbers_in_texts_of_json_are_noted(json_lines: Infer) -> None:
+    found = column(json_lines({"a": "1,000"}, {"a": "2"}), "a")
+    assert (found.logical, found.notes) == (
+        "string", ("numbers as texts: text, since that is what the file has",)
+    )  # fmt: skip
+
+
+def test_names_of_persons_of_the_world_are_told_by_their_two_parts(csv: Infer) -> None:
+    names = ["Juan Perón", "Mohammed Zahir Shah", *(f"Xi{c} Mb{c}eki" for c in "abcdefgh")]
+    rows = "".join(f"{i},{name}\n" for i, name in enumerate(names))
+    assert column(csv(f"n,name\n{rows}"), "name").protect == "pseudonymize"
+    assert (
+        column(csv(f"n,leader\n{rows}"), "leader").notes[-1].startswith("may be names of persons")
+    )
+    places = "".join(f"{i},Port{c} {c}ville\n" for i, c in enumerate("abcdefghij"))
+    assert column(csv(f"n,name\n{places}"), "name").classification is None

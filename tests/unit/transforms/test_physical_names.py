@@ -90,5 +90,22 @@ def test_made_up_records_have_the_keys(contract: Contract) -> None:
     (line,) = json_lines(table, contract).to_pylist()
     assert line == b'{"Cost Total $":1.5,"Petal.Width":2,"_more.of it":{"e":"x"}}\n'
     keys = {c.name: c.key for c in contract.columns}
-    broken = breaker(keys, "json", ",")(line, Fault(kind="missing", column="cost_total"))
+    broken = breaker(keys, "json", FileSource(path="x"))(
+        line, Fault(kind="missing", column="cost_total")
+    )
     assert io.BytesIO(broken).read() == b'{"Petal.Width":2,"_more.of it":{"e":"x"}}\n'
+
+
+def test_a_property_is_read_from_the_first_column_without_a_name() -> None:
+    named = "{name: cost_total, physicalName: Cost Total $, logicalType: number, required: true}"
+    text = TEXT.replace(named, '{name: car, physicalName: "", logicalType: string}')
+    contract = read_contract(parse(text.encode(), Path("c.yaml")))
+    source = FileSource(path="x", format="csv")
+    decoder = CsvDecoder(contract, source)
+    read = decoder.decode(block(b"Fiat,4\n", b",Petal.Width")).rows
+    assert (read["car"].to_pylist(), read["petal_width"].to_pylist()) == (["Fiat"], [4])
+    read = decoder.decode(block(b"Fiat,4,x\n", b",Petal.Width,")).rows
+    assert read["car"].to_pylist() == ["Fiat"]
+    assert JsonDecoder(contract).decode(block(b'{"": "Fiat"}\n')).rows["car"].to_pylist() == [
+        "Fiat"
+    ]

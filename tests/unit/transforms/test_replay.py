@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +13,13 @@ import pytest
 from schemas.plan import Plan
 from schemas.planning import load_plan
 from tests.pipelines.shop import PIPELINE, make_folder
+from tests.registries import datum, fake_registry, framed
+from tests.streams import raw as raw_messages
+from transforms.decode.message_format import MessageFormat
+from transforms.masking import Masks
 from transforms.replay import HELD, Replayer
 from transforms.replay_files import FromFiles
+from transforms.sources.streams.raw import HEADERS_FIELD, KEY_FIELD
 
 ARRIVED = datetime(2026, 3, 1, tzinfo=UTC)
 GOOD = b'{"sale_id": "s%d", "sold_at": "2026-03-01T00:00:00Z", "country": "de", "pieces": %d}'
@@ -119,7 +125,107 @@ def test_messages_are_decoded_by_the_stream_of_the_plan(tmp_path: Path) -> None:
     }
 
 
-def test_messages_whose_key_the_contract_reads_cannot_be_replayed(tmp_path: Path) -> None:
+KEYED = ", key: country, headers: {pieces: n}"
+
+
+def test_messages_are_replayed_with_the_key_and_headers_that_they_came_with(tmp_path: Path) -> None:
+    payload = b'{"sale_id": "s", "sold_at": "2026-03-01T00:00:00Z", "country": 7}'
+    form = "json+attached"
+    rows = [
+        (("c/t/0", 4, 0), form, b"key: de\nheader n: 5\n\n" + payload),
+        (("c/t/0", 5, 0), form, b"key: de\nheader n: five\n\n" + payload),
+        (("c/t/1", 4, 0), form, b"\n" + payload),
+        (("c/t/1", 5, 0), form, payload),
+        (("c/t/1", 6, 0), form, b"header n: 6\n\nno JSON"),
+    ]
+    assert replayed(stream_plan(tmp_path, KEYED), rows) == {
+        ("c/t/0", 4, 0): 5,
+        ("c/t/0", 5, 0): "type",
+        ("c/t/1", 4, 0): None,
+        ("c/t/1", 5, 0): "record",
+        ("c/t/1", 6, 0): "json",
+    }
+
+
+def test_a_message_that_was_stored_without_its_key_cannot_be_replayed(tmp_path: Path) -> None:
     rows = [(("c/t/0", 4, 0), "json", GOOD % (2, 2)), (("file:///a", 4, 0), "json", GOOD % (3, 3))]
     plan = stream_plan(tmp_path, ", key: country")
     assert replayed(plan, rows) == {("c/t/0", 4, 0): "key", ("file:///a", 4, 0): 3}
+
+
+def test_keys_and_headers_are_shown_by_their_shape(tmp_path: Path) -> None:
+    masks = Masks(stream_plan(tmp_path, KEYED))
+    record = (
+        b'key: Ann\nheader mail: ann%0A@example.org\nheader none\n\n{"pieces": 7, "Ann": "Ann"}'
+    )
+    said = 'key=Aaa, aaaa=aaa?@aaaaaaa.aaa, aaaa, {"pieces": 9, "Aaa": "Aaa"}'
+    assert masks(record, "json+attached") == said
+    assert masks(b"Ann is no message", "json+attached") == "Aaa aa aa aaaaaaa"
+
+
+def test_what_a_stream_refuses_is_what_a_replay_reads(tmp_path: Path) -> None:
+    plan = stream_plan(tmp_path, KEYED)
+    assert plan.stream is not None
+    raw = raw_messages([b'{"sale_id": "s", "sold_at": "2026-03-01T00:00:00Z"}'] * 2)
+    raw = raw.append_column(KEY_FIELD, pa.array([b"de", b"fr"]))
+    numbers = [[{"name": "n", "value": value}] for value in (b"five", b"6")]
+    raw = raw.append_column(HEADERS_FIELD, pa.array(numbers, HEADERS_FIELD.type))
+    decoded = MessageFormat(kafka=plan.stream.kafka, folder=tmp_path)(plan.contract).decode(raw)
+    assert decoded.refused is not None
+    (dead,) = decoded.refused.to_pylist()
+    assert (dead["_position"], dead["rule"], dead["format"]) == (0, "type", "json+attached")
+    record = dead["record"].replace(b"five", b"5")
+    assert replayed(plan, [(("c/t/0", 0, 0), dead["format"], record)]) == {("c/t/0", 0, 0): 5}
+    (later,) = decoded.records(decoded.rows).to_pylist()
+    assert replayed(plan, [(("c/t/0", 1, 0), decoded.format, later)]) == {("c/t/0", 1, 0): 6}
+
+
+AVRO = {
+    "type": "record",
+    "name": "sale",
+    "fields": [
+        {"name": "sale_id", "type": "string"},
+        {"name": "sold_at", "type": "string"},
+        {"name": "country", "type": "string"},
+        {"name": "pieces", "type": "long"},
+    ],
+}
+PROTO = """\
+syntax = "proto3";
+message Sale { string sale_id = 1; string sold_at = 2; string country = 3; int64 pieces = 4; }
+"""
+
+
+def _texts(number: int, text: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(text)]) + text
+
+
+@pytest.mark.parametrize("more", ["", KEYED], ids=["payload", "with key and headers"])
+@pytest.mark.parametrize("form", ["avro", "protobuf"])
+def test_messages_of_a_registry_are_replayed_by_their_schema(
+    tmp_path: Path, form: str, more: str
+) -> None:
+    at = "2026-03-01T00:00:00Z"
+    with fake_registry() as fake:
+        fake.schemas[1] = {"schema": json.dumps(AVRO)}
+        fake.schemas[2] = {"schema": PROTO, "schemaType": "PROTOBUF"}
+        if form == "avro":
+            row = {"sale_id": "s", "sold_at": at, "country": "de", "pieces": 3}
+            good, unknown = (framed(number, datum(AVRO, row)) for number in (1, 9))
+        else:
+            body = b"\0" + _texts(1, b"s") + _texts(2, at.encode()) + _texts(3, b"de") + b"\x20\x03"
+            good, unknown = framed(2, body), framed(9, body)
+        plan = stream_plan(tmp_path, f"{more}, format: {form}, registry: {{url: {fake.url}}}")
+        head, kind = (b"key: fr\nheader n: 8\n\n", f"{form}+attached") if more else (b"", form)
+        rows = [
+            (("c/t/0", 4, 0), kind, head + good),
+            (("c/t/0", 5, 0), kind, head + unknown),
+            (("c/t/0", 6, 0), kind, head + good[:-1]),
+            (("c/t/0", 7, 0), kind, head + b"{}"),
+        ]
+        assert replayed(plan, rows) == {
+            ("c/t/0", 4, 0): 8 if more else 3,
+            ("c/t/0", 5, 0): "schema",
+            ("c/t/0", 6, 0): form,
+            ("c/t/0", 7, 0): "frame",
+        }
