@@ -19,6 +19,20 @@ class Protection(StrEnum):
     DROP = "drop"
 
 
+class OnChange(StrEnum):
+    """What meets records that are not as the contract has them (`penstock:onChange`).
+
+    A change is a column that the contract does not declare, a value that is not of its column's
+    type, or a file without a column that is declared.
+    """
+
+    EVOLVE = "evolve"
+    FREEZE = "freeze"
+    DISCARD_VALUE = "discard_value"
+    DISCARD_ROW = "discard_row"
+    QUARANTINE = "quarantine"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """One check of a column's non-null values.
@@ -55,6 +69,7 @@ class Column:
         timezone: Zone of timestamps whose text names none.
         transform: SQL expression over the record's own columns (the standard's transformLogic);
             such a column is not read from the record.
+        on_change: What meets a change of it, where it says that itself; see `Contract.met`.
     """
 
     name: str
@@ -77,6 +92,7 @@ class Column:
     transform: str | None = None
     description: str = ""
     physical: str | None = None
+    on_change: OnChange | None = None
 
     @property
     def key(self) -> str:
@@ -111,6 +127,8 @@ class Contract:
         primary_key: Column names in key order; empty if the contract names none.
         hash: SHA-256 (hex) over the meaning of the contract.
         releases: Beside the columns that are kept, what may come out in clear.
+        on_change: What meets changes of the columns that do not say it themselves, and columns
+            that are not declared. None: those are passed over, values of another type refused.
         event_times: First and last event time (us) that a row of the pipeline may have, both
             included; None: any. Not in the contract: a plan sets it, for its windows.
     """
@@ -125,7 +143,12 @@ class Contract:
     hash: str
     description: str = ""
     releases: tuple[Release, ...] = ()
+    on_change: OnChange | None = None
     event_times: tuple[int, int] | None = None
+
+    def met(self, column: Column) -> OnChange | None:
+        """Return what meets a change of a top-level column."""
+        return self.on_change if column.on_change is None else column.on_change
 
     @property
     def event_time_column(self) -> str:

@@ -31,8 +31,8 @@ from schemas.contract import Column, Contract
 from schemas.errors import SourceError
 from schemas.names import POSITION, SEQUENCE
 from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate, known
-from transforms.decode.decoded import Decoded
-from transforms.decode.headers import find_columns
+from transforms.decode.decoded import Decoded, everything
+from transforms.decode.headers import find_columns, lacking, undeclared
 from transforms.decode.json_texts import json_texts
 from transforms.decode.nested import NestedTexts, to_json
 from transforms.decode.refusals import refusals
@@ -40,6 +40,7 @@ from transforms.decode.typed import Failures, nested, position_columns, rows_of
 from transforms.sources.blocks import Block
 
 _T: Final = pa.types
+_BESIDE: Final = 500
 
 
 class ColumnarDecoder:
@@ -92,7 +93,13 @@ class ColumnarDecoder:
             "json",
             _records(data, bad_rows),
         )
-        return Decoded(rows, refused, _originals(data, positions))
+        decoded = Decoded(rows, refused, _originals(data, positions))
+        strange = undeclared(self.contract, data.schema.names)
+        return decoded._replace(
+            undeclared=everything(decoded, strange),
+            beside=data.slice(0, _BESIDE).select(strange) if strange else None,
+            lacking=lacking(self.contract, places),
+        )
 
     def columns(
         self, data: pa.RecordBatch, failures: Failures, places: Mapping[str, int]

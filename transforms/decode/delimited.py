@@ -22,8 +22,8 @@ from schemas.names import POSITION
 from schemas.plan import FileSource
 from transforms.decode.casts import cast_text, expected
 from transforms.decode.csv_text import Framed, Layout, frame, read_texts
-from transforms.decode.decoded import Decoded
-from transforms.decode.headers import csv_names, find_columns
+from transforms.decode.decoded import Decoded, everything
+from transforms.decode.headers import csv_names, find_columns, lacking, undeclared
 from transforms.decode.nested import NestedTexts
 from transforms.decode.refusals import refusals
 from transforms.decode.typed import Failures, nested, position_columns, rows_of
@@ -83,7 +83,11 @@ class CsvDecoder:
             "csv",
             _records(data, framed, block.header, numbers),
         )
-        return Decoded(rows, refused, _originals(block, data, framed), "csv")
+        decoded = Decoded(rows, refused, _originals(block, data, framed), "csv")
+        return decoded._replace(
+            undeclared=everything(decoded, undeclared(self.contract, names)),
+            lacking=lacking(self.contract, places),
+        )
 
     def _typed(self, texts: dict[str, pa.Array], n: int) -> tuple[dict[str, pa.Array], Failures]:
         failures = Failures(n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from schemas.contract import Contract
@@ -53,6 +53,17 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
         )
         raise SourceError(msg)
     return {c.name: places[c.key] for c in contract.columns if c.read and c.key in places}
+
+
+def undeclared(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of a file's columns that the contract does not declare."""
+    known = {c.key for c in contract.columns}
+    return tuple(name for name in names if name and name not in known)
+
+
+def lacking(contract: Contract, places: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the columns that the contract reads and a file does not have."""
+    return tuple(c.name for c in contract.columns if c.read and c.name not in places)
 
 
 def _hint(name: str, names: list[str]) -> str:

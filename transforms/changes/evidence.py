@@ -1,0 +1,92 @@
+"""What a contract could say of values that it does not have yet, by some of their records.
+
+Values are looked at here, in the worker, and go nowhere: what leaves are types, names and formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.contract import Contract
+from schemas.errors import SourceError
+from transforms.changes.proposals import bare
+from transforms.inference.fields import Field
+from transforms.inference.properties import Property
+from transforms.sources.blocks import Block
+
+LOOKED_AT: Final = 500
+"""Records of a block that are looked at."""
+
+
+class Said(NamedTuple):
+    """What could be said of a key: a property, or why there is none; neither without a value."""
+
+    proposal: Property | None = None
+    note: str = ""
+
+
+def of_records(
+    records: pa.Array, form: str, names: Iterable[str], contract: Contract, delimiter: str = ","
+) -> dict[str, Said]:
+    """Look at the values that some keys have in records.
+
+    Args:
+        records: As they came (pa.binary); nulls are passed over.
+        form: json, or csv: each under its header line.
+        names: The keys.
+        contract: What there is already.
+        delimiter: Of CSV.
+    """
+    known = records.drop_null()
+    if not len(known):
+        return {}
+    read = _csv if form == "csv" else _json
+    return of_fields(read(known, delimiter), form, names, contract)
+
+
+def of_batch(rows: pa.RecordBatch, contract: Contract) -> dict[str, Said]:
+    """Look at columns of a file that has types."""
+    from transforms.inference.columnar_fields import columnar_fields  # noqa: PLC0415  slow to import
+
+    fields, _, _ = columnar_fields([Block("", 0, rows, 0)])
+    return of_fields(fields, "parquet", rows.schema.names, contract)
+
+
+def of_fields(
+    fields: Iterable[Field], form: str, names: Iterable[str], contract: Contract
+) -> dict[str, Said]:
+    """Say what a contract could say of some fields of a sample; of those without a value nothing."""
+    from transforms.inference.infer import columns  # noqa: PLC0415  slow to import
+
+    wanted = set(names)
+    some = [f for f in fields if f.key in wanted and f.nulls < f.rows]
+    taken = [c.name for c in contract.columns]
+    found, left_out = columns(some, form, taken, people=contract.classified)
+    return {prop.key: Said(bare(prop)) for prop in found} | {
+        key: Said(note=why) for key, why in left_out.items()
+    }
+
+
+def _json(records: pa.Array, _: str) -> tuple[Field, ...]:
+    from transforms.inference.json_fields import json_fields  # noqa: PLC0415  slow to import
+
+    return json_fields([record.replace(b"\n", b" ") for record in records.to_pylist()])[0]
+
+
+def _csv(records: pa.Array, delimiter: str) -> tuple[Field, ...]:
+    from transforms.inference.csv_fields import csv_fields  # noqa: PLC0415  slow to import
+
+    by: dict[bytes, list[bytes]] = {}
+    for record in records.to_pylist():
+        header, _, line = record.partition(b"\n")
+        by.setdefault(header, []).append(line)
+    header, lines = max(by.items(), key=lambda one: len(one[1]))
+    data = np.frombuffer(b"\n".join(lines) + b"\n", np.uint8)
+    try:
+        return csv_fields([Block("", 0, data, 0, header)], delimiter)[0]
+    except SourceError:  # a header that names nothing
+        return ()
