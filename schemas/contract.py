@@ -159,7 +159,15 @@ class Contract:
 
     @property
     def classified(self) -> bool:
-        """Whether any column is personal: then refused and raw records are encrypted."""
+        """Whether records may hold personal data: then refused and raw ones are encrypted.
+
+        Any column may be personal, and what nobody has declared: those are kept in quarantine.
+        """
+        return self.personal or self.on_change is OnChange.QUARANTINE
+
+    @property
+    def personal(self) -> bool:
+        """Whether any column is personal."""
         return any(c.classification or c.protect is not Protection.KEEP for c in self.leaves())
 
     def leaves(self) -> tuple[Column, ...]:

@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from schemas import references
 from schemas.contract import Contract
-from schemas.contract_file import load_contract
+from schemas.contract_file import read_contract
 from schemas.errors import Problem, SpecError, UsageError
 from schemas.kafka_sink import check_kafka_sink
-from schemas.located import NodePath, did_you_mean, dotted
+from schemas.located import Located, NodePath, did_you_mean, dotted, load
 from schemas.noted import Noted
 from schemas.personal.check import check_personal, released, tainted
 from schemas.personal.places import reached
@@ -57,6 +57,7 @@ def load_plan(
     input: str | None = None,  # noqa: A002 - the flag's name
     sinks: Sequence[str] | None = None,
     sets: Sequence[str] = (),
+    contract: Located | None = None,
 ) -> Plan:
     """Check a pipeline folder and make its plan. Reads the two files, no data and no environment.
 
@@ -69,6 +70,7 @@ def load_plan(
         input: Takes the place of the batch source's path; from the working folder if relative.
         sinks: Only these of the file's sinks; the lake must be among them.
         sets: Overrides of fields of the pipeline file, `a.b.c=value`.
+        contract: Takes the place of what the contract's file says.
 
     Raises:
         SpecError: With every problem of both files, or with what this version cannot run.
@@ -78,7 +80,9 @@ def load_plan(
     if mode == "stream" and input is not None:
         msg = "--input must come with a batch; got --stream; use --set source.stream.kafka.topic=T"
         raise UsageError(msg)
-    plan, needs, noted = _draft(folder, mode=mode, input=input, sinks=sinks, sets=sets)
+    plan, needs, noted = _draft(
+        folder, mode=mode, input=input, sinks=sinks, sets=sets, instead=contract
+    )
     for need in needs:
         noted.add(need.at, need.message)
     noted.raise_all()
@@ -127,6 +131,7 @@ def _draft(
     input: str | None = None,  # noqa: A002
     sinks: Sequence[str] | None = None,
     sets: Sequence[str] = (),
+    instead: Located | None = None,
 ) -> tuple[Plan, list[Need], Noted]:
     file, noted = read_pipeline(folder, sets)
     problems: list[Problem] = []
@@ -137,7 +142,7 @@ def _draft(
         noted.add(("contract",), f"{must}; {did_you_mean(file.contract, others) or 'add it'}")
     elif file.contract:
         try:
-            contract = load_contract(folder / file.contract)
+            contract = read_contract(instead or load(folder / file.contract))
         except SpecError as error:
             problems += error.problems
     plan = None

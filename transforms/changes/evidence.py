@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from schemas.contract import Contract
 from schemas.errors import SourceError
 from transforms.changes.proposals import bare
 from transforms.inference.fields import Field
 from transforms.inference.properties import Property
+from transforms.masking import shape
 from transforms.sources.blocks import Block
 
 LOOKED_AT: Final = 500
@@ -23,14 +23,25 @@ LOOKED_AT: Final = 500
 
 
 class Said(NamedTuple):
-    """What could be said of a key: a property, or why there is none; neither without a value."""
+    """What could be said of a key: a property, or why there is none; neither without a value.
+
+    `shape` is what the first value looks like, where it is a scalar.
+    """
 
     proposal: Property | None = None
     note: str = ""
+    shape: str = ""
+
+
+class Beside(NamedTuple):
+    """What there is already: names that are taken, and whether records are about persons."""
+
+    taken: tuple[str, ...] = ()
+    people: bool = False
 
 
 def of_records(
-    records: pa.Array, form: str, names: Iterable[str], contract: Contract, delimiter: str = ","
+    records: pa.Array, form: str, names: Iterable[str], beside: Beside, delimiter: str = ","
 ) -> dict[str, Said]:
     """Look at the values that some keys have in records.
 
@@ -38,36 +49,41 @@ def of_records(
         records: As they came (pa.binary); nulls are passed over.
         form: json, or csv: each under its header line.
         names: The keys.
-        contract: What there is already.
+        beside: See Beside.
         delimiter: Of CSV.
     """
     known = records.drop_null()
     if not len(known):
         return {}
     read = _csv if form == "csv" else _json
-    return of_fields(read(known, delimiter), form, names, contract)
+    return of_fields(read(known, delimiter), form, names, beside)
 
 
-def of_batch(rows: pa.RecordBatch, contract: Contract) -> dict[str, Said]:
+def of_batch(rows: pa.RecordBatch, beside: Beside) -> dict[str, Said]:
     """Look at columns of a file that has types."""
     from transforms.inference.columnar_fields import columnar_fields  # noqa: PLC0415  slow to import
 
     fields, _, _ = columnar_fields([Block("", 0, rows, 0)])
-    return of_fields(fields, "parquet", rows.schema.names, contract)
+    return of_fields(fields, "parquet", rows.schema.names, beside)
 
 
 def of_fields(
-    fields: Iterable[Field], form: str, names: Iterable[str], contract: Contract
+    fields: Iterable[Field], form: str, names: Iterable[str], beside: Beside
 ) -> dict[str, Said]:
     """Say what a contract could say of some fields of a sample; of those without a value nothing."""
     from transforms.inference.infer import columns  # noqa: PLC0415  slow to import
 
     wanted = set(names)
     some = [f for f in fields if f.key in wanted and f.nulls < f.rows]
-    taken = [c.name for c in contract.columns]
-    found, left_out = columns(some, form, taken, people=contract.classified)
-    return {prop.key: Said(bare(prop)) for prop in found} | {
-        key: Said(note=why) for key, why in left_out.items()
+    found, left_out = columns(some, form, beside.taken, people=beside.people)
+    by_key = {prop.key: prop for prop in found}
+    return {
+        field.key: Said(
+            bare(by_key[field.key]) if field.key in by_key else None,
+            left_out.get(field.key, ""),
+            "" if field.values is None else shape(str(field.values.drop_null()[0])),
+        )
+        for field in some
     }
 
 

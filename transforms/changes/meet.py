@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from schemas.contract import Column, Contract, OnChange
 from schemas.errors import SourceError
 from schemas.names import POSITION, POSITION_NAMES, SOURCE, Destiny
-from transforms.changes.evidence import LOOKED_AT, Said, of_batch, of_records
+from transforms.changes.evidence import LOOKED_AT, Beside, Said, of_batch, of_records
 from transforms.changes.seen import Change, Kind
 from transforms.decode.decoded import Decoded, Numbers, Undeclared
 from transforms.decode.json_shape import rows_of
@@ -190,14 +190,19 @@ class Meet:
             return {}
         if decoded.beside is not None:
             there = [name for name in names if name in decoded.beside.schema.names]
-            return of_batch(decoded.beside.select(there), self.contract)
+            return of_batch(decoded.beside.select(there), self._beside)
         rows = np.unique(np.concatenate([o.rows[:LOOKED_AT] for n in names for o in by[n]]))
         dead = np.unique(np.concatenate([o.refused[:LOOKED_AT] for n in names for o in by[n]]))
         records = [decoded.records(_taken(decoded.rows, rows[: 2 * LOOKED_AT]))]
         if decoded.refused is not None and len(dead):
             records.append(_taken(decoded.refused, dead[:LOOKED_AT])["record"])
         texts = pa.concat_arrays([r.cast(pa.binary()) for r in records])
-        return of_records(texts, decoded.format, names, self.contract, self.delimiter)
+        return of_records(texts, decoded.format, names, self._beside, self.delimiter)
+
+    @property
+    def _beside(self) -> Beside:
+        names = tuple(column.name for column in self.contract.columns)
+        return Beside(names, self.contract.personal)
 
     def _due(self, name: str) -> bool:
         """Whether to look at values once more: in the first block, the second, the fourth ..."""
@@ -218,7 +223,7 @@ class Meet:
             form: Of the records.
         """
         key = column.key
-        said = of_records(some["record"], form, [key], self.contract, self.delimiter)
+        said = of_records(some["record"], form, [key], Beside(), self.delimiter).get(key, Said())
         return Change(
             kind=Kind.TYPE,
             name=column.name,
@@ -227,8 +232,9 @@ class Meet:
             rows=len(rows),
             source=some[SOURCE][0].as_py(),
             position=some[POSITION][0].as_py(),
-            proposal=said.get(key, Said()).proposal,
-            note=said.get(key, Said()).note,
+            proposal=said.proposal,
+            shape=said.shape,
+            note=said.note,
         )
 
     def _nulled(self, decoded: Decoded, name: str) -> Change:

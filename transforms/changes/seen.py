@@ -64,6 +64,7 @@ class Change:
             "position": self.position,
             "type": None if proposal is None else proposal.physical or proposal.logical,
             "personal": proposal is not None and bool(proposal.classification),
+            "shape": self.shape,
             "note": self.note,
         }
 
