@@ -122,10 +122,16 @@ class _NoneError(Exception):
 def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractText, str]:
     """Return a contract that has a change, and what it says now."""
     if change.kind is Kind.LACKING:
-        msg = "a file without it is no reason to change what it is; if it is gone for good, say so"
-        raise _NoneError(f"{msg} with penstock:onChange on it, or take it out")
+        msg = (
+            "a file without it says nothing of what it is; if it may be missing, set another "
+            "penstock:onChange on it; if it is gone for good, take it out"
+        )
+        raise _NoneError(msg)
     if not change.name:
-        msg = "more keys than are told apart; where keys are data, read them as an open object"
+        msg = (
+            "keys that do not look like names, or more of them than are told apart; where keys are "
+            "data, put them into an object, which may be open"
+        )
         raise _NoneError(msg)
     if change.proposal is None:
         raise _NoneError(change.note or "no value of it was seen")
@@ -217,8 +223,4 @@ def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
         elif column is not None and column.read and said is not None and said.proposal is not None:
             scalar = not column.children and column.items is None
             if scalar and not takes(column, said.proposal, texts=texts):
-                yield Change(
-                    kind=Kind.TYPE, name=column.name, proposal=said.proposal, **here
-                )
-
-
+                yield Change(kind=Kind.TYPE, name=column.name, proposal=said.proposal, **here)

@@ -155,7 +155,7 @@ def changed(result: Result) -> Iterator[str]:
         return
     cells = [
         (
-            c.name or "(many more)",
+            c.name or "(others)",
             c.kind.value,
             _looks(c),
             c.mode.replace("_", " ") or "as ever",
@@ -178,7 +178,7 @@ def _looks(change: Change) -> str:
         return change.note or "-"
     told = [found.physical or found.logical]
     told += ["looks personal"] if found.classification else []
-    return ", ".join(told) + (f" such as {ascii(change.shape)}" if change.shape else "")
+    return ", ".join(told) + (f" such as {change.shape!a}" if change.shape else "")
 
 
 def _folder(plan: Plan) -> str:

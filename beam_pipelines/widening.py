@@ -9,7 +9,6 @@ import pyarrow as pa
 from schemas.contract import Column
 from transforms.inference.properties import Property
 
-
 _MOST_DIGITS: Final = 38
 
 

@@ -9,7 +9,7 @@ standard has none, are custom properties `penstock:...`:
 |---|---|---|
 | schema object | `penstock:eventTime` | path of the timestamp that is the event time |
 | schema object | `penstock:release` | places that classified data may reach in clear, and why |
-| schema object, property | `penstock:onChange` | evolve, freeze, discard_value, discard_row, quarantine |
+| schema object, property | `penstock:onChange` | what meets a change: `schemas.contract.OnChange` |
 | property | `penstock:open` | an object whose undeclared keys stay |
 | property | `penstock:protect` | pseudonymize, mask, generalize, drop, keep |
 | property | `penstock:protectOptions` | see `schemas.protection` |

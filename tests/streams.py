@@ -118,7 +118,7 @@ class Middle:
         return self.landing([self._parcel(batch) for batch in batches])
 
     def _parcel(self, batch: pa.RecordBatch) -> tuple[Parcel, list[Answer]]:
-        outcome = self.admission(batch)
+        outcome, _ = self.admission(batch)
         done, records = stretches(batch)
         token = new_token()
         answers = list(self._answers(outcome.rows, token))

@@ -70,7 +70,7 @@ def of_batch(rows: pa.RecordBatch, beside: Beside) -> dict[str, Said]:
 def of_fields(
     fields: Iterable[Field], form: str, names: Iterable[str], beside: Beside
 ) -> dict[str, Said]:
-    """Say what a contract could say of some fields of a sample; of those without a value nothing."""
+    """Say what a contract could say of fields of a sample; of those without a value nothing."""
     from transforms.inference.infer import columns  # noqa: PLC0415  slow to import
 
     wanted = set(names)

@@ -6,6 +6,7 @@ import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,13 @@ def kept_changes(plan: Plan) -> tuple[Change, ...]:
         return tuple(map(Change.of_json, told["changes"]))
     except (OSError, ValueError, TypeError, KeyError):
         return ()
+
+
+def since(before: Sequence[Change], now: Sequence[Change]) -> tuple[Change, ...]:
+    """Return what has been seen since: changes that are new, or of more records."""
+    old = {(c.kind, c.name): c.rows for c in before}
+    rows = [(c, c.rows - old.get((c.kind, c.name), 0)) for c in now]
+    return tuple(replace(change, rows=more) for change, more in rows if more > 0)
 
 
 @contextmanager

@@ -13,20 +13,16 @@ import pyarrow.compute as pc
 
 from schemas.contract import Column, Contract, OnChange
 from schemas.errors import SourceError
-from schemas.names import POSITION, POSITION_NAMES, SOURCE, Destiny
+from schemas.names import POSITION, POSITION_NAMES, SOURCE
 from transforms.changes.evidence import LOOKED_AT, Beside, Said, of_batch, of_records
-from transforms.changes.seen import Change, Kind
+from transforms.changes.seen import Change, Kind, told_by_name
+from transforms.changes.taking import out_of_refused, out_of_rows, taken
 from transforms.decode.decoded import Decoded, Numbers, Undeclared
-from transforms.decode.json_shape import rows_of
-from transforms.decode.refusals import STEP, joined, refusals
-from transforms.outcome import Outcome, chained, keep, removed
-
-RULES: Final = ("undeclared", "lacking")
-"""Rules by which rows are refused or dropped here; the third kind of change is refused as `type`."""
 
 _SHOWN: Final = 3
 _MOSTLY: Final = 0.5
 _COLUMN: Final = re.compile(r"`(.+?)(?:\[\]|\.[^`]*)?` must ")
+_TAKING: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE)
 
 
 class SchemaChangeError(SourceError):
@@ -65,55 +61,34 @@ class Meet:
         Raises:
             SchemaChangeError: The contract says `freeze`.
         """
-        if not decoded.undeclared and not decoded.lacking:
-            return decoded
-        return self._lacking(self._undeclared(decoded))
+        if decoded.undeclared:
+            decoded = self._undeclared(decoded)
+        return self._lacking(decoded) if decoded.lacking else decoded
 
     def types(self, decoded: Decoded) -> Decoded:
-        """Meet values that are not of their column's type: records that were refused for that.
+        """Meet values that are not of their column's type: passed over, or refused until now.
 
         Raises:
             SchemaChangeError: The contract says `freeze`.
         """
-        changes = [self._nulled(decoded, name) for name, rows in decoded.nulled.items() if len(rows)]
-        decoded = decoded._replace(nulled={}, changes=(*decoded.changes, *changes))
-        dead = decoded.refused
-        if dead is None:
-            return decoded
-        reasons = pc.if_else(_about_types(dead), dead["reason"], None).dictionary_encode()
-        codes = reasons.indices.fill_null(-1).to_numpy()
-        by: dict[str, list[int]] = {}
-        for code, reason in enumerate(reasons.dictionary.to_pylist()):
-            if (column := self._column(reason)) is not None:
-                by.setdefault(column.name, []).append(code)
-        dropped = np.zeros(dead.num_rows, bool)
-        total = decoded.rows.num_rows + dead.num_rows
-        for column in (c for c in self.contract.columns if c.name in by):
-            own = np.isin(codes, by[column.name])
-            mode = self.contract.met(column)
-            if mode is None and own.sum() < _MOSTLY * total:
-                continue  # some wrong values are no change of the data
-            rows = np.flatnonzero(own)
-            change = self._mistyped(column, rows, _taken(dead, rows[:LOOKED_AT]), decoded.format)
-            decoded = decoded._replace(changes=(*decoded.changes, change))
-            if mode is OnChange.FREEZE and self.ends:
-                reason = reasons.dictionary[by[column.name][0]].as_py()
-                raise self._frozen(reason.split("; got")[0], change, decoded.changes)
-            if mode is OnChange.DISCARD_ROW:
-                dropped |= own
-        return _dropped(decoded, np.flatnonzero(dropped))
+        for name, rows in decoded.nulled.items():
+            if len(rows):
+                decoded = _with(decoded, self._nulled(decoded, name, rows))
+        return decoded if decoded.refused is None else self._mistyped(decoded, decoded.refused)
 
     def _undeclared(self, decoded: Decoded) -> Decoded:
-        known = {c.key for c in self.contract.columns} | {c.name for c in self.contract.columns}
-        found = [(one, tuple(n for n in one.names if n not in known)) for one in decoded.undeclared]
         by: dict[str, list[Undeclared]] = {}
-        for one, names in found:
-            for name in names:
+        names: dict[int, set[str]] = {}
+        known = {name for c in self.contract.columns for name in (c.key, c.name)}
+        for one in decoded.undeclared:
+            strange = {n if told_by_name(n) else "" for n in one.names if n not in known}
+            for name in strange:
                 by.setdefault(name, []).append(one)
+            for row in one.rows.tolist() if strange and self.contract.on_change in _TAKING else ():
+                names.setdefault(row, set()).update(strange)
         if not by:
             return decoded
-        said = self._said(decoded, by)
-        mode = self.contract.on_change
+        mode, said = self.contract.on_change, self._said(decoded, by)
         changes = [
             Change(
                 kind=Kind.UNDECLARED,
@@ -121,105 +96,84 @@ class Meet:
                 mode=mode or "",
                 format=decoded.format,
                 rows=sum(len(one.rows) + len(one.refused) for one in several),
-                **_first(decoded, several),
                 proposal=said.get(name, Said()).proposal,
                 note=said.get(name, Said()).note,
+                **_first(decoded, several),
             )
             for name, several in by.items()
         ]
-        decoded = decoded._replace(changes=(*decoded.changes, *changes))
+        decoded = _with(decoded, *changes)
         if mode is OnChange.FREEZE and self.ends:
             first = min(changes, key=lambda c: (c.source, c.position))
-            must = f"a record must have no column that the contract does not declare ({first.name!r})"
-            raise self._frozen(must, first, decoded.changes)
-        rows = np.unique(np.concatenate([one.rows for one, names in found if names]))
-        if mode not in (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE):
+            got = repr(first.name) if first.name else "another"
+            must = "a record must have no column that its contract does not declare"
+            raise _frozen(must, got, first, decoded)
+        if mode not in _TAKING or not names:
             return decoded
-        why = {i: _undeclared_reason(names) for i, names in _names(found).items()}
-        return self._out(decoded, rows, mode, "undeclared", [why[i] for i in rows.tolist()])
+        rows = np.array(sorted(names))
+        reasons = [_reason(names[row]) for row in rows.tolist()]
+        return out_of_rows(decoded, rows, mode, Kind.UNDECLARED, reasons)
 
     def _lacking(self, decoded: Decoded) -> Decoded:
-        columns = [c for c in self.contract.columns if c.name in decoded.lacking]
-        for column in columns:
-            mode = self.contract.met(column)
-            if mode is None:
+        for column in (c for c in self.contract.columns if c.name in decoded.lacking):
+            mode, count = self.contract.met(column), decoded.rows.num_rows
+            if mode is None or not count:
                 continue
-            everything = (Undeclared((), np.arange(decoded.rows.num_rows), np.arange(0)),)
-            if not decoded.rows.num_rows:
-                return decoded
             change = Change(
                 kind=Kind.LACKING,
                 name=column.name,
                 mode=mode,
                 format=decoded.format,
-                rows=decoded.rows.num_rows,
-                **_first(decoded, everything),
+                rows=count,
+                **_first(decoded, [Undeclared((), np.arange(1), np.arange(0))]),
             )
-            decoded = decoded._replace(changes=(*decoded.changes, change))
-            reason = f"a file must have the column `{column.name}`"
+            decoded = _with(decoded, change)
+            must = f"a file must have the column `{column.name}`"
             if mode is OnChange.FREEZE and self.ends:
-                raise self._frozen(reason, change, decoded.changes)
-            if mode in (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE):
-                rows = np.arange(decoded.rows.num_rows)
-                decoded = self._out(decoded, rows, mode, "lacking", [reason] * len(rows))
+                raise _frozen(must, "none", change, decoded)
+            if mode in _TAKING:
+                everything, reasons = np.arange(count), [f"{must}; got none"] * count
+                decoded = out_of_rows(decoded, everything, mode, Kind.LACKING, reasons)
         return decoded
 
-    def _out(
-        self, decoded: Decoded, rows: Numbers, mode: OnChange, rule: str, reasons: list[str]
-    ) -> Decoded:
-        """Take rows out: refused with their records, or dropped."""
-        taken = decoded.rows.select(POSITION_NAMES).take(pa.array(rows))
-        left = keep(decoded.rows, rows)
-        kept = np.delete(np.arange(decoded.rows.num_rows), rows)
-        places = {path: rows_of(at, kept) for path, at in decoded.places.items()}
-        at = np.full(decoded.rows.num_rows, -1)
-        at[kept] = np.arange(len(kept))
-        nulled = {n: at[r][at[r] >= 0] for n, r in decoded.nulled.items()}
-        decoded = decoded._replace(rows=left, places=places, nulled=nulled, undeclared=())
-        if mode is OnChange.DISCARD_ROW:
-            gone = removed(taken, np.arange(len(rows)), Destiny.FILTERED, STEP, rule)
-            return decoded._replace(removed=_both(decoded.removed, gone))
-        why = [(rule, reason) for reason in reasons]
-        dead = refusals(taken.columns, why, decoded.format, decoded.records(taken))
-        return decoded._replace(refused=joined(decoded.refused, dead))
+    def _mistyped(self, decoded: Decoded, dead: pa.RecordBatch) -> Decoded:
+        reasons = pc.if_else(_about_types(dead), dead["reason"], None).dictionary_encode()
+        codes = reasons.indices.fill_null(-1).to_numpy()
+        texts = reasons.dictionary.to_pylist()
+        by: dict[str, list[int]] = {}
+        for code, reason in enumerate(texts):
+            if found := _COLUMN.match(reason):
+                by.setdefault(found[1], []).append(code)
+        total = decoded.rows.num_rows + dead.num_rows
+        dropped = np.zeros(dead.num_rows, bool)
+        for column in (c for c in self.contract.columns if c.name in by):
+            own, mode = np.isin(codes, by[column.name]), self.contract.met(column)
+            rows = np.flatnonzero(own)
+            if mode is None and len(rows) < _MOSTLY * total:
+                continue  # some wrong values are no change of the data
+            some = taken(dead, rows[:LOOKED_AT])
+            change = self._other_type(column, len(rows), some, decoded.format)
+            decoded = _with(decoded, change)
+            if mode is OnChange.FREEZE and self.ends:
+                must = texts[by[column.name][0]].split("; got")[0]
+                raise _frozen(must, "another value", change, decoded)
+            if mode is OnChange.DISCARD_ROW:
+                dropped |= own
+        return out_of_refused(decoded, np.flatnonzero(dropped), Kind.TYPE)
 
-    def _said(self, decoded: Decoded, by: Mapping[str, list[Undeclared]]) -> dict[str, Said]:
-        """Look at some values of undeclared columns: seldom, once they have been seen often."""
-        names = [name for name in by if name and self._due(name)]
-        if not names:
-            return {}
-        if decoded.beside is not None:
-            there = [name for name in names if name in decoded.beside.schema.names]
-            return of_batch(decoded.beside.select(there), self._beside)
-        rows = np.unique(np.concatenate([o.rows[:LOOKED_AT] for n in names for o in by[n]]))
-        dead = np.unique(np.concatenate([o.refused[:LOOKED_AT] for n in names for o in by[n]]))
-        records = [decoded.records(_taken(decoded.rows, rows[: 2 * LOOKED_AT]))]
-        if decoded.refused is not None and len(dead):
-            records.append(_taken(decoded.refused, dead[:LOOKED_AT])["record"])
-        texts = pa.concat_arrays([r.cast(pa.binary()) for r in records])
-        return of_records(texts, decoded.format, names, self._beside, self.delimiter)
+    def _nulled(self, decoded: Decoded, name: str, rows: Numbers) -> Change:
+        places = taken(decoded.rows.select(POSITION_NAMES), rows[:LOOKED_AT])
+        some = places.append_column("record", decoded.records(places))
+        (column,) = (c for c in self.contract.columns if c.name == name)
+        return self._other_type(column, len(rows), some, decoded.format)
 
-    @property
-    def _beside(self) -> Beside:
-        names = tuple(column.name for column in self.contract.columns)
-        return Beside(names, self.contract.personal)
-
-    def _due(self, name: str) -> bool:
-        """Whether to look at values once more: in the first block, the second, the fourth ..."""
-        seen = self._blocks[name] = self._blocks.get(name, 0) + 1
-        return self.contract.on_change is OnChange.EVOLVE or not seen & (seen - 1)
-
-    def _column(self, reason: str | None) -> Column | None:
-        found = _COLUMN.match(reason or "")
-        return next((c for c in self.contract.columns if found and c.name == found[1]), None)
-
-    def _mistyped(self, column: Column, rows: Numbers, some: pa.RecordBatch, form: str) -> Change:
-        """Say what values that are not of a column's type are like.
+    def _other_type(self, column: Column, count: int, some: pa.RecordBatch, form: str) -> Change:
+        """Say what values are like that are not of a column's type.
 
         Args:
             column: Of the contract.
-            rows: Numbers of the records.
-            some: The first of them: places and records (REFUSED).
+            count: How many records have one.
+            some: The first of them: places and `record`.
             form: Of the records.
         """
         key = column.key
@@ -229,7 +183,7 @@ class Meet:
             name=column.name,
             mode=self.contract.met(column) or "",
             format=form,
-            rows=len(rows),
+            rows=count,
             source=some[SOURCE][0].as_py(),
             position=some[POSITION][0].as_py(),
             proposal=said.proposal,
@@ -237,44 +191,46 @@ class Meet:
             note=said.note,
         )
 
-    def _nulled(self, decoded: Decoded, name: str) -> Change:
-        rows = decoded.nulled[name]
-        taken = _taken(decoded.rows.select(POSITION_NAMES), rows[:LOOKED_AT])
-        some = taken.append_column("record", decoded.records(taken))
-        (column,) = (c for c in self.contract.columns if c.name == name)
-        return self._mistyped(column, rows, some, decoded.format)
+    def _said(self, decoded: Decoded, by: Mapping[str, list[Undeclared]]) -> dict[str, Said]:
+        """Look at some values of undeclared columns: seldom, once they have been seen often."""
+        names = [name for name in by if name and self._due(name)]
+        if not names:
+            return {}
+        own = tuple(column.name for column in self.contract.columns)
+        beside = Beside(own, self.contract.personal)
+        if decoded.beside is not None:
+            there = [name for name in names if name in decoded.beside.schema.names]
+            return of_batch(decoded.beside.select(there), beside)
+        rows = np.unique(np.concatenate([o.rows[:LOOKED_AT] for n in names for o in by[n]]))
+        dead = np.unique(np.concatenate([o.refused[:LOOKED_AT] for n in names for o in by[n]]))
+        places = decoded.rows.select(POSITION_NAMES)
+        records = [decoded.records(taken(places, rows[: 2 * LOOKED_AT]))]
+        if decoded.refused is not None and len(dead):
+            records.append(taken(decoded.refused, dead[:LOOKED_AT])["record"])
+        return of_records(pa.concat_arrays(records), decoded.format, names, beside, self.delimiter)
 
-    def _frozen(
-        self, must: str, change: Change, changes: tuple[Change, ...]
-    ) -> SchemaChangeError:
-        msg = (
-            f"{must}, since it says penstock:onChange: freeze; got one in {change.source} at "
-            f"{change.position}; nothing of it has landed: `penstock evolve` shows what the "
-            "contract could say, or choose another mode"
-        )
-        return SchemaChangeError(msg, changes)
+    def _due(self, name: str) -> bool:
+        """Whether to look at values once more: in the first block, the second, the fourth ..."""
+        seen = self._blocks[name] = self._blocks.get(name, 0) + 1
+        return self.contract.on_change is OnChange.EVOLVE or not seen & (seen - 1)
+
+
+def _frozen(must: str, got: str, change: Change, decoded: Decoded) -> SchemaChangeError:
+    msg = (
+        f"{must} (penstock:onChange: freeze); got {got} in {change.source} at {change.position}; "
+        "it has not landed: see `penstock evolve`, or let another mode meet it"
+    )
+    return SchemaChangeError(msg, decoded.changes)
+
+
+def _with(decoded: Decoded, *changes: Change) -> Decoded:
+    return decoded._replace(changes=(*decoded.changes, *changes))
 
 
 def _about_types(dead: pa.RecordBatch) -> pa.Array:
     """Which records were refused since a value is not of its column's type."""
     texts = pc.and_(pc.equal(dead["rule"], "json"), pc.starts_with(dead["reason"], "`"))
     return pc.or_(pc.equal(dead["rule"], "type"), texts)
-
-
-def _dropped(decoded: Decoded, rows: Numbers) -> Decoded:
-    """Take refused records for dropped ones."""
-    dead = decoded.refused
-    if dead is None or not len(rows):
-        return decoded
-    gone = removed(dead, rows, Destiny.FILTERED, STEP, "type")
-    left = keep(dead, rows)
-    return decoded._replace(
-        refused=left if left.num_rows else None, removed=_both(decoded.removed, gone)
-    )
-
-
-def _both(one: pa.RecordBatch | None, other: pa.RecordBatch | None) -> pa.RecordBatch | None:
-    return chained(Outcome(None, one), Outcome(None, other)).removed
 
 
 def _first(decoded: Decoded, several: Iterable[Undeclared]) -> dict[str, Any]:
@@ -286,21 +242,8 @@ def _first(decoded: Decoded, several: Iterable[Undeclared]) -> dict[str, Any]:
     return dict(zip(("source", "position"), min(places), strict=True))
 
 
-def _names(found: Iterable[tuple[Undeclared, tuple[str, ...]]]) -> dict[int, set[str]]:
-    """By row, the names of its undeclared columns."""
-    out: dict[int, set[str]] = {}
-    for one, names in found:
-        for row in one.rows.tolist() if names else ():
-            out.setdefault(row, set()).update(names)
-    return out
-
-
-def _undeclared_reason(names: set[str]) -> str:
-    shown = [f"`{name}`" for name in sorted(names) if name][:_SHOWN]
+def _reason(names: set[str]) -> str:
+    shown = [f"`{name}`" for name in sorted(names - {""})][:_SHOWN]
     more = len(names) - len(shown)
-    said = ", ".join(shown) + (f" and {more} more" if more and shown else "" if shown else "many")
-    return f"columns of a record must be declared; got {said}, which the contract does not have"
-
-
-def _taken(batch: pa.RecordBatch, rows: Numbers) -> pa.RecordBatch:
-    return batch.take(pa.array(rows))
+    got = " and more" if shown and more else "" if shown else "others"
+    return f"columns of a record must be declared; got {', '.join(shown)}{got}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -13,6 +14,8 @@ from transforms.inference.properties import Property
 MOST: Final = 100
 """Undeclared names that are told apart: where keys are data there is no end of them."""
 
+_NAME: Final = re.compile(r"[\w .$%#/()-]{1,60}")
+_DIGITS: Final = re.compile(r"\d{5}")
 
 
 class Kind(StrEnum):
@@ -29,7 +32,8 @@ class Change:
 
     Attributes:
         kind: What.
-        name: Of `UNDECLARED` the key in records (empty: more than are told apart), else the column.
+        name: Of `UNDECLARED` the key in records (empty: others, see `told_by_name`, or more than
+            are told apart), else the column.
         mode: The `penstock:onChange` that met it; empty: the contract says none.
         format: Of the records.
         rows: How many records.
@@ -79,6 +83,15 @@ class Change:
         proposal = told["proposal"]
         own = {**told, "proposal": None if proposal is None else of_json(proposal)}
         return cls(**own | {"kind": Kind(told["kind"])})
+
+
+def told_by_name(key: str) -> bool:
+    """Whether a key looks like a name; others may be values (of records that map ids to things).
+
+    >>> told_by_name("Cost Total $"), told_by_name("ann@example.org"), told_by_name("u1234567")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(key) is not None and _DIGITS.search(key) is None
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:

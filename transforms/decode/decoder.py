@@ -77,9 +77,7 @@ class FileDecoder:
         return self._complete.schema
 
 
-def make_decoder(
-    contract: Contract, source: FileSource, meet: Meet | None = None
-) -> FileDecoder:
+def make_decoder(contract: Contract, source: FileSource, meet: Meet | None = None) -> FileDecoder:
     """Return what decodes the blocks of a source into rows of a contract."""
     return FileDecoder(contract, source, meet)
 

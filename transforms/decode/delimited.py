@@ -26,7 +26,7 @@ from transforms.decode.decoded import Decoded, everything
 from transforms.decode.headers import csv_names, find_columns, lacking, undeclared
 from transforms.decode.nested import NestedTexts
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, nested, position_columns, rows_of
+from transforms.decode.typed import Failures, nested, nulled_rows, position_columns, rows_of
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
 from transforms.sources.lines import Bytes
@@ -87,6 +87,7 @@ class CsvDecoder:
         return decoded._replace(
             undeclared=everything(decoded, undeclared(self.contract, names)),
             lacking=lacking(self.contract, places),
+            nulled=nulled_rows(failures),
         )
 
     def _typed(self, texts: dict[str, pa.Array], n: int) -> tuple[dict[str, pa.Array], Failures]:
@@ -95,7 +96,8 @@ class CsvDecoder:
         for column in self.contract.columns:
             if column.name in texts and not nested(column):
                 columns[column.name], bad = cast_text(texts[column.name], column)
-                failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
+                reason = f"`{column.name}` must be {expected(column)}"
+                failures.wrong(bad, reason, column, self.contract)
         columns |= self._nested.read(texts, failures)
         return columns, failures
 

@@ -19,9 +19,9 @@ from schemas.names import POSITION_NAMES
 from transforms.decode.casts import expected
 from transforms.decode.columnar import ColumnarDecoder, fits
 from transforms.decode.cursors import Cursors, Ints
-from transforms.decode.decoded import Decoded
+from transforms.decode.decoded import Decoded, Undeclared
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, nested, rows_of
+from transforms.decode.typed import Failures, nested, nulled_rows, rows_of
 from transforms.schema_registry import SchemaRegistry, UnknownSchemaError, Written
 from transforms.sources.streams.raw import RECORD, find_rows, payloads
 
@@ -39,10 +39,12 @@ class Part(NamedTuple):
     Attributes:
         rows: Which ones (numbers among those of the cursors).
         columns: What was found of each.
+        undeclared: Fields of their schema that are not wanted.
     """
 
     rows: Ints
     columns: Columns
+    undeclared: tuple[str, ...] = ()
 
 
 class Reading(Protocol):
@@ -72,7 +74,13 @@ class FramedDecoder:
     """
 
     def __init__(
-        self, contract: Contract, form: str, registry: SchemaRegistry, compiling: Compile
+        self,
+        contract: Contract,
+        *,
+        form: str,
+        registry: SchemaRegistry,
+        compiling: Compile,
+        undeclared: bool = False,
     ) -> None:
         """Prepare to decode; the registry is asked when an id is first met, and then never again.
 
@@ -81,9 +89,11 @@ class FramedDecoder:
             form: Format of the messages, in words of `pipeline.yaml`.
             registry: Where the schemas are.
             compiling: Makes what reads messages.
+            undeclared: Whether to tell of fields that the contract does not declare.
         """
         self.contract, self.form = contract, form
         self._registry, self._compile = registry, compiling
+        self._tells = undeclared
         self._columnar = ColumnarDecoder(contract)
         self._wanted = frozenset(c.key for c in contract.columns if c.read)
         self._known: dict[int, Reading | str] = {}
@@ -116,7 +126,11 @@ class FramedDecoder:
             self.form,
             dead[RECORD],
         )
-        return Decoded(rows, refused, partial(_records, raw), self.form)
+        decoded = Decoded(rows, refused, partial(_records, raw), self.form)
+        return decoded._replace(
+            undeclared=_undeclared(parts, failures) if self._tells else (),
+            nulled=nulled_rows(failures),
+        )
 
     def _parts(self, number: int, rows: Ints, c: Cursors, failures: Failures) -> Iterator[Part]:
         reading = self._reading(number)
@@ -134,7 +148,10 @@ class FramedDecoder:
             columns = self._cast(found, own_failures)
             for row, said in own_failures.first.items():
                 failures.first.setdefault(int(own[row]), said)
-            yield Part(own, columns)
+            for name, mask in own_failures.nulled.items():
+                nulled = failures.nulled.setdefault(name, np.zeros(failures.rows, np.bool_))
+                nulled[own[mask]] = True
+            yield Part(own, columns, part.undeclared)
 
     def _cast(self, found: Columns, failures: Failures) -> Columns:
         data = pa.record_batch(list(found.values()), list(found))
@@ -145,7 +162,8 @@ class FramedDecoder:
                 what = f"of type {column.logical}" if nested(column) else expected(column)
                 kind = data.schema.field(column.key).type
                 reason = f"`{column.name}` must be {what}; the message's schema says {kind}"
-                failures.add(np.ones(failures.rows, np.bool_), "type", reason)
+                everything = np.ones(failures.rows, np.bool_)
+                failures.wrong(everything, reason, column, self.contract)
                 del places[column.name]
         return self._columnar.columns(data, failures, places)
 
@@ -188,6 +206,20 @@ class FramedDecoder:
         except ValueError as error:
             self._known[number] = f"schema {number} must be one that can be read: {error}"
         return self._known[number]
+
+
+def _undeclared(parts: list[Part], failures: Failures) -> tuple[Undeclared, ...]:
+    """Say which messages have fields that are not declared."""
+    good, bad = failures.good(), failures.bad()
+    return tuple(
+        Undeclared(
+            part.undeclared,
+            np.flatnonzero(np.isin(good, part.rows)),
+            np.flatnonzero(np.isin(bad, part.rows)),
+        )
+        for part in parts
+        if part.undeclared
+    )
 
 
 def _unknown(number: int) -> str:

@@ -6,9 +6,13 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Final
 
-from schemas.contract import Contract
+from schemas.contract import Contract, OnChange
 from schemas.errors import SourceError
+
+_BY_ROW: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW)
+"""What takes the rows of a file out that lacks a required column."""
 
 
 def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
@@ -44,7 +48,11 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
                 f"{places[name] + 1} and {i + 1} of {source}; rename one, or give it a header"
             )
             raise SourceError(msg)
-    missing = [c.key for c in contract.columns if c.read and c.required and c.key not in places]
+    missing = [
+        c.key
+        for c in contract.columns
+        if c.read and c.required and c.key not in places and contract.met(c) not in _BY_ROW
+    ]
     if missing:
         told = "; ".join(_hint(name, list(places)) for name in missing)
         msg = (

@@ -33,7 +33,7 @@ from transforms.decode.json_tokens import (
 
 MOST_SHAPES: Final = 32
 MOST_KEYS: Final = 64
-"""Names of undeclared keys that are told apart in one go: where keys are data there are thousands."""
+"""Names of undeclared keys that are told apart in one go: where keys are data there is no end."""
 _CACHE: Final = 1 << 19
 _MANY: Final = 1024  # texts without a known shape, from which on learning pays
 _SAMPLE: Final = 256  # of which so many are looked at

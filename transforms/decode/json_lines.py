@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from schemas.contract import Column, Contract, Protection
+from schemas.contract import Column, Contract, OnChange, Protection
 from schemas.names import EVENT_TIME, POSITION, POSITION_FIELDS, REFUSED, TIMESTAMP
 from transforms.decode.decoded import Decoded, Undeclared
 from transforms.decode.json_find import Finder, Found
@@ -93,7 +93,12 @@ class JsonDecoder:
         """
         self.contract = contract
         self.longest = longest
-        self._readers = [Reader(c, (c.key,)) for c in contract.columns if c.read]
+        passing = {c.name for c in contract.columns if contract.met(c) is OnChange.DISCARD_VALUE}
+        self._readers = [
+            Reader(c, (c.key,), c.name if c.name in passing else None)
+            for c in contract.columns
+            if c.read
+        ]
         self._protected = [
             (root.key, column)
             for root in contract.columns
@@ -134,6 +139,9 @@ class JsonDecoder:
         refused = _refused(lines, faults) if len(numbers) < len(docs) else None
         records = partial(_records, lines)
         decoded = Decoded(rows, refused, records, places=self._places(found, kept))
+        if below.nulled:
+            nulled = {n: np.flatnonzero(mask[good]) for n, mask in below.nulled.items()}
+            decoded = decoded._replace(nulled=nulled)
         if not found.undeclared:
             return decoded
         dead = np.flatnonzero(faults.code >= 0)
