@@ -99,9 +99,12 @@ class ContractText:
             if not rows[at].strip():
                 del rows[at]
             return
-        rows[at] = re.sub(
-            rf"(\b{key}\s*:\s*){_VALUE}", lambda m: m[1] + scalar(value), rows[at], count=1
-        )
+
+        def written(match: re.Match[str]) -> str:
+            quote = match[2][0] if match[2][0] in "\"'" else ""
+            return f"{match[1]}{quote}{value}{quote}"
+
+        rows[at] = re.sub(rf"(\b{key}\s*:\s*){_VALUE}", written, rows[at], count=1)
 
     def _checked(
         self, rows: list[str], wanted: dict[str, Any], said: Sequence[str]
