@@ -6,10 +6,12 @@ Values are looked at here, in the worker, and go nowhere: what leaves are types,
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.errors import SourceError
 from transforms.changes.proposals import bare
@@ -20,6 +22,10 @@ from transforms.sources.blocks import Block
 
 LOOKED_AT: Final = 500
 """Records of a block that are looked at."""
+
+
+_PLAIN: Final = r"^-?(?P<whole>[0-9]+)(?:\.(?P<after>[0-9]+))?$"
+_MOST_DIGITS: Final = 38
 
 
 class Said(NamedTuple):
@@ -34,10 +40,17 @@ class Said(NamedTuple):
 
 
 class Beside(NamedTuple):
-    """What there is already: names that are taken, and whether records are about persons."""
+    """What there is already.
+
+    Attributes:
+        taken: Names that a contract has.
+        people: Whether its records are about persons.
+        exact: Whether numbers are to be exact, of as many digits as they have.
+    """
 
     taken: tuple[str, ...] = ()
     people: bool = False
+    exact: bool = False
 
 
 def of_records(
@@ -76,7 +89,7 @@ def of_fields(
     wanted = set(names)
     some = [f for f in fields if f.key in wanted and f.nulls < f.rows]
     found, left_out = columns(some, form, beside.taken, people=beside.people)
-    by_key = {prop.key: prop for prop in found}
+    by_key = {prop.key: _exact(prop) if beside.exact else prop for prop in found}
     return {
         field.key: Said(
             bare(by_key[field.key]) if field.key in by_key else None,
@@ -85,6 +98,22 @@ def of_fields(
         )
         for field in some
     }
+
+
+def _exact(prop: Property) -> Property:
+    """Return numbers that are written as texts as an exact type of so many digits."""
+    values = None if prop.field is None else prop.field.values
+    if prop.logical not in ("integer", "number") or values is None:
+        return prop
+    parts = pc.extract_regex(values.cast(pa.string()).drop_null(), _PLAIN)
+    if parts.null_count:
+        return prop
+    whole, after = (
+        pc.max(pc.utf8_length(parts.field(name))).as_py() for name in ("whole", "after")
+    )
+    digits = whole + after
+    physical = f"DECIMAL({digits},{after})" if digits <= _MOST_DIGITS else None
+    return replace(prop, logical="number", physical=physical)
 
 
 def _json(records: pa.Array, _: str) -> tuple[Field, ...]:

@@ -176,8 +176,8 @@ class Meet:
             some: The first of them: places and `record`.
             form: Of the records.
         """
-        key = column.key
-        said = of_records(some["record"], form, [key], Beside(), self.delimiter).get(key, Said())
+        key, beside = column.key, Beside(exact=pa.types.is_decimal(column.type))
+        said = of_records(some["record"], form, [key], beside, self.delimiter).get(key, Said())
         return Change(
             kind=Kind.TYPE,
             name=column.name,
