@@ -95,7 +95,7 @@ class Meet:
                 name=name,
                 mode=mode or "",
                 format=decoded.format,
-                rows=sum(len(one.rows) + len(one.refused) for one in several),
+                rows=_count(several),
                 proposal=said.get(name, Said()).proposal,
                 note=said.get(name, Said()).note,
                 **_first(decoded, several),
@@ -231,6 +231,12 @@ def _about_types(dead: pa.RecordBatch) -> pa.Array:
     """Which records were refused since a value is not of its column's type."""
     texts = pc.and_(pc.equal(dead["rule"], "json"), pc.starts_with(dead["reason"], "`"))
     return pc.or_(pc.equal(dead["rule"], "type"), texts)
+
+
+def _count(several: Iterable[Undeclared]) -> int:
+    """How many records there are: one may have several keys that are not told by name."""
+    sides = zip(*((one.rows, one.refused) for one in several), strict=True)
+    return sum(len(np.unique(np.concatenate(side))) for side in sides)
 
 
 def _first(decoded: Decoded, several: Iterable[Undeclared]) -> dict[str, Any]:
