@@ -28,6 +28,7 @@ from transforms.sources.streams.raw import RECORD, find_rows, payloads
 FRAME_RULE: Final = "frame"
 SCHEMA_RULE: Final = "schema"
 FRAME_BYTES: Final = 5
+LOOKED_AT: Final = 500
 _ASK_AGAIN_S: Final = 30.0
 
 Columns = dict[str, pa.Array]
@@ -40,11 +41,13 @@ class Part(NamedTuple):
         rows: Which ones (numbers among those of the cursors).
         columns: What was found of each.
         undeclared: Fields of their schema that are not wanted.
+        beside: These fields of some messages, if they are looked at.
     """
 
     rows: Ints
     columns: Columns
     undeclared: tuple[str, ...] = ()
+    beside: pa.RecordBatch | None = None
 
 
 class Reading(Protocol):
@@ -57,6 +60,31 @@ class Reading(Protocol):
 
 Compile = Callable[[Written, frozenset[str]], Reading]
 """Makes a `Reading` of a schema and the names of wanted fields; ValueError: what is wrong."""
+
+
+class Beside:
+    """Reads fields that are not wanted, of some messages: what they are is all that is asked.
+
+    Messages of a schema are looked at in the first batch, the second, the fourth and so on.
+    """
+
+    def __init__(self, compiling: Compile) -> None:
+        """Make readers with `compiling`."""
+        self.written: dict[int, Written] = {}
+        self._compile = compiling
+        self._times: dict[int, int] = {}
+
+    def __call__(self, number: int, names: tuple[str, ...], c: Cursors) -> pa.RecordBatch | None:
+        """Return fields of the messages of a schema; None if it is not their turn, or none can."""
+        times = self._times[number] = self._times.get(number, 0) + 1
+        if times & (times - 1):
+            return None
+        try:
+            parts = list(self._compile(self.written[number], frozenset(names))(c))
+        except ValueError:  # a field that is of no type of ours
+            return None
+        columns = parts[0].columns if parts else {}
+        return pa.record_batch(list(columns.values()), list(columns)) if columns else None
 
 
 class FramedDecoder:
@@ -97,6 +125,7 @@ class FramedDecoder:
         self._columnar = ColumnarDecoder(contract)
         self._wanted = frozenset(c.key for c in contract.columns if c.read)
         self._known: dict[int, Reading | str] = {}
+        self._beside = Beside(compiling)
         self._missing: dict[int, float] = {}
 
     def __call__(self, raw: pa.RecordBatch) -> Decoded:
@@ -129,6 +158,7 @@ class FramedDecoder:
         decoded = Decoded(rows, refused, partial(_records, raw), self.form)
         return decoded._replace(
             undeclared=_undeclared(parts, failures) if self._tells else (),
+            beside=next((p.beside for p in parts if p.beside is not None), None),
             nulled=nulled_rows(failures),
         )
 
@@ -137,6 +167,7 @@ class FramedDecoder:
         if isinstance(reading, str):
             failures.first |= dict.fromkeys(rows.tolist(), (SCHEMA_RULE, reading))
             return
+        begin = c.at.copy()
         read = list(reading(c))
         why = (self.form, f"a message must be {self.form} of the schema that it names")
         failures.first |= dict.fromkeys(rows[c.bad].tolist(), why)
@@ -151,7 +182,11 @@ class FramedDecoder:
             for name, mask in own_failures.nulled.items():
                 nulled = failures.nulled.setdefault(name, np.zeros(failures.rows, np.bool_))
                 nulled[own[mask]] = True
-            yield Part(own, columns, part.undeclared)
+            some = None
+            if self._tells and part.undeclared:
+                few = part.rows[good[:LOOKED_AT]]
+                some = self._beside(number, part.undeclared, c.over(begin[few], c.end[few]))
+            yield Part(own, columns, part.undeclared, some)
 
     def _cast(self, found: Columns, failures: Failures) -> Columns:
         data = pa.record_batch(list(found.values()), list(found))
@@ -203,6 +238,7 @@ class FramedDecoder:
                 msg = f"a schema must be of {self.form}; it is of {written.kind.lower()}"
                 raise ValueError(msg)  # noqa: TRY301
             self._known[number] = self._compile(written, self._wanted)
+            self._beside.written[number] = written
         except ValueError as error:
             self._known[number] = f"schema {number} must be one that can be read: {error}"
         return self._known[number]
