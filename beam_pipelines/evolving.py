@@ -134,7 +134,7 @@ def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractTex
         )
         raise _NoneError(msg)
     if change.proposal is None:
-        raise _NoneError(change.note or "no value of it was seen")
+        raise _NoneError(change.note or _unseen(change))
     if change.kind is Kind.UNDECLARED:
         return _added(text, change, change.proposal, plan)
     (column,) = (c for c in plan.contract.columns if c.name == change.name)
@@ -148,6 +148,12 @@ def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractTex
         raise _NoneError(msg)
     made = text.with_type(column.name, found.logical, found.physical)
     return made, f"{column.name}: {_type(column)} becomes {found.physical or found.logical}"
+
+
+def _unseen(change: Change) -> str:
+    if change.format in ("json", "csv"):
+        return "no value of it was seen"
+    return f"its values in {change.format} were not looked at; change the contract by hand"
 
 
 def _added(
