@@ -54,7 +54,8 @@ class ContractText:
                 break
             if row.strip():
                 end = i + 1
-        new = [f"{' ' * indent}{line}" for line in lines]
+        ending = "\r" if rows[at].endswith("\r") else ""
+        new = [f"{' ' * indent}{line}{ending}" for line in lines]
         properties.append(added)
         return self._checked([*rows[:end], *new, *rows[end:]], wanted, lines)
 

@@ -64,11 +64,11 @@ class Patch:
         """
         path = self.file.resolve()
         with writing(path):
-            if path.read_text(encoding="utf-8") != self.before:
+            if path.read_bytes() != self.before.encode():
                 msg = f"{self.file} must stay as it was read; got a change meanwhile; run it again"
                 raise UsageError(msg)
             part = path.with_name(f".{path.name}.part")
-            part.write_text(self.after, encoding="utf-8")
+            part.write_bytes(self.after.encode())
             part.chmod(path.stat().st_mode)
             part.replace(path)
 
@@ -88,8 +88,8 @@ def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
         SpecError: The contract cannot be read.
     """
     file = plan.contract.file
-    text = file.read_text(encoding="utf-8")
-    before = now = read_text(text, load(file))
+    located = load(file)
+    before = now = read_text(file.read_bytes().decode(), located)
     lake = open_lake(plan) if (plan.out / "lake").is_dir() else None
     done, left = [], []
     for change in changes:

@@ -16,6 +16,7 @@ from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
 from schemas.plan import Plan
 from transforms.admit import with_records
 from transforms.changes.meet import Meet
+from transforms.changes.seen import merged
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
@@ -103,7 +104,13 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
         stages.append(plan.deduplicate.id)
         notes.append(f"{plan.deduplicate.id}: copies are looked for among these rows only")
     show = _Show(plan, personal=personal)
-    kept = [_stepped(plan, decoded, protector, steps, show) for decoded in _first(plan, count)]
+    kept, changes = [], []
+    for decoded in _first(plan, count):
+        kept.append(_stepped(plan, decoded, protector, steps, show))
+        changes += decoded.changes
+    for change in merged(changes):
+        name = change.name or "other columns"
+        notes.append(f"{name}: {change.kind} in some of these records; `penstock evolve` says more")
     if plan.deduplicate is not None:
         for outcome in _deduplicated(plan, [rows for rows in kept if rows.num_rows]):
             show.ends(outcome.removed)

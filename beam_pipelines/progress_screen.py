@@ -158,7 +158,7 @@ def changed(result: Result) -> Iterator[str]:
             c.name or "(others)",
             c.kind.value,
             _looks(c),
-            c.mode.replace("_", " ") or "as ever",
+            c.mode.replace("_", " ") or "default",
             PurePosixPath(c.source).name,
             f"{c.rows:,}",
         )

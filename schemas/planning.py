@@ -57,7 +57,6 @@ def load_plan(
     input: str | None = None,  # noqa: A002 - the flag's name
     sinks: Sequence[str] | None = None,
     sets: Sequence[str] = (),
-    contract: Located | None = None,
 ) -> Plan:
     """Check a pipeline folder and make its plan. Reads the two files, no data and no environment.
 
@@ -70,7 +69,6 @@ def load_plan(
         input: Takes the place of the batch source's path; from the working folder if relative.
         sinks: Only these of the file's sinks; the lake must be among them.
         sets: Overrides of fields of the pipeline file, `a.b.c=value`.
-        contract: Takes the place of what the contract's file says.
 
     Raises:
         SpecError: With every problem of both files, or with what this version cannot run.
@@ -80,9 +78,7 @@ def load_plan(
     if mode == "stream" and input is not None:
         msg = "--input must come with a batch; got --stream; use --set source.stream.kafka.topic=T"
         raise UsageError(msg)
-    plan, needs, noted = _draft(
-        folder, mode=mode, input=input, sinks=sinks, sets=sets, instead=contract
-    )
+    plan, needs, noted = _draft(folder, mode=mode, input=input, sinks=sinks, sets=sets)
     for need in needs:
         noted.add(need.at, need.message)
     noted.raise_all()
@@ -90,12 +86,15 @@ def load_plan(
     return replace(plan, runner=runner, mode=mode, cloud=cloud, out=where)
 
 
-def check_pipeline(folder: Path, sets: Sequence[str] = ()) -> tuple[Plan, list[Problem]]:
+def check_pipeline(
+    folder: Path, sets: Sequence[str] = (), contract: Located | None = None
+) -> tuple[Plan, list[Problem]]:
     """Check a pipeline folder whatever runs it, for `validate`.
 
     Args:
         folder: Holds `pipeline.yaml` and the contract it names.
         sets: Overrides of fields of the pipeline file, `a.b.c=value`.
+        contract: Takes the place of what the contract's file says.
 
     Returns:
         A plan that may need what this version lacks, and what that is.
@@ -103,7 +102,7 @@ def check_pipeline(folder: Path, sets: Sequence[str] = ()) -> tuple[Plan, list[P
     Raises:
         SpecError: With every problem of both files.
     """
-    plan, needs, noted = _draft(folder, sets=sets)
+    plan, needs, noted = _draft(folder, sets=sets, instead=contract)
     located = noted.located
     needs += _elsewhere(plan, noted)
     return plan, [Problem(located.file, located.line(at), message) for at, message in needs]

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from beam_pipelines.cli import flags
@@ -64,9 +65,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace, contract: Located | None = None) -> Plan:
     with deferred_models():  # DuckDB and Arrow are slow to import
-        from schemas.planning import load_plan  # noqa: PLC0415
+        from schemas.planning import check_pipeline  # noqa: PLC0415
 
-    return load_plan(args.folder, out=args.out, sets=args.sets, contract=contract)
+    plan, _ = check_pipeline(args.folder, args.sets, contract)
+    return replace(plan, out=flags.out_of(args))
 
 
 def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
@@ -95,5 +97,5 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
         print("note: its version is not made of numbers: raise it yourself")
     if not args.dry_run:
         folder = shlex.quote(os.path.relpath(args.folder))
-        print(f"refused rows land now: penstock dlq replay {folder}")
-        print(f"rows that landed before hold null there: penstock run {folder} --rebuild")
+        print(f"rows that were refused for it land now: penstock dlq replay {folder}")
+        print(f"rows that landed without it hold null: penstock run {folder} --rebuild")

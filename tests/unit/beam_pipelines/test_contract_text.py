@@ -59,6 +59,12 @@ def test_a_property_is_added_behind_the_last_one() -> None:
     assert changed(FLOW, text_of(FLOW).with_property(NEW)) == [f"  {line}" for line in NEW]
 
 
+def test_line_ends_of_another_system_stay() -> None:
+    text = BLOCK.replace("\n", "\r\n")
+    after = text_of(text).with_property(NEW).with_version("1.1.0").with_type("a", "number", None)
+    assert after.text.count("\n") == after.text.count("\r\n")
+
+
 def test_a_type_is_changed_on_its_line() -> None:
     after = text_of(BLOCK).with_type("a", "number", None)
     assert changed(BLOCK, after) == [
