@@ -51,7 +51,7 @@ class Meet:
     contract: Contract
     delimiter: str = ","
     ends: bool = True
-    _blocks: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    _blocks: dict[tuple[Kind, str], int] = field(default_factory=dict, init=False, repr=False)
 
     def columns(self, decoded: Decoded) -> Decoded:
         """Meet columns that are undeclared, or that a file lacks.
@@ -177,7 +177,10 @@ class Meet:
             form: Of the records.
         """
         key, beside = column.key, Beside(exact=pa.types.is_decimal(column.type))
-        said = of_records(some["record"], form, [key], beside, self.delimiter).get(key, Said())
+        said = Said()
+        if self._due(Kind.TYPE, key):
+            found = of_records(some["record"], form, [key], beside, self.delimiter)
+            said = found.get(key, said)
         return Change(
             kind=Kind.TYPE,
             name=column.name,
@@ -193,7 +196,7 @@ class Meet:
 
     def _said(self, decoded: Decoded, by: Mapping[str, list[Undeclared]]) -> dict[str, Said]:
         """Look at some values of undeclared columns: seldom, once they have been seen often."""
-        names = [name for name in by if name and self._due(name)]
+        names = [name for name in by if name and self._due(Kind.UNDECLARED, name)]
         if not names:
             return {}
         own = tuple(column.name for column in self.contract.columns)
@@ -209,9 +212,9 @@ class Meet:
             records.append(taken(decoded.refused, dead[:LOOKED_AT])["record"])
         return of_records(pa.concat_arrays(records), decoded.format, names, beside, self.delimiter)
 
-    def _due(self, name: str) -> bool:
+    def _due(self, kind: Kind, name: str) -> bool:
         """Whether to look at values once more: in the first block, the second, the fourth ..."""
-        seen = self._blocks[name] = self._blocks.get(name, 0) + 1
+        seen = self._blocks[kind, name] = self._blocks.get((kind, name), 0) + 1
         return self.contract.on_change is OnChange.EVOLVE or not seen & (seen - 1)
 
 

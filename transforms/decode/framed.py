@@ -183,7 +183,7 @@ class FramedDecoder:
                 nulled = failures.nulled.setdefault(name, np.zeros(failures.rows, np.bool_))
                 nulled[own[mask]] = True
             some = None
-            if self._tells and part.undeclared:
+            if self._tells and part.undeclared and len(good):
                 few = part.rows[good[:LOOKED_AT]]
                 some = self._beside(number, part.undeclared, c.over(begin[few], c.end[few]))
             yield Part(own, columns, part.undeclared, some)
