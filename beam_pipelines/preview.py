@@ -221,7 +221,7 @@ def _first(plan: Plan, count: int) -> Iterator[Decoded]:
     """Decode the first records of a source, a small block at a time."""
     found = discover(plan.source, plan.folder, {}).slices
     check_files(plan.contract, plan.source, found)
-    meet = Meet(plan.contract, plan.source.delimiter)
+    meet = Meet(plan.contract, plan.source)
     decoder = make_decoder(plan.contract, plan.source, meet)
     left = count
     for part in found:

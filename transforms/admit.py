@@ -98,7 +98,7 @@ class _Admit(ThreadedDoFn):
     @override
     def setup(self) -> None:
         super().setup()
-        meet = Meet(self.plan.contract, self.plan.source.delimiter)
+        meet = Meet(self.plan.contract, self.plan.source)
         self._decoder = make_decoder(self.plan.contract, self.plan.source, meet)
         self._protector = Protector(self.plan.contract, self.plan.secret, self.plan.folder)
         _ = self._protector.keyring  # a key that cannot be read ends the run before its first row

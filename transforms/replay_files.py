@@ -63,7 +63,7 @@ class FromFiles:
 
 def meeting(plan: Plan) -> Meet:
     """Return what meets changes of stored records: none of them ends a replay."""
-    return Meet(plan.contract, plan.source.delimiter, ends=False)
+    return Meet(plan.contract, plan.source, ends=False)
 
 
 def _only(decoded: Decoded, wanted: Places) -> Decoded:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import SourceError
+from schemas.plan import FileSource
 from transforms.changes.proposals import bare
 from transforms.inference.fields import Field
 from transforms.inference.properties import Property
@@ -54,7 +55,11 @@ class Beside(NamedTuple):
 
 
 def of_records(
-    records: pa.Array, form: str, names: Iterable[str], beside: Beside, delimiter: str = ","
+    records: pa.Array,
+    form: str,
+    names: Iterable[str],
+    beside: Beside,
+    source: FileSource | None = None,
 ) -> dict[str, Said]:
     """Look at the values that some keys have in records.
 
@@ -63,13 +68,17 @@ def of_records(
         form: json, or csv: each under its header line.
         names: The keys.
         beside: See Beside.
-        delimiter: Of CSV.
+        source: How CSV is written.
     """
     known = records.drop_null()
     if not len(known):
         return {}
-    read = _csv if form == "csv" else _json
-    return of_fields(read(known, delimiter), form, names, beside)
+    fields: tuple[Field, ...] = ()
+    if form == "csv" and source is not None:
+        fields = _csv(known, source)
+    elif form == "json":
+        fields = _json(known)
+    return of_fields(fields, form, names, beside)
 
 
 def of_batch(rows: pa.RecordBatch, beside: Beside) -> dict[str, Said]:
@@ -116,13 +125,13 @@ def _exact(prop: Property) -> Property:
     return replace(prop, logical="number", physical=physical)
 
 
-def _json(records: pa.Array, _: str) -> tuple[Field, ...]:
+def _json(records: pa.Array) -> tuple[Field, ...]:
     from transforms.inference.json_fields import json_fields  # noqa: PLC0415  slow to import
 
     return json_fields([record.replace(b"\n", b" ") for record in records.to_pylist()])[0]
 
 
-def _csv(records: pa.Array, delimiter: str) -> tuple[Field, ...]:
+def _csv(records: pa.Array, source: FileSource) -> tuple[Field, ...]:
     from transforms.inference.csv_fields import csv_fields  # noqa: PLC0415  slow to import
 
     by: dict[bytes, list[bytes]] = {}
@@ -132,6 +141,7 @@ def _csv(records: pa.Array, delimiter: str) -> tuple[Field, ...]:
     header, lines = max(by.items(), key=lambda one: len(one[1]))
     data = np.frombuffer(b"\n".join(lines) + b"\n", np.uint8)
     try:
-        return csv_fields([Block("", 0, data, 0, header)], delimiter)[0]
+        block = Block("", 0, data, 0, header)
+        return csv_fields([block], source.delimiter, nulls=source.nulls)[0]
     except SourceError:  # a header that names nothing
         return ()

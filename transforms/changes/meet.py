@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from schemas.contract import Column, Contract, OnChange
 from schemas.errors import SourceError
 from schemas.names import POSITION, POSITION_NAMES, SOURCE
+from schemas.plan import FileSource
 from transforms.changes.evidence import LOOKED_AT, Beside, Said, of_batch, of_records
 from transforms.changes.seen import Change, Kind, told_by_name
 from transforms.changes.taking import out_of_refused, out_of_rows, taken
@@ -44,12 +45,12 @@ class Meet:
 
     Attributes:
         contract: What the records must be; all of it, whatever a decoder reads.
-        delimiter: Of CSV.
+        source: How CSV is written; None: there are no files.
         ends: Whether `freeze` ends the run; if not, it refuses the row as `quarantine` does.
     """
 
     contract: Contract
-    delimiter: str = ","
+    source: FileSource | None = None
     ends: bool = True
     _blocks: dict[tuple[Kind, str], int] = field(default_factory=dict, init=False, repr=False)
 
@@ -179,7 +180,7 @@ class Meet:
         key, beside = column.key, Beside(exact=pa.types.is_decimal(column.type))
         said = Said()
         if self._due(Kind.TYPE, key):
-            found = of_records(some["record"], form, [key], beside, self.delimiter)
+            found = of_records(some["record"], form, [key], beside, self.source)
             said = found.get(key, said)
         return Change(
             kind=Kind.TYPE,
@@ -210,7 +211,7 @@ class Meet:
         records = [decoded.records(taken(places, rows[: 2 * LOOKED_AT]))]
         if decoded.refused is not None and len(dead):
             records.append(taken(decoded.refused, dead[:LOOKED_AT])["record"])
-        return of_records(pa.concat_arrays(records), decoded.format, names, beside, self.delimiter)
+        return of_records(pa.concat_arrays(records), decoded.format, names, beside, self.source)
 
     def _due(self, kind: Kind, name: str) -> bool:
         """Whether to look at values once more: in the first block, the second, the fourth ..."""

@@ -26,19 +26,25 @@ _TYPED: Final = (
 
 
 def csv_fields(
-    blocks: Sequence[Block], delimiter: str
+    blocks: Sequence[Block], delimiter: str, *, nulls: tuple[str, ...] | None = None
 ) -> tuple[tuple[Field, ...], int, int, tuple[str, ...]]:
     """Return the fields, how many records were read, how many are broken, and what means null.
+
+    Args:
+        blocks: Of records.
+        delimiter: Between fields.
+        nulls: Texts that mean null; None: that is looked for.
 
     Raises:
         SourceError: The file has no header.
     """
     names = csv_names(blocks[0].header, delimiter, blocks[0].source)
     _check_header(names, blocks[0].source)
-    columns, rows, broken = _read(blocks, names, delimiter, ("",))
-    nulls = ("", *_null_texts(columns))
-    if len(nulls) > 1:
-        columns, rows, broken = _read(blocks, names, delimiter, nulls)
+    columns, rows, broken = _read(blocks, names, delimiter, ("",) if nulls is None else nulls)
+    if nulls is None:
+        nulls = ("", *_null_texts(columns))
+        if len(nulls) > 1:
+            columns, rows, broken = _read(blocks, names, delimiter, nulls)
     fields = tuple(
         Field(name, Kind.TEXT, rows, values.null_count, values)
         for name, values in zip(names, columns, strict=True)

@@ -49,7 +49,7 @@ def block(*rows: Any, start: int = 0) -> Block:
 
 
 def decoder(rules: Contract, source: FileSource = JSON) -> FileDecoder:
-    return pickle.loads(pickle.dumps(make_decoder(rules, source, Meet(rules, source.delimiter))))
+    return pickle.loads(pickle.dumps(make_decoder(rules, source, Meet(rules, source))))
 
 
 def told(decoded: Decoded) -> dict[str, Any]:
@@ -159,6 +159,16 @@ def test_values_of_csv_are_discarded_nested_ones_too() -> None:
     assert found.rows["n"].to_pylist() == [2, None, None]
     assert found.rows["box"].to_pylist() == [{"k": 1}, {"k": None}, None]
     assert {n: rows for n, (_, rows, _) in told(found).items()} == {"n": 1, "box": 2}
+
+
+def test_texts_that_mean_null_are_those_of_the_source() -> None:
+    data = np.frombuffer(b"1,NA\n2,7\n", np.uint8)
+    for nulls, want in ((("",), "string"), (("", "NA"), "integer")):
+        source = FileSource(path="x", format="csv", nulls=nulls)
+        found = decoder(contract(None), source).decode(Block("x", 7, data, 0, b"id,new"))
+        (change,) = found.changes
+        assert change.proposal is not None
+        assert (change.rows, change.proposal.logical) == (2, want)
 
 
 def test_messages_are_met_as_records_are_and_their_keys_and_headers_are_declared() -> None:
