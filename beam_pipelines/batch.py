@@ -87,8 +87,8 @@ class Result:
             "warehouse": self.warehouse,
             "warnings": self.warnings,
             "destinies": self.destinies,
-            "changes": [change.told() for change in self.changes],
             "sent": self.sent,
+            "changes": [change.told() for change in self.changes],
         }
         return told if self.job is None else told | {"job": self.job}
 
