@@ -420,3 +420,50 @@ def test_a_frozen_stream_ends_at_a_change_and_what_came_before_has_landed(tmp_pa
     again = Middle(stream_plan(folder))
     commit(again.committer(), memory, again.ship(new))
     assert len(landed(folder)) == len(GOOD) + len(NEW)
+
+
+@pytest.mark.parametrize(
+    ("mode", "destiny"),
+    [("discard_value", "kept"), ("discard_row", "filtered"), ("quarantine", "refused")],
+)
+def test_a_file_of_another_type_is_met_row_by_row_where_the_contract_says_how(
+    tmp_path: Path, run: Run, mode: str, destiny: str
+) -> None:
+    texts = [{**row, "sale_id": 100 + i, "pieces": "many"} for i, row in enumerate(GOOD)]
+    folder = folder_of(tmp_path, "parquet", mode, texts)
+    result = run(folder)
+    assert_balanced(folder, result)
+    assert_as_ever(folder)
+    if destiny == "kept":
+        assert {row["pieces"] for key, row in landed(folder).items() if key >= 100} == {None}
+    else:
+        assert destinies(folder)[destiny, "type"] == len(texts)
+
+
+@pytest.mark.parametrize("mode", [None, "evolve", "freeze", "discard_value"])
+def test_a_file_that_cannot_be_of_the_contract_ends_the_run_as_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str | None
+) -> None:
+    nameless = [{"pieces": 1, "price": 1.0}]
+    folder = folder_of(tmp_path, "csv", mode, nameless)
+    assert main(["run", str(folder), "--json"]) == 1
+    assert "a file must have every required column" in capsys.readouterr().err
+    if mode == "discard_value":
+        return
+    folder = folder_of(tmp_path / "other", "parquet", mode, [{**GOOD[0], "pieces": "many"}])
+    assert main(["run", str(folder), "--json"]) == 1
+    assert "a file must have columns of the contract's types" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("mode", "destiny"), [("discard_row", "filtered"), ("quarantine", "refused")]
+)
+def test_a_file_without_a_required_column_may_be_taken_out_whole(
+    tmp_path: Path, run: Run, mode: str, destiny: str
+) -> None:
+    nameless = [{"pieces": 1, "price": 1.0}, {"pieces": 2, "price": 1.5}]
+    folder = folder_of(tmp_path, "csv", mode, nameless)
+    result = run(folder)
+    assert_balanced(folder, result)
+    assert_as_ever(folder)
+    assert destinies(folder)[destiny, "lacking"] == len(nameless)

@@ -128,7 +128,8 @@ class Decode(beam.PTransform[PCollection[Slice], Read]):
     """Read slices and decode their records into batches of rows that fit a contract's types.
 
     A batch is made of one block, keeps the order of its records and has the timestamp and window of
-    its slice; empty batches are left out. Keeps no state. What is refused: see the decoders. A
+    its slice; empty batches are left out. Keeps no state. What is refused: see the decoders;
+    undeclared columns are passed over whatever the contract says of changes (`Admit` heeds it). A
     file that is damaged, changes while it is read, or lacks a required column fails the pipeline.
 
     Attributes:
