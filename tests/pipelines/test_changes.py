@@ -47,7 +47,7 @@ name: shop
 contract: contract.odcs.yaml
 source:
   batch: {{files: {{path: "data/*.{form}", format: {form}}}}}
-sinks: {{lake: {{}}, warehouse: {{}}}}
+sinks: {{lake: {{}}}}
 """
 PROCESSED, REFUSED, LEDGER = (
     "processed_data.shop",
@@ -276,6 +276,8 @@ def test_what_was_quarantined_lands_once_with_its_column_when_the_contract_has_i
     tmp_path: Path, run: Run, form: str
 ) -> None:
     folder = folder_of(tmp_path, form, "quarantine", NEW)
+    pipeline = (folder / "pipeline.yaml").read_text()
+    (folder / "pipeline.yaml").write_text(pipeline.replace("lake: {}", "lake: {}, warehouse: {}"))
     run(folder)
     shown = run(folder, "--dry-run", verb="evolve")
     assert "coupon" not in (folder / "contract.odcs.yaml").read_text()
@@ -298,6 +300,8 @@ def test_what_was_quarantined_lands_once_with_its_column_when_the_contract_has_i
     }
     assert_as_ever(folder)
     assert Out(folder / "out").rows(REFUSED) == []
+    inside = {row["sale_id"]: row["coupon"] for row in Out(folder / "out").warehouse(PROCESSED)}
+    assert inside == {key: row["coupon"] for key, row in rows.items()}
     assert run(folder, verb="dlq replay")["rows"]["replayed"] == 0
     assert run(folder)["rows"]["read"] == 0
     assert len(landed(folder)) == len(GOOD) + len(NEW)

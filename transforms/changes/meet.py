@@ -214,9 +214,9 @@ class Meet:
         return of_records(pa.concat_arrays(records), decoded.format, names, beside, self.source)
 
     def _due(self, kind: Kind, name: str) -> bool:
-        """Whether to look at values once more: in the first block, the second, the fourth ..."""
+        """Whether to look at values once more: in the first block, the fourth, the 16th ..."""
         seen = self._blocks[kind, name] = self._blocks.get((kind, name), 0) + 1
-        return self.contract.on_change is OnChange.EVOLVE or not seen & (seen - 1)
+        return not seen & (seen - 1) and seen.bit_length() % 2 == 1
 
 
 def _frozen(must: str, got: str, change: Change, decoded: Decoded) -> SchemaChangeError:
@@ -240,7 +240,9 @@ def _about_types(dead: pa.RecordBatch) -> pa.Array:
 def _count(several: Iterable[Undeclared]) -> int:
     """How many records there are: one may have several keys that are not told by name."""
     sides = zip(*((one.rows, one.refused) for one in several), strict=True)
-    return sum(len(np.unique(np.concatenate(side))) for side in sides)
+    return sum(
+        len(side[0]) if len(side) == 1 else len(np.unique(np.concatenate(side))) for side in sides
+    )
 
 
 def _first(decoded: Decoded, several: Iterable[Undeclared]) -> dict[str, Any]:

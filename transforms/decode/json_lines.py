@@ -187,10 +187,11 @@ class JsonDecoder:
 
 
 def _among(these: Ints, rows: Ints) -> Ints:
-    """Where in an ascending array rows stand that are in it."""
-    at = np.searchsorted(these, rows)
-    at = at[at < len(these)] if len(these) else at[:0]
-    return np.unique(at[np.isin(these[at], rows)])
+    """Where in an ascending array those of some rows (ascending) stand that are in it."""
+    if not len(these):
+        return these
+    at = np.minimum(np.searchsorted(these, rows), len(these) - 1)
+    return at[these[at] == rows]
 
 
 def _keys(column: Column) -> Path:
