@@ -19,6 +19,8 @@ from schemas.errors import SourceError
 from schemas.kafka_sink import kafka_sink
 from schemas.names import Destiny
 from schemas.plan import Plan
+from transforms.changes.kept import keep_changes
+from transforms.changes.seen import Change
 from transforms.commit.follow import FollowerTooFarError
 from transforms.commit.lake import Deployed, Lake, open_lake
 from transforms.commit.near import Asked, RowsNear
@@ -67,6 +69,7 @@ class Result:
     sent: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     destinies: list[dict[str, Any]] = field(default_factory=list)
+    changes: tuple[Change, ...] = ()
     job: dict[str, Any] | None = None
     balance: Balance | None = None
 
@@ -85,6 +88,7 @@ class Result:
             "warnings": self.warnings,
             "destinies": self.destinies,
             "sent": self.sent,
+            "changes": [change.told() for change in self.changes],
         }
         return told if self.job is None else told | {"job": self.job}
 
@@ -135,6 +139,8 @@ def ingest(
             outcome = _run(lake, commit, engine)
             result.rows, committed = outcome["rows"], outcome["committed"]
             result.destinies = outcome["destinies"]
+            result.changes = tuple(map(Change.of_json, outcome["changes"]))
+            keep_changes(plan, result.changes)
             if committed:
                 added = committed["added"]
                 result.warnings += committed["notes"]

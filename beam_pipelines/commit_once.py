@@ -14,6 +14,7 @@ import pyarrow as pa
 from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import to_json
+from transforms.changes.seen import merged
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
@@ -79,6 +80,7 @@ class Commit:
                 "rows": counts,
                 "destinies": _most_first(removed),
                 "committed": _summary(committed),
+                "changes": [c.json() for c in merged(c for one in landed for c in one.changes)],
                 "sources": read.select(["source", "size", "hash"]).to_pylist(),
             }
         )

@@ -36,6 +36,7 @@ class Outputs(NamedTuple):
     removed: PCollection[pa.RecordBatch]
     reads: PCollection[Read]
     footprints: PCollection[pa.RecordBatch]
+    changes: PCollection[Landed]
     panes: dict[str, PCollection[pa.RecordBatch]]
 
 
@@ -114,6 +115,7 @@ def steps(slices: PCollection[Slice], plan: Plan, engine: Engine, held: Held | N
         tuple(removed) | "AllRemoved" >> beam.Flatten(),
         admitted.reads,
         admitted.footprints,
+        admitted.changes,
         panes,
     )
 
@@ -142,5 +144,5 @@ def build(
     removed = outputs.removed | "Removed" >> beam.Map(
         lambda batch: Landed(removed=fold_removed(batch))
     ).with_output_types(Landed)
-    landed = (kept_files, refused_files, removed) | "Landed" >> beam.Flatten()
+    landed = (kept_files, refused_files, removed, outputs.changes) | "Landed" >> beam.Flatten()
     _ = landed | CommitOnce(commit, outputs.reads, outputs.footprints, outputs.panes)

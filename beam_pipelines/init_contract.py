@@ -90,13 +90,14 @@ def _lines(proposal: Proposal, folder: Path) -> Iterator[str]:
         yield f"      - {flow(entry)}"
     yield "    properties:"
     for prop in proposal.properties:
-        yield from _property(prop, 6)
+        yield from property_lines(prop, 6)
     for key, why in proposal.left_out.items():
         what = repr(key) if key else "a key"
         yield from comment(f"Left out: {what}, since {why}. It is passed over, and not kept.", 6)
 
 
-def _property(prop: Property, indent: int) -> Iterator[str]:
+def property_lines(prop: Property, indent: int) -> Iterator[str]:
+    """Yield the lines of a property as an entry of a list, what was seen in comments."""
     for note in (*_seen(prop), *prop.notes):
         yield from comment(note, indent)
     first, *rest = _pairs(prop)
@@ -158,7 +159,7 @@ def _pairs(prop: Property) -> Iterator[str]:
     if prop.children:
         yield "properties:"
         for child in prop.children:
-            yield from _property(child, _STEP)
+            yield from property_lines(child, _STEP)
     if prop.items is not None:
         yield "items:"
         _, *rest = _pairs(prop.items)  # items have no name

@@ -16,6 +16,8 @@ from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
 from schemas.personal.check import ever_clear
 from schemas.plan import Plan
 from transforms.admit import with_records
+from transforms.changes.meet import Meet
+from transforms.changes.seen import Change, merged
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
@@ -103,7 +105,13 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
         stages.append(plan.deduplicate.id)
         notes.append(f"{plan.deduplicate.id}: copies are looked for among these rows only")
     show = _Show(plan, personal=personal)
-    kept = [_stepped(plan, decoded, protector, steps, show) for decoded in _first(plan, count)]
+    kept, changes = list[pa.RecordBatch](), list[Change]()
+    for decoded in _first(plan, count):
+        kept.append(_stepped(plan, decoded, protector, steps, show))
+        changes += decoded.changes
+    for change in merged(changes):
+        name = change.name or "other columns"
+        notes.append(f"{name}: {change.kind} in some of these records; `penstock evolve` says more")
     if plan.deduplicate is not None:
         for outcome in _deduplicated(plan, [rows for rows in kept if rows.num_rows]):
             show.ends(outcome.removed)
@@ -116,6 +124,7 @@ def _stepped(
 ) -> pa.RecordBatch:
     """Take what was decoded through every step but the dedupe, and show it after each."""
     show.records(decoded.refused, decoded)
+    show.ends(decoded.removed)
     show.rows(DECODED, decoded.rows)
     checked = validate(decoded.rows, plan.contract)
     places = dict(decoded.places)
@@ -212,29 +221,35 @@ def _first(plan: Plan, count: int) -> Iterator[Decoded]:
     """Decode the first records of a source, a small block at a time."""
     found = discover(plan.source, plan.folder, {}).slices
     check_files(plan.contract, plan.source, found)
-    decoder = make_decoder(plan.contract, plan.source)
+    meet = Meet(plan.contract, plan.source)
+    decoder = make_decoder(plan.contract, plan.source, meet)
     left = count
     for part in found:
         for block in scan(replace(part, block_bytes=min(part.block_bytes, _BLOCK_BYTES))):
             if left <= 0:
                 return
             decoded = _cut(decoder.decode(block), left)
-            dead = 0 if decoded.refused is None else decoded.refused.num_rows
-            left -= decoded.rows.num_rows + dead
+            left -= sum(side.num_rows for side in _sides(decoded))
             yield decoded
 
 
 def _cut(decoded: Decoded, most: int) -> Decoded:
     """Keep the first records of a block."""
-    sides = [decoded.rows, *([] if decoded.refused is None else [decoded.refused])]
-    spots = sorted(place[1:] for side in sides for place in _places(side))
+    spots = sorted(place[1:] for side in _sides(decoded) for place in _places(side))
     if len(spots) <= most:
         return decoded
     last = spots[most - 1]
     rows = _until(decoded.rows, last)
-    dead = None if decoded.refused is None else _until(decoded.refused, last)
+    dead, gone = (
+        None if side is None else _until(side, last) for side in (decoded.refused, decoded.removed)
+    )
     places = {path: rows_of(at, np.arange(len(rows))) for path, at in decoded.places.items()}
-    return decoded._replace(rows=rows, refused=dead, places=places)
+    return decoded._replace(rows=rows, refused=dead, removed=gone, places=places)
+
+
+def _sides(decoded: Decoded) -> list[pa.RecordBatch]:
+    sides = (decoded.rows, decoded.refused, decoded.removed)
+    return [side for side in sides if side is not None]
 
 
 def _until(side: pa.RecordBatch, last: tuple[int, ...]) -> pa.RecordBatch:

@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import PurePosixPath
 from typing import Final
 
 from beam_pipelines.batch import Result
 from beam_pipelines.columns import aligned
 from schemas.names import Destiny
 from schemas.plan import Plan
+from transforms.changes.seen import Change
 from transforms.progress import Progress
 from transforms.sources.files import Discovery
 
@@ -134,6 +136,7 @@ def summary(result: Result) -> Iterator[str]:
         yield from aligned(("not kept", "step", "rule", "rows"), shown, numbers=1)
         if len(taken) > _SHOWN:
             yield f"... and {len(taken) - _SHOWN:,} more: penstock run --json has all"
+    yield from changed(result)
     tables = [
         (name, where, f"{counts['rows']:,}", f"{counts['added']:+,}")
         for where, tables in (("lake", result.tables), ("warehouse", result.warehouse))
@@ -144,6 +147,38 @@ def summary(result: Result) -> Iterator[str]:
         yield f"refused rows and why: penstock dlq list {_folder(result.plan)}"
     for warning in result.warnings:
         yield f"note: {warning}"
+
+
+def changed(result: Result) -> Iterator[str]:
+    """Yield lines that say how the records differ from the contract, and what to do; no values."""
+    if not result.changes:
+        return
+    cells = [
+        (
+            c.name or "(others)",
+            c.kind.value,
+            _looks(c),
+            c.mode.replace("_", " ") or "default",
+            PurePosixPath(c.source).name,
+            f"{c.rows:,}",
+        )
+        for c in result.changes[:_SHOWN]
+    ]
+    yield from aligned(("changed", "how", "is", "met by", "first in", "rows"), cells, numbers=1)
+    if len(result.changes) > _SHOWN:
+        yield f"... and {len(result.changes) - _SHOWN:,} more: penstock run --json has all"
+    if any(c.proposal is not None for c in result.changes):
+        folder = _folder(result.plan)
+        yield f"what the contract could say: penstock evolve {folder} --dry-run"
+
+
+def _looks(change: Change) -> str:
+    found = change.proposal
+    if found is None:
+        return change.note or "-"
+    told = [found.physical or found.logical]
+    told += ["looks personal"] if found.classification else []
+    return ", ".join(told) + (f" such as {change.shape!a}" if change.shape else "")
 
 
 def _folder(plan: Plan) -> str:

@@ -38,6 +38,8 @@ from schemas.errors import UsageError
 from schemas.plan import Plan
 from schemas.plan_json import plan_references
 from schemas.stream_source import StreamFace
+from transforms.changes.kept import kept_changes, since
+from transforms.changes.meet import Meet
 from transforms.commit.committer import Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.ranges import Ranges
@@ -127,6 +129,7 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
     lake = open_lake(plan)
     with told(lambda: fate(lake, result.run_id)), _stopped_by_sigterm(), ExitStack() as beside:
         options = Options(new_key=asked.new_key)
+        known = kept_changes(plan)
         state, keys, recompute = batch.ready(lake, result, options, started)
         RowSteps(plan).setup()
         own = committer(lake, plan, result.run_id, started, keys)
@@ -140,7 +143,9 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
                 run_id=result.run_id,
                 started=started,
                 messages=_format(plan, plan.stream)(
-                    plan.contract, max_future_us=plan.stream.max_future_us
+                    plan.contract,
+                    max_future_us=plan.stream.max_future_us,
+                    meet=Meet(plan.contract),
                 ),
                 key=(0, 0) if plan.deduplicate is None else own_id_key(plan, begin.key_id),
                 keys=keys,
@@ -185,6 +190,7 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         else:
             follower = beside.enter_context(following(plan, say))
         result.balance = balance(lake, plan, result.run_id)
+        result.changes = since(known, kept_changes(plan))
         count_landed(lake, state.totals, result, result.balance)
         if follower is not None:
             follower.finish(lake, result)

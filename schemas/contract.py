@@ -19,6 +19,20 @@ class Protection(StrEnum):
     DROP = "drop"
 
 
+class OnChange(StrEnum):
+    """What meets records that are not as the contract has them (`penstock:onChange`).
+
+    A change is a column that the contract does not declare, a value that is not of its column's
+    type, or a file without a column that is declared.
+    """
+
+    EVOLVE = "evolve"
+    FREEZE = "freeze"
+    DISCARD_VALUE = "discard_value"
+    DISCARD_ROW = "discard_row"
+    QUARANTINE = "quarantine"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """One check of a column's non-null values.
@@ -55,6 +69,7 @@ class Column:
         timezone: Zone of timestamps whose text names none.
         transform: SQL expression over the record's own columns (the standard's transformLogic);
             such a column is not read from the record.
+        on_change: What meets a change of it, where it says that itself; see `Contract.met`.
     """
 
     name: str
@@ -77,6 +92,7 @@ class Column:
     transform: str | None = None
     description: str = ""
     physical: str | None = None
+    on_change: OnChange | None = None
 
     @property
     def key(self) -> str:
@@ -128,6 +144,8 @@ class Contract:
         releases: Beside the columns that are kept, what may come out in clear.
         purpose, usage, limitations: What the contract says of itself, for people.
         promises: What it promises of the data as a whole.
+        on_change: What meets changes of the columns that do not say it themselves, and columns
+            that are not declared. None: those are passed over, values of another type refused.
         event_times: First and last event time (us) that a row of the pipeline may have, both
             included; None: any. Not in the contract: a plan sets it, for its windows.
     """
@@ -146,7 +164,12 @@ class Contract:
     usage: str = ""
     limitations: str = ""
     promises: tuple[Promise, ...] = ()
+    on_change: OnChange | None = None
     event_times: tuple[int, int] | None = None
+
+    def met(self, column: Column) -> OnChange | None:
+        """Return what meets a change of a top-level column."""
+        return self.on_change if column.on_change is None else column.on_change
 
     @property
     def event_time_column(self) -> str:
@@ -157,7 +180,15 @@ class Contract:
 
     @property
     def classified(self) -> bool:
-        """Whether any column is personal: then refused and raw records are encrypted."""
+        """Whether records may hold personal data: then refused and raw ones are encrypted.
+
+        Any column may be personal, and what nobody has declared: those are kept in quarantine.
+        """
+        return self.personal or self.on_change is OnChange.QUARANTINE
+
+    @property
+    def personal(self) -> bool:
+        """Whether any column is personal."""
         return any(c.classification or c.protect is not Protection.KEEP for c in self.leaves())
 
     def leaves(self) -> tuple[Column, ...]:

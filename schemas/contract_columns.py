@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 from open_data_contract_standard.model import SchemaProperty
 
-from schemas.contract import Column
+from schemas.contract import Column, OnChange
 from schemas.contract_custom import ours
 from schemas.contract_forms import names_zone, strptime_forms, zone
 from schemas.contract_protection import protect
@@ -120,6 +120,7 @@ class ColumnReader:
             transform=prop.transformLogic,
             description=prop.description or "",
             physical=prop.physicalName if prop.physicalName != name and place.top else None,
+            on_change=mode_of(custom.get("onChange")),
         )
         decided = "protect" in custom
         inner = replace(
@@ -270,6 +271,10 @@ class ColumnReader:
         if "open" in custom and logical != "object":
             must = f"`{path}` must be an object to be open; got {logical}"
             add(node, f"{must}; remove penstock:open")
+        if "onChange" in custom and not (place.top and prop.transformLogic is None):
+            got = "inside another" if not place.top else "computed"
+            must = f"`{path}` must be a top-level property that is read to say what meets a change"
+            add(node, f"{must}; got one that is {got}; remove penstock:onChange")
         if prop.physicalName not in (None, prop.name):
             self._physical(prop, node, path, top=place.top)
         if prop.unique and nested:
@@ -317,6 +322,11 @@ class ColumnReader:
         elif not column.required:
             must = f"a primary key must be required; got `{path}`, which is not"
             self.problems.add(at, f"{must}; add required: true")
+
+
+def mode_of(value: object) -> OnChange | None:
+    """Read `penstock:onChange`; a value that is none is known as broken by the schema."""
+    return OnChange(value) if value in [mode.value for mode in OnChange] else None
 
 
 def struct_type(columns: Sequence[Column]) -> pa.DataType:

@@ -9,6 +9,7 @@ standard has none, are custom properties `penstock:...`:
 |---|---|---|
 | schema object | `penstock:eventTime` | path of the timestamp that is the event time |
 | schema object | `penstock:release` | places that classified data may reach in clear, and why |
+| schema object, property | `penstock:onChange` | what meets a change: `schemas.contract.OnChange` |
 | property | `penstock:open` | an object whose undeclared keys stay |
 | property | `penstock:protect` | pseudonymize, mask, generalize, drop, keep |
 | property | `penstock:protectOptions` | see `schemas.protection` |
@@ -33,7 +34,7 @@ from open_data_contract_standard.model import OpenDataContractStandard, SchemaOb
 from pydantic import ValidationError
 
 from schemas.contract import Column, Contract, Promise, Protection, Release
-from schemas.contract_columns import ColumnReader, struct_type
+from schemas.contract_columns import ColumnReader, mode_of, struct_type
 from schemas.contract_custom import ours
 from schemas.contract_rules import runs, unsupported
 from schemas.contract_transforms import check_transforms
@@ -89,6 +90,7 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
         primary_key=_primary_key(columns),
         hash="",
         releases=_releases(custom.get("release", ()), schema, node, problems),
+        on_change=mode_of(custom.get("onChange")),
         description=schema.description or (model.description and model.description.purpose) or "",
         purpose=(model.description and model.description.purpose) or "",
         usage=(model.description and model.description.usage) or "",
@@ -127,12 +129,14 @@ def meaning(contract: Contract) -> str:
             "timezone": c.timezone,
             "transform": c.transform,
             **({"physical": c.physical} if c.physical is not None else {}),
+            **({"on_change": c.on_change} if c.on_change is not None else {}),
         }
 
     whole = {
         "columns": [column(c) for c in contract.columns],
         "event_time": contract.event_time,
         "primary_key": contract.primary_key,
+        **({"on_change": contract.on_change} if contract.on_change is not None else {}),
     }
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

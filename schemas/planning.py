@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from schemas import references
 from schemas.contract import Contract
-from schemas.contract_file import load_contract
+from schemas.contract_file import read_contract
 from schemas.errors import Problem, SpecError, UsageError
 from schemas.kafka_sink import check_kafka_sink
-from schemas.located import NodePath, did_you_mean, dotted
+from schemas.located import Located, NodePath, did_you_mean, dotted, load
 from schemas.noted import Noted
 from schemas.personal.check import check_personal, released, tainted
 from schemas.personal.places import reached
@@ -86,12 +86,15 @@ def load_plan(
     return replace(plan, runner=runner, mode=mode, cloud=cloud, out=where)
 
 
-def check_pipeline(folder: Path, sets: Sequence[str] = ()) -> tuple[Plan, list[Problem]]:
+def check_pipeline(
+    folder: Path, sets: Sequence[str] = (), contract: Located | None = None
+) -> tuple[Plan, list[Problem]]:
     """Check a pipeline folder whatever runs it, for `validate`.
 
     Args:
         folder: Holds `pipeline.yaml` and the contract it names.
         sets: Overrides of fields of the pipeline file, `a.b.c=value`.
+        contract: Takes the place of what the contract's file says.
 
     Returns:
         A plan that may need what this version lacks, and what that is.
@@ -99,7 +102,7 @@ def check_pipeline(folder: Path, sets: Sequence[str] = ()) -> tuple[Plan, list[P
     Raises:
         SpecError: With every problem of both files.
     """
-    plan, needs, noted = _draft(folder, sets=sets)
+    plan, needs, noted = _draft(folder, sets=sets, instead=contract)
     located = noted.located
     needs += _elsewhere(plan, noted)
     return plan, [Problem(located.file, located.line(at), message) for at, message in needs]
@@ -127,6 +130,7 @@ def _draft(
     input: str | None = None,  # noqa: A002
     sinks: Sequence[str] | None = None,
     sets: Sequence[str] = (),
+    instead: Located | None = None,
 ) -> tuple[Plan, list[Need], Noted]:
     file, noted = read_pipeline(folder, sets)
     problems: list[Problem] = []
@@ -137,7 +141,7 @@ def _draft(
         noted.add(("contract",), f"{must}; {did_you_mean(file.contract, others) or 'add it'}")
     elif file.contract:
         try:
-            contract = load_contract(folder / file.contract)
+            contract = read_contract(instead or load(folder / file.contract))
         except SpecError as error:
             problems += error.problems
     plan = None

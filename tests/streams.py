@@ -13,6 +13,7 @@ import pyarrow as pa
 from schemas.names import POSITION, TIMESTAMP
 from schemas.plan import Plan
 from schemas.planning import load_plan
+from transforms.changes.meet import Meet
 from transforms.commit.committer import Committer
 from transforms.commit.lake import open_lake
 from transforms.commit.near import Asked
@@ -82,7 +83,10 @@ class Middle:
         self.plan = plan
         self.lake = open_lake(plan)
         dedupe = plan.deduplicate
-        self.admission = Admission(plan, MessageDecoder(plan.contract, max_future_us=max_future_us))
+        decoder = MessageDecoder(
+            plan.contract, max_future_us=max_future_us, meet=Meet(plan.contract)
+        )
+        self.admission = Admission(plan, decoder)
         self.admission.setup()
         self.asking, self.horizon_us = None, 0
         if dedupe is not None:
@@ -118,12 +122,17 @@ class Middle:
         return self.landing([self._parcel(batch) for batch in batches])
 
     def _parcel(self, batch: pa.RecordBatch) -> tuple[Parcel, list[Answer]]:
-        outcome = self.admission(batch)
+        outcome, changes = self.admission(batch)
         done, records = stretches(batch)
         token = new_token()
         answers = list(self._answers(outcome.rows, token))
         parcel = Parcel(
-            token=token, outcome=outcome, done=done, records=records, asked=len(answers)
+            token=token,
+            outcome=outcome,
+            done=done,
+            records=records,
+            asked=len(answers),
+            changes=changes,
         )
         return Parcel.decode(parcel.encode()), answers
 

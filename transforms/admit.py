@@ -21,6 +21,9 @@ from typing_extensions import override
 from schemas.contract import Contract
 from schemas.names import POSITION_NAMES
 from schemas.plan import Plan
+from transforms.changes.kept import noted
+from transforms.changes.meet import Meet
+from transforms.commit.landed import Landed
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
@@ -39,13 +42,17 @@ Read = tuple[str, int, int, int]
 
 
 class Admitted(NamedTuple):
-    """Every record of the slices, on exactly one of three sides, and what was read."""
+    """Every record of the slices, on exactly one of three sides, and what was read.
+
+    `changes` says how records differ from the contract; its `Landed` hold nothing else.
+    """
 
     rows: PCollection[pa.RecordBatch]
     refused: PCollection[pa.RecordBatch]
     removed: PCollection[pa.RecordBatch]
     reads: PCollection[Read]
     footprints: PCollection[pa.RecordBatch]
+    changes: PCollection[Landed]
 
 
 @dataclass(eq=False)
@@ -71,8 +78,16 @@ class Admit(beam.PTransform[PCollection[Slice], Admitted]):
             removed=pa.RecordBatch,
             reads=Read,
             footprints=pa.RecordBatch,
-        ).with_outputs("refused", "removed", "reads", "footprints", main="rows")
-        return Admitted(sides.rows, sides.refused, sides.removed, sides.reads, sides.footprints)
+            changes=Landed,
+        ).with_outputs("refused", "removed", "reads", "footprints", "changes", main="rows")
+        return Admitted(
+            sides.rows,
+            sides.refused,
+            sides.removed,
+            sides.reads,
+            sides.footprints,
+            sides.changes,
+        )
 
 
 class _Admit(ThreadedDoFn):
@@ -83,7 +98,8 @@ class _Admit(ThreadedDoFn):
     @override
     def setup(self) -> None:
         super().setup()
-        self._decoder = make_decoder(self.plan.contract, self.plan.source)
+        meet = Meet(self.plan.contract, self.plan.source)
+        self._decoder = make_decoder(self.plan.contract, self.plan.source, meet)
         self._protector = Protector(self.plan.contract, self.plan.secret, self.plan.folder)
         _ = self._protector.keyring  # a key that cannot be read ends the run before its first row
         self._steps = RowSteps(self.plan)
@@ -105,14 +121,17 @@ class _Admit(ThreadedDoFn):
             yield from self.submit(self.kernel, block)
 
     def kernel(self, block: Block | LongRecord) -> Iterator[Any]:
-        decoded = self._decoder.decode(block)
-        records = decoded.rows.num_rows + _size(decoded.refused)
+        with noted(self.plan):
+            decoded = self._decoder.decode(block)
+        records = decoded.rows.num_rows + _size(decoded.refused) + _size(decoded.removed)
         yield TaggedOutput("reads", (block.source, block.start, block.end, records))
         outcome = admitted(decoded, self.plan.contract, self._protector, self._steps)
         for side in outcome.removed:
             yield TaggedOutput("removed", side)
         for dead in outcome.refused:
             yield TaggedOutput("refused", dead)
+        if decoded.changes:
+            yield TaggedOutput("changes", Landed(changes=decoded.changes))
         if self.progress is not None:
             self.progress.add(
                 bytes=block.end - block.start,
@@ -150,7 +169,8 @@ def admitted(
         *(with_records(one, decoded) for one in outcome.refused),
     ]
     sealed = [protector.seal(one) for one in dead if one is not None and one.num_rows]
-    return StepsOutcome(outcome.rows, outcome.removed, sealed)
+    dropped = [] if decoded.removed is None else [decoded.removed]
+    return StepsOutcome(outcome.rows, [*dropped, *outcome.removed], sealed)
 
 
 def _broken(decoded: Decoded, checked: Checked) -> pa.RecordBatch | None:

@@ -21,7 +21,7 @@ from transforms.decode.decoder import FileDecoder, make_decoder
 from transforms.decode.message_format import MessageFormat
 from transforms.decode.messages import JsonPayloads, MessageDecoder
 from transforms.outcome import refused
-from transforms.replay_files import FromFiles
+from transforms.replay_files import FromFiles, meeting
 from transforms.sources.blocks import Block
 from transforms.sources.slices import COLUMNAR
 from transforms.sources.streams.raw import HEADERS_FIELD, KEY_FIELD, RECORD, raw_schema
@@ -105,7 +105,8 @@ class Replayer:
 
     @cached_property
     def _blocks(self) -> FileDecoder:
-        return make_decoder(self.plan.contract, replace(self.plan.source, format="csv"))
+        source = replace(self.plan.source, format="csv")
+        return make_decoder(self.plan.contract, source, meeting(self.plan))
 
     def _kind(self, source: str, form: str, *, there: bool, mended: bool) -> str:
         in_file = _FILE in source
@@ -123,7 +124,7 @@ class Replayer:
         left = held
         in_files = pc.match_substring(held[SOURCE], _FILE)
         for decoded in self.files(held.filter(in_files)) if in_files.to_numpy().any() else ():
-            sides = (decoded.rows, decoded.refused)
+            sides = (decoded.rows, decoded.refused, decoded.removed)
             for side in (one for one in sides if one is not None and one.num_rows):
                 there = Places(pa.Table.from_batches([side])).at(left) >= 0
                 left = left.filter(pa.array(~there))
@@ -136,12 +137,20 @@ class Replayer:
 
     def _texts(self) -> MessageDecoder:
         longest = self.plan.source.max_record_bytes
-        return MessageDecoder(self.plan.contract, payloads=partial(JsonPayloads, longest=longest))
+        return MessageDecoder(
+            self.plan.contract,
+            payloads=partial(JsonPayloads, longest=longest),
+            meet=meeting(self.plan),
+        )
 
     def _messages(self) -> MessageDecoder:
         assert self.plan.stream is not None  # noqa: S101  # or nothing is a message
         form = MessageFormat(kafka=self.plan.stream.kafka, folder=self.plan.folder)
-        return form(self.plan.contract, max_future_us=self.plan.stream.max_future_us)
+        return form(
+            self.plan.contract,
+            max_future_us=self.plan.stream.max_future_us,
+            meet=meeting(self.plan),
+        )
 
     def _attached(self, held: pa.Table) -> Iterator[Decoded]:
         parts = apart(held["record"].combine_chunks())
@@ -184,7 +193,7 @@ class Replayer:
         starts = np.cumsum(sizes) - sizes
         data = np.frombuffer(b"".join(lines), np.uint8)
         decoded = self._blocks.decode(Block(source, 0, data, at, header))
-        sides = [decoded.rows, *([] if decoded.refused is None else [decoded.refused])]
+        sides = [s for s in (decoded.rows, decoded.refused, decoded.removed) if s is not None]
         spots = np.concatenate([side[POSITION].to_numpy() for side in sides])
         if not np.array_equal(np.sort(spots), starts):
             return None
@@ -206,8 +215,11 @@ def at_home(decoded: Decoded, held: pa.Table, starts: np.ndarray | None = None) 
         starts: Ascending; None: 0, 1, 2 ...
     """
     rows = _at_home(decoded.rows, held, starts)
-    dead = None if decoded.refused is None else _at_home(decoded.refused, held, starts)
-    return decoded._replace(rows=rows, refused=dead, records=_no_records)
+    dead, gone = (
+        None if side is None else _at_home(side, held, starts)
+        for side in (decoded.refused, decoded.removed)
+    )
+    return decoded._replace(rows=rows, refused=dead, removed=gone, records=_no_records)
 
 
 def _at_home(batch: pa.RecordBatch, held: pa.Table, starts: np.ndarray | None) -> pa.RecordBatch:
@@ -215,7 +227,7 @@ def _at_home(batch: pa.RecordBatch, held: pa.Table, starts: np.ndarray | None) -
     if starts is not None:
         numbers = np.searchsorted(starts, numbers)
     place = held.select(_PLACE).take(pa.array(numbers))
-    for name in _PLACE:
+    for name in (name for name in _PLACE if name in batch.schema.names):
         index = batch.schema.get_field_index(name)
         field = batch.schema.field(index)
         column = place[name].combine_chunks()

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from schemas.errors import SourceError
 from schemas.names import POSITION, SOURCE
 from schemas.plan import Plan
+from transforms.changes.meet import Meet
 from transforms.commit.closing import Places
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
@@ -52,7 +53,7 @@ class FromFiles:
         stop = np.inf if part.stop is None else part.stop
         if not ((at >= part.start) & (at < stop)).any():
             return
-        decoder = make_decoder(self.plan.contract, self.plan.source)
+        decoder = make_decoder(self.plan.contract, self.plan.source, meeting(self.plan))
         for block in scan(part):
             if ((at >= block.start) & (at < block.end)).any():
                 yield _only(decoder.decode(block), places)
@@ -60,11 +61,19 @@ class FromFiles:
                 return
 
 
+def meeting(plan: Plan) -> Meet:
+    """Return what meets changes of stored records: none of them ends a replay."""
+    return Meet(plan.contract, plan.source, ends=False)
+
+
 def _only(decoded: Decoded, wanted: Places) -> Decoded:
     """Return what was decoded of some records."""
     rows = np.flatnonzero(wanted.at(decoded.rows) >= 0)
-    dead = decoded.refused
-    if dead is not None:
-        dead = dead.filter(pa.array(wanted.at(dead) >= 0))
+    dead, gone = (
+        None if side is None else side.filter(pa.array(wanted.at(side) >= 0))
+        for side in (decoded.refused, decoded.removed)
+    )
     places = {path: rows_of(at, rows) for path, at in decoded.places.items()}
-    return decoded._replace(rows=decoded.rows.take(pa.array(rows)), refused=dead, places=places)
+    return decoded._replace(
+        rows=decoded.rows.take(pa.array(rows)), refused=dead, removed=gone, places=places
+    )

@@ -27,7 +27,7 @@ from schemas.errors import PenstockError, UsageError
 
 VERBS: Final = (
     "init", "validate", "plan", "preview", "run", "load", "stop", "status", "maintain", "dlq",
-    "docs", "produce", "generate",
+    "docs", "produce", "generate", "evolve",
 )  # fmt: skip
 
 _EXAMPLES: Final = """\

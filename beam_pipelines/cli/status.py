@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
 from runners.lean import collect_from_here, deferred_models, import_libraries
@@ -17,6 +18,7 @@ from schemas.errors import PenstockError
 if TYPE_CHECKING:
     from beam_pipelines.stream_record import Record
     from beam_pipelines.stream_status import Landed
+    from schemas.plan import Plan
 
 SUMMARY = "say what a stream does: state, watermark, lag, rows/s, last checkpoint, last commit"
 EXAMPLES = """\
@@ -26,6 +28,8 @@ examples:
 
 Of a stream that does not run, it says what is known without it: what has landed, and what waits.
 """
+
+_SHOWN: Final = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +58,22 @@ def run(args: argparse.Namespace) -> int:
     there = (plan.out / "lake").is_dir()  # to open one makes it
     found = landed(plan, open_lake(plan) if there else None)
     told = {"pipeline": plan.name} | _job(record, args) | _lake(found)
-    told["notes"] = [*told["notes"], *found.notes]
+    told["notes"] = [*told["notes"], *found.notes, *_changed(plan, args)]
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
     else:
         print(*_lines(told), sep="\n")
     return 0
+
+
+def _changed(plan: Plan, args: argparse.Namespace) -> Iterator[str]:
+    from transforms.changes.kept import kept_changes  # noqa: PLC0415
+
+    if changes := kept_changes(plan):
+        names = dict.fromkeys(c.name or "others" for c in changes)
+        shown = ", ".join(list(names)[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
+        folder = shlex.quote(str(args.folder))
+        yield f"records differ from the contract ({shown}): penstock evolve {folder} --dry-run"
 
 
 def _job(record: Record | None, args: argparse.Namespace) -> dict[str, Any]:

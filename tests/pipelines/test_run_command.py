@@ -68,6 +68,7 @@ def test_the_last_line_of_json_has_the_fields_of_the_interface(
         "warnings",
         "destinies",
         "sent",
+        "changes",
     ]
     place = {n: result[n] for n in ("pipeline", "runner", "mode", "cloud")}
     assert place == {"pipeline": "shop", "runner": "direct", "mode": "batch", "cloud": "local"}

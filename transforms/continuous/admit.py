@@ -18,6 +18,8 @@ from typing_extensions import override
 from schemas.names import POSITION, SOURCE, WATERMARK
 from schemas.plan import Plan
 from transforms.admit import admitted
+from transforms.changes.kept import noted
+from transforms.changes.seen import Change
 from transforms.commit.ranges import Ranges, merged
 from transforms.continuous.id_key import IdKey
 from transforms.continuous.in_process import InProcess
@@ -112,16 +114,22 @@ class Admission:
         self._steps = RowSteps(self.plan)
         self._steps.setup()
 
-    def __call__(self, raw: pa.RecordBatch) -> Outcome:
-        """Give every message of a batch its destiny so far."""
+    def __call__(self, raw: pa.RecordBatch) -> tuple[Outcome, tuple[Change, ...]]:
+        """Give every message of a batch its destiny so far; say how they differ from the contract.
+
+        Raises:
+            SchemaChangeError: They do, and the contract says that a run ends then.
+        """
         plan = self.plan
-        made = admitted(self.messages.decode(raw), plan.contract, self._protector, self._steps)
+        with noted(plan):
+            decoded = self.messages.decode(raw)
+        made = admitted(decoded, plan.contract, self._protector, self._steps)
         outcome = Outcome(made.rows)
         for side in made.removed:
             outcome = chained(outcome, Outcome(made.rows, side))
         for dead in made.refused:
             outcome = chained(outcome, Outcome(made.rows, None, dead))
-        return outcome
+        return outcome, decoded.changes
 
 
 class _Admit(beam.DoFn):
@@ -140,19 +148,28 @@ class _Admit(beam.DoFn):
         done, records = stretches(raw)
         if not done:
             return
-        outcome = self.admission(raw)
+        outcome, changes = self.admission(raw)
         token = new_token()
         shard = zlib.crc32(min(done).encode()) % self.shards
         if self.here is not None:
             outcome, unsure = self._without_duplicates(outcome, token, self.here)
-            parcel = Parcel(token=token, outcome=outcome, done=done, records=records, unsure=unsure)
+            parcel = Parcel(
+                token=token,
+                outcome=outcome,
+                done=done,
+                records=records,
+                unsure=unsure,
+                changes=changes,
+            )
             yield shard, self.here.keep(parcel)
             return
         asked = 0
         for partition, ids in _ids(outcome.rows, self.asking, self._seeds, token, shard):
             asked += 1
             yield TaggedOutput("ids", (partition, ids))
-        parcel = Parcel(token=token, outcome=outcome, done=done, records=records, asked=asked)
+        parcel = Parcel(
+            token=token, outcome=outcome, done=done, records=records, asked=asked, changes=changes
+        )
         yield shard, parcel.encode()
 
     def _without_duplicates(

@@ -12,6 +12,7 @@ from pyiceberg.expressions import EqualTo
 
 from schemas.plan import Aggregate, Plan
 from transforms.aggregate.windows import micros
+from transforms.changes.kept import keep_changes
 from transforms.commit import journal
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake
@@ -77,6 +78,7 @@ class StreamCommitter:
             asked=_nothing(memory.asked) if any(s.unsure for s in shipments) else memory.asked,
             rollup=rollup,
         )
+        keep_changes(self._plan, [change for one in shipments for change in one.landed.changes])
         now = self._committer.ask()
         snapshot = now.snapshots.get(self._plan.processed)
         if committed is not None and now.seq == committed.seq:

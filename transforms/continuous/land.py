@@ -15,6 +15,7 @@ from schemas.plan import Aggregate, Plan
 from transforms.aggregate.partials import merge_all, partial
 from transforms.aggregate.windows import late
 from transforms.batches import one_batch
+from transforms.changes.seen import merged as together
 from transforms.commit.landed import Landed
 from transforms.commit.ranges import merged
 from transforms.commit.removed import Removed, fold_removed
@@ -101,7 +102,12 @@ class Landing:
         done = merged(*(parcel.done for parcel, _ in parcels))
         partials = {name: p for name, each in sums.items() if (p := each.batch()) is not None}
         return Shipment(
-            landed=Landed(files=files, done=done, removed=_removed(gone)),
+            landed=Landed(
+                files=files,
+                done=done,
+                removed=_removed(gone),
+                changes=together(change for parcel, _ in parcels for change in parcel.changes),
+            ),
             partials=partials,
             rows=count,
             late=int(behind),

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.names import Destiny
+from transforms.changes.seen import Change
 from transforms.commit.ranges import Ranges
 from transforms.outcome import Outcome, chained, keep, removed
 
@@ -39,6 +40,7 @@ class Parcel:
         records: Source -> number of messages.
         asked: Dedupe partitions that will answer.
         unsure: What an answer says of it that came at once (`Answer.unsure`).
+        changes: How its records differ from the contract.
     """
 
     token: bytes
@@ -47,12 +49,13 @@ class Parcel:
     records: dict[str, int]
     asked: int = 0
     unsure: bool = False
+    changes: tuple[Change, ...] = ()
 
     def encode(self) -> bytes:
         """Return it as bytes: a small pickled head, then Arrow IPC streams."""
         parts = [b"" if b is None else ipc(b) for b in self.outcome]
         sizes = [len(p) for p in parts]
-        head = pickle.dumps((sizes, self.done, self.records, self.asked))
+        head = pickle.dumps((sizes, self.done, self.records, self.asked, self.changes))
         # Arrow wants its buffers aligned; pickle reads no further than its own end.
         head += bytes(-(1 + TOKEN_BYTES + 4 + len(head)) % _ALIGNED)
         return b"".join((_PARCEL, self.token, len(head).to_bytes(4, "big"), head, *parts))
@@ -63,7 +66,8 @@ class Parcel:
         at = 1 + TOKEN_BYTES
         begin = at + 4
         end = begin + int.from_bytes(encoded[at:begin], "big")
-        sizes, done, records, asked = pickle.loads(encoded[begin:end])  # noqa: S301 - our own state
+        head = pickle.loads(encoded[begin:end])  # noqa: S301 - our own state
+        sizes, done, records, asked, changes = head
         batches: list[pa.RecordBatch | None] = []
         whole = pa.py_buffer(encoded)
         for size in sizes:
@@ -76,6 +80,7 @@ class Parcel:
             done=done,
             records=records,
             asked=asked,
+            changes=changes,
         )
 
 

@@ -15,7 +15,7 @@ from transforms.decode.casts import cast_text, expected, isolate
 from transforms.decode.decoded import Decoded
 from transforms.decode.json_shape import rows_of
 from transforms.decode.refusals import joined, of_rows
-from transforms.decode.typed import Failures
+from transforms.decode.typed import Failures, nulled_rows
 from transforms.sources.streams.raw import HEADERS, KEY, find_rows
 
 
@@ -59,31 +59,37 @@ class Attached:
         failures = Failures(rows.num_rows)
         columns = dict(zip(rows.schema.names, rows.columns, strict=True))
         for column in self._columns:
-            columns[column.name] = _read(self._bytes(raw, column).take(at), column, failures)
+            texts = self._bytes(raw, column).take(at)
+            columns[column.name] = self._read(texts, column, failures)
         order = [c.name for c in self._contract.columns if c.name in columns]
         rest = [n for n in rows.schema.names if n not in order]
         fields = {f.name: f for f in POSITION_FIELDS}
         schema = pa.schema([fields.get(n, pa.field(n, columns[n].type)) for n in (*order, *rest)])
         whole = pa.record_batch([columns[n] for n in schema.names], schema=schema)
         if not failures.first:
-            return decoded._replace(rows=whole)
+            return decoded._replace(rows=whole, nulled={**decoded.nulled, **nulled_rows(failures)})
         refused = joined(decoded.refused, of_rows(rows, failures, decoded))
         good = failures.good()
         places = {path: rows_of(one, good) for path, one in decoded.places.items()}
-        return decoded._replace(rows=whole.take(pa.array(good)), refused=refused, places=places)
+        nulled = {name: np.flatnonzero(np.isin(good, at)) for name, at in decoded.nulled.items()}
+        return decoded._replace(
+            rows=whole.take(pa.array(good)),
+            refused=refused,
+            places=places,
+            nulled={**nulled, **nulled_rows(failures)},
+        )
+
+    def _read(self, values: pa.Array, column: Column, failures: Failures) -> pa.Array:
+        texts = isolate(lambda part: part.cast(pa.string()), values, pa.string())
+        cast = cast_text(texts.values, column)
+        reason = f"`{column.name}` must be {expected(column)}"
+        failures.wrong(texts.bad, reason, column, self._contract)
+        failures.wrong(cast.bad, reason, column, self._contract)
+        return cast.values
 
     def _bytes(self, raw: pa.RecordBatch, column: Column) -> pa.Array:
         name = self._headers.get(column.name)
         return raw[KEY] if name is None else _header(raw[HEADERS], name)
-
-
-def _read(values: pa.Array, column: Column, failures: Failures) -> pa.Array:
-    texts = isolate(lambda part: part.cast(pa.string()), values, pa.string())
-    cast = cast_text(texts.values, column)
-    reason = f"`{column.name}` must be {expected(column)}"
-    failures.add(texts.bad, "type", reason)
-    failures.add(cast.bad, "type", reason)
-    return cast.values
 
 
 def _header(headers: pa.Array, name: str) -> pa.Array:

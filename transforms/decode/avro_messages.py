@@ -21,7 +21,7 @@ class _Bodies:
     reader: AvroReader
 
     def __call__(self, c: Cursors) -> Iterator[Part]:
-        yield Part(np.arange(len(c.at)), self.reader(c))
+        yield Part(np.arange(len(c.at)), self.reader(c), self.reader.unwanted)
 
 
 def avro_bodies(written: Written, wanted: frozenset[str]) -> _Bodies:

@@ -51,6 +51,11 @@ class AvroReader:
 
     fields: tuple[tuple[str, Reader, bool], ...]
 
+    @property
+    def unwanted(self) -> tuple[str, ...]:
+        """Names of the other fields."""
+        return tuple(name for name, _, wanted in self.fields if not wanted)
+
     def __call__(self, c: Cursors) -> dict[str, pa.Array]:
         """Return the wanted columns of all messages; each must end where its record does."""
         rows = np.arange(len(c.at))

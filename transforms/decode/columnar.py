@@ -31,15 +31,16 @@ from schemas.contract import Column, Contract
 from schemas.errors import SourceError
 from schemas.names import POSITION, SEQUENCE
 from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate, known
-from transforms.decode.decoded import Decoded
-from transforms.decode.headers import find_columns
+from transforms.decode.decoded import Decoded, everything
+from transforms.decode.headers import find_columns, lacking, undeclared
 from transforms.decode.json_texts import json_texts
 from transforms.decode.nested import NestedTexts, to_json
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, nested, position_columns, rows_of
+from transforms.decode.typed import Failures, by_row, nested, nulled_rows, position_columns, rows_of
 from transforms.sources.blocks import Block
 
 _T: Final = pa.types
+_BESIDE: Final = 500
 
 
 class ColumnarDecoder:
@@ -60,7 +61,7 @@ class ColumnarDecoder:
         for column in self.contract.columns:
             if column.name in places:
                 kind = schema.field(places[column.name]).type
-                if not fits(kind, column):
+                if not fits(kind, column) and not by_row(column, self.contract):
                     msg = (
                         f"a file must have columns of the contract's types; got {column.name} as "
                         f"{kind} instead of {column.logical} in {source}; correct the contract"
@@ -92,7 +93,14 @@ class ColumnarDecoder:
             "json",
             _records(data, bad_rows),
         )
-        return Decoded(rows, refused, _originals(data, positions))
+        decoded = Decoded(rows, refused, _originals(data, positions))
+        strange = undeclared(self.contract, data.schema.names)
+        return decoded._replace(
+            undeclared=everything(decoded, strange),
+            beside=data.slice(0, _BESIDE).select(strange) if strange else None,
+            lacking=lacking(self.contract, places),
+            nulled=nulled_rows(failures),
+        )
 
     def columns(
         self, data: pa.RecordBatch, failures: Failures, places: Mapping[str, int]
@@ -110,11 +118,17 @@ class ColumnarDecoder:
             if column.name not in places:
                 continue
             values = data.column(places[column.name])
-            if nested(column):
+            if nested(column) and fits(values.type, column):
                 texts[column.name] = to_json(values)
                 continue
-            columns[column.name], bad = cast_values(values, column)
-            failures.add(bad, "type", f"`{column.name}` must be {expected(column)}")
+            what = f"of type {column.logical}" if nested(column) else expected(column)
+            reason = f"`{column.name}` must be {what}"
+            if not fits(values.type, column):
+                bad = values.is_valid().to_numpy(zero_copy_only=False)
+                columns[column.name] = pa.nulls(len(values), column.type)
+            else:
+                columns[column.name], bad = cast_values(values, column)
+            failures.wrong(bad, reason, column, self.contract)
         return columns | self._nested.read(texts, failures)
 
 

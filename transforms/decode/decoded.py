@@ -6,13 +6,33 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from transforms.changes.seen import Change
 from transforms.decode.json_shape import Values
+
+Numbers = NDArray[np.int64]
+"""Numbers of rows in a batch, ascending."""
+
+
+class Undeclared(NamedTuple):
+    """Keys that a contract does not declare, and the records that have all of them.
+
+    Attributes:
+        names: As the records have them; the empty one stands for more than are told apart.
+        rows: Which of `Decoded.rows`.
+        refused: Which of `Decoded.refused`.
+    """
+
+    names: tuple[str, ...]
+    rows: Numbers
+    refused: Numbers
 
 
 class Decoded(NamedTuple):
-    """Each record of a block is in exactly one of `rows` and `refused`.
+    """Each record of a block is in exactly one of `rows`, `refused` and `removed`.
 
     Attributes:
         rows: The contract's top-level columns, the path columns (declared leaf keys of open
@@ -26,6 +46,12 @@ class Decoded(NamedTuple):
         format: What the records are: json or csv.
         places: By path column, where its values stand in the texts of its open object, in bytes
             from the start of each row's text; empty where decode did not see them.
+        undeclared: What the contract does not declare, where that was looked for.
+        beside: The undeclared columns of a file that has types, of its first rows.
+        lacking: Columns of the contract that the block's file does not have.
+        nulled: By column, the rows in which a value that is not of its type was made null.
+        removed: `names.REMOVED`: records dropped as the contract says; None if none was.
+        changes: How the records differ from the contract (`transforms.changes.seen.Change`).
     """
 
     rows: pa.RecordBatch
@@ -33,3 +59,17 @@ class Decoded(NamedTuple):
     records: Callable[[pa.RecordBatch], pa.Array]
     format: str = "json"
     places: Mapping[str, Values] = MappingProxyType({})
+    undeclared: tuple[Undeclared, ...] = ()
+    beside: pa.RecordBatch | None = None
+    lacking: tuple[str, ...] = ()
+    nulled: Mapping[str, Numbers] = MappingProxyType({})
+    removed: pa.RecordBatch | None = None
+    changes: tuple[Change, ...] = ()
+
+
+def everything(decoded: Decoded, names: tuple[str, ...]) -> tuple[Undeclared, ...]:
+    """Say that all records of a block have these undeclared columns."""
+    if not names:
+        return ()
+    dead = 0 if decoded.refused is None else decoded.refused.num_rows
+    return (Undeclared(names, np.arange(decoded.rows.num_rows), np.arange(dead)),)

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from schemas.contract import Contract
 from schemas.plan import FileSource
+from transforms.changes.meet import Meet
 from transforms.decode.columnar import ColumnarDecoder
 from transforms.decode.decoded import Decoded
 from transforms.decode.delimited import CsvDecoder
@@ -41,16 +42,18 @@ class FileDecoder:
     Attributes:
         contract: What rows must be.
         source: Format and its options.
+        meet: Meets what is not as the contract has it; None: undeclared columns are passed over,
+            and values of another type refused, without a word.
     """
 
-    def __init__(self, contract: Contract, source: FileSource) -> None:
+    def __init__(self, contract: Contract, source: FileSource, meet: Meet | None = None) -> None:
         """Make the decoder of the format.
 
         Raises:
             SpecError: If an expression of the contract does not fit its columns.
         """
-        self.contract, self.source = contract, source
-        self._decoder = _decoder(contract, source)
+        self.contract, self.source, self.meet = contract, source, meet
+        self._decoder = _decoder(contract, source, undeclared=meet is not None)
         self._complete = Completion(contract)
 
     def decode(self, block: Block | LongRecord) -> Decoded:
@@ -58,9 +61,13 @@ class FileDecoder:
 
         Raises:
             SourceError: If the file as a whole is not what the contract says.
+            SchemaChangeError: If a record is not, and the contract says that a run ends then.
         """
         if isinstance(block, Block):
-            return self._complete(self._decoder.decode(block))
+            decoded = self._decoder.decode(block)
+            if self.meet is not None:
+                decoded = self.meet.types(self.meet.columns(decoded))
+            return self._complete(decoded)
         empty = pa.RecordBatch.from_pylist([], schema=self.schema)
         return Decoded(empty, refuse_long(block), lambda _: pa.array([], pa.binary()))
 
@@ -70,17 +77,17 @@ class FileDecoder:
         return self._complete.schema
 
 
-def make_decoder(contract: Contract, source: FileSource) -> FileDecoder:
+def make_decoder(contract: Contract, source: FileSource, meet: Meet | None = None) -> FileDecoder:
     """Return what decodes the blocks of a source into rows of a contract."""
-    return FileDecoder(contract, source)
+    return FileDecoder(contract, source, meet)
 
 
-def _decoder(contract: Contract, source: FileSource) -> Decoder:
+def _decoder(contract: Contract, source: FileSource, *, undeclared: bool) -> Decoder:
     if source.format == "csv":
         return CsvDecoder(contract, source)
     if source.format in COLUMNAR:
         return ColumnarDecoder(contract)
-    return JsonDecoder(contract, longest=source.max_record_bytes)
+    return JsonDecoder(contract, longest=source.max_record_bytes, undeclared=undeclared)
 
 
 class Read(NamedTuple):
@@ -121,7 +128,8 @@ class Decode(beam.PTransform[PCollection[Slice], Read]):
     """Read slices and decode their records into batches of rows that fit a contract's types.
 
     A batch is made of one block, keeps the order of its records and has the timestamp and window of
-    its slice; empty batches are left out. Keeps no state. What is refused: see the decoders. A
+    its slice; empty batches are left out. Keeps no state. What is refused: see the decoders;
+    undeclared columns are passed over whatever the contract says of changes (`Admit` heeds it). A
     file that is damaged, changes while it is read, or lacks a required column fails the pipeline.
 
     Attributes:

@@ -23,11 +23,11 @@ from schemas.names import POSITION
 from schemas.plan import FileSource
 from transforms.decode.casts import cast_text
 from transforms.decode.csv_text import Framed, Layout, frame, read_texts
-from transforms.decode.decoded import Decoded
-from transforms.decode.headers import csv_names, find_columns
+from transforms.decode.decoded import Decoded, everything
+from transforms.decode.headers import csv_names, find_columns, lacking, undeclared
 from transforms.decode.nested import NestedTexts
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, nested, position_columns, rows_of
+from transforms.decode.typed import Failures, nested, nulled_rows, position_columns, rows_of
 from transforms.decode.written_texts import expected_as_written, plain
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
@@ -85,7 +85,12 @@ class CsvDecoder:
             "csv",
             _records(data, framed, block.header, numbers),
         )
-        return Decoded(rows, refused, _originals(block, data, framed), "csv")
+        decoded = Decoded(rows, refused, _originals(block, data, framed), "csv")
+        return decoded._replace(
+            undeclared=everything(decoded, undeclared(self.contract, names)),
+            lacking=lacking(self.contract, places),
+            nulled=nulled_rows(failures),
+        )
 
     def _typed(self, texts: dict[str, pa.Array], n: int) -> tuple[dict[str, pa.Array], Failures]:
         failures = Failures(n)
@@ -96,8 +101,8 @@ class CsvDecoder:
                 read, misread = plain(texts[column.name], column, written)
                 columns[column.name], bad = cast_text(read, column)
                 reason = f"`{column.name}` must be {expected_as_written(column, written)}"
-                failures.add(misread, "type", reason)
-                failures.add(bad, "type", reason)
+                failures.wrong(misread, reason, column, self.contract)
+                failures.wrong(bad, reason, column, self.contract)
         columns |= self._nested.read(texts, failures)
         return columns, failures
 

@@ -19,15 +19,16 @@ from schemas.names import POSITION_NAMES
 from transforms.decode.casts import expected
 from transforms.decode.columnar import ColumnarDecoder, fits
 from transforms.decode.cursors import Cursors, Ints
-from transforms.decode.decoded import Decoded
+from transforms.decode.decoded import Decoded, Undeclared
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, nested, rows_of
+from transforms.decode.typed import Failures, nested, nulled_rows, rows_of
 from transforms.schema_registry import SchemaRegistry, UnknownSchemaError, Written
 from transforms.sources.streams.raw import RECORD, find_rows, payloads
 
 FRAME_RULE: Final = "frame"
 SCHEMA_RULE: Final = "schema"
 FRAME_BYTES: Final = 5
+LOOKED_AT: Final = 500
 _ASK_AGAIN_S: Final = 30.0
 
 Columns = dict[str, pa.Array]
@@ -39,10 +40,14 @@ class Part(NamedTuple):
     Attributes:
         rows: Which ones (numbers among those of the cursors).
         columns: What was found of each.
+        undeclared: Fields of their schema that are not wanted.
+        beside: These fields of some messages, if they are looked at.
     """
 
     rows: Ints
     columns: Columns
+    undeclared: tuple[str, ...] = ()
+    beside: pa.RecordBatch | None = None
 
 
 class Reading(Protocol):
@@ -55,6 +60,31 @@ class Reading(Protocol):
 
 Compile = Callable[[Written, frozenset[str]], Reading]
 """Makes a `Reading` of a schema and the names of wanted fields; ValueError: what is wrong."""
+
+
+class Beside:
+    """Reads fields that are not wanted, of some messages: what they are is all that is asked.
+
+    Messages of a schema are looked at in the first batch, the second, the fourth and so on.
+    """
+
+    def __init__(self, compiling: Compile) -> None:
+        """Make readers with `compiling`."""
+        self.written: dict[int, Written] = {}
+        self._compile = compiling
+        self._times: dict[int, int] = {}
+
+    def __call__(self, number: int, names: tuple[str, ...], c: Cursors) -> pa.RecordBatch | None:
+        """Return fields of the messages of a schema; None if it is not their turn, or none can."""
+        times = self._times[number] = self._times.get(number, 0) + 1
+        if times & (times - 1):
+            return None
+        try:
+            parts = list(self._compile(self.written[number], frozenset(names))(c))
+        except ValueError:  # a field that is of no type of ours
+            return None
+        columns = parts[0].columns if parts else {}
+        return pa.record_batch(list(columns.values()), list(columns)) if columns else None
 
 
 class FramedDecoder:
@@ -72,7 +102,13 @@ class FramedDecoder:
     """
 
     def __init__(
-        self, contract: Contract, form: str, registry: SchemaRegistry, compiling: Compile
+        self,
+        contract: Contract,
+        *,
+        form: str,
+        registry: SchemaRegistry,
+        compiling: Compile,
+        undeclared: bool = False,
     ) -> None:
         """Prepare to decode; the registry is asked when an id is first met, and then never again.
 
@@ -81,12 +117,15 @@ class FramedDecoder:
             form: Format of the messages, in words of `pipeline.yaml`.
             registry: Where the schemas are.
             compiling: Makes what reads messages.
+            undeclared: Whether to tell of fields that the contract does not declare.
         """
         self.contract, self.form = contract, form
         self._registry, self._compile = registry, compiling
+        self._tells = undeclared
         self._columnar = ColumnarDecoder(contract)
         self._wanted = frozenset(c.key for c in contract.columns if c.read)
         self._known: dict[int, Reading | str] = {}
+        self._beside = Beside(compiling)
         self._missing: dict[int, float] = {}
 
     def __call__(self, raw: pa.RecordBatch) -> Decoded:
@@ -116,13 +155,19 @@ class FramedDecoder:
             self.form,
             dead[RECORD],
         )
-        return Decoded(rows, refused, partial(_records, raw), self.form)
+        decoded = Decoded(rows, refused, partial(_records, raw), self.form)
+        return decoded._replace(
+            undeclared=_undeclared(parts, failures) if self._tells else (),
+            beside=next((p.beside for p in parts if p.beside is not None), None),
+            nulled=nulled_rows(failures),
+        )
 
     def _parts(self, number: int, rows: Ints, c: Cursors, failures: Failures) -> Iterator[Part]:
         reading = self._reading(number)
         if isinstance(reading, str):
             failures.first |= dict.fromkeys(rows.tolist(), (SCHEMA_RULE, reading))
             return
+        begin = c.at.copy()
         read = list(reading(c))
         why = (self.form, f"a message must be {self.form} of the schema that it names")
         failures.first |= dict.fromkeys(rows[c.bad].tolist(), why)
@@ -134,7 +179,14 @@ class FramedDecoder:
             columns = self._cast(found, own_failures)
             for row, said in own_failures.first.items():
                 failures.first.setdefault(int(own[row]), said)
-            yield Part(own, columns)
+            for name, mask in own_failures.nulled.items():
+                nulled = failures.nulled.setdefault(name, np.zeros(failures.rows, np.bool_))
+                nulled[own[mask]] = True
+            some = None
+            if self._tells and part.undeclared and len(good):
+                few = part.rows[good[:LOOKED_AT]]
+                some = self._beside(number, part.undeclared, c.over(begin[few], c.end[few]))
+            yield Part(own, columns, part.undeclared, some)
 
     def _cast(self, found: Columns, failures: Failures) -> Columns:
         data = pa.record_batch(list(found.values()), list(found))
@@ -145,7 +197,8 @@ class FramedDecoder:
                 what = f"of type {column.logical}" if nested(column) else expected(column)
                 kind = data.schema.field(column.key).type
                 reason = f"`{column.name}` must be {what}; the message's schema says {kind}"
-                failures.add(np.ones(failures.rows, np.bool_), "type", reason)
+                everything = np.ones(failures.rows, np.bool_)
+                failures.wrong(everything, reason, column, self.contract)
                 del places[column.name]
         return self._columnar.columns(data, failures, places)
 
@@ -185,9 +238,24 @@ class FramedDecoder:
                 msg = f"a schema must be of {self.form}; it is of {written.kind.lower()}"
                 raise ValueError(msg)  # noqa: TRY301
             self._known[number] = self._compile(written, self._wanted)
+            self._beside.written[number] = written
         except ValueError as error:
             self._known[number] = f"schema {number} must be one that can be read: {error}"
         return self._known[number]
+
+
+def _undeclared(parts: list[Part], failures: Failures) -> tuple[Undeclared, ...]:
+    """Say which messages have fields that are not declared."""
+    good, bad = failures.good(), failures.bad()
+    return tuple(
+        Undeclared(
+            part.undeclared,
+            np.flatnonzero(np.isin(good, part.rows)),
+            np.flatnonzero(np.isin(bad, part.rows)),
+        )
+        for part in parts
+        if part.undeclared
+    )
 
 
 def _unknown(number: int) -> str:

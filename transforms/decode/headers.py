@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Final
 
-from schemas.contract import Contract
+from schemas.contract import Contract, OnChange
 from schemas.errors import SourceError
+
+_BY_ROW: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW)
+"""What takes the rows of a file out that lacks a required column."""
 
 
 def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
@@ -44,7 +48,11 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
                 f"{places[name] + 1} and {i + 1} of {source}; rename one, or give it a header"
             )
             raise SourceError(msg)
-    missing = [c.key for c in contract.columns if c.read and c.required and c.key not in places]
+    missing = [
+        c.key
+        for c in contract.columns
+        if c.read and c.required and c.key not in places and contract.met(c) not in _BY_ROW
+    ]
     if missing:
         told = "; ".join(_hint(name, list(places)) for name in missing)
         msg = (
@@ -53,6 +61,17 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
         )
         raise SourceError(msg)
     return {c.name: places[c.key] for c in contract.columns if c.read and c.key in places}
+
+
+def undeclared(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of a file's columns that the contract does not declare."""
+    known = {c.key for c in contract.columns}
+    return tuple(name for name in names if name and name not in known)
+
+
+def lacking(contract: Contract, places: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the columns that the contract reads and a file does not have."""
+    return tuple(c.name for c in contract.columns if c.read and c.name not in places)
 
 
 def _hint(name: str, names: list[str]) -> str:

@@ -32,6 +32,8 @@ from transforms.decode.json_tokens import (
 )
 
 MOST_SHAPES: Final = 32
+MOST_KEYS: Final = 64
+"""Names of undeclared keys that are told apart in one go: where keys are data there is no end."""
 _CACHE: Final = 1 << 19
 _MANY: Final = 1024  # texts without a known shape, from which on learning pays
 _SAMPLE: Final = 256  # of which so many are looked at
@@ -45,6 +47,13 @@ _FIRST_BYTE: Final = np.full(256, NUMBER, np.uint8)
 _FIRST_BYTE[list(b"tfn")] = TRUE, FALSE, NULL
 
 
+class Keys(NamedTuple):
+    """Keys that are not declared, and the texts without a fault that have all of them."""
+
+    names: tuple[str, ...]
+    rows: Ints
+
+
 class Found(NamedTuple):
     """What was found in texts.
 
@@ -52,11 +61,13 @@ class Found(NamedTuple):
         docs: The texts; `fault` is now whole: NONE means valid, strict JSON.
         rows: Which of them have no fault.
         values: By path; one value for each of `rows`.
+        undeclared: A key and a text are together at most once.
     """
 
     docs: Documents
     rows: Ints
     values: dict[Path, Values]
+    undeclared: tuple[Keys, ...] = ()
 
 
 @dataclass(eq=False)
@@ -68,10 +79,12 @@ class Finder:
     Attributes:
         paths: Where to look; keys may not stand in arrays.
         learns: Whether it does.
+        known: Keys of the texts that are declared; None: others are not looked for.
     """
 
     paths: tuple[Path, ...]
     learns: bool = True
+    known: frozenset[str] | None = None
     _shapes: tuple[Shape, ...] = field(default=(), init=False)
     _rest: int = field(default=0, init=False)
     _pause: int = field(default=0, init=False)
@@ -79,7 +92,7 @@ class Finder:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without what was learned."""
-        return {"paths": self.paths, "learns": self.learns}
+        return {"paths": self.paths, "learns": self.learns, "known": self.known}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin to learn anew."""
@@ -116,7 +129,7 @@ class Finder:
             rows = np.flatnonzero(plain)
             if 8 * len(rows) <= len(docs):
                 break
-            parts.append(_Part(*shape.match(docs, rows)))
+            parts.append(_matched(shape, docs, rows))
             plain[parts[-1].rows] = todo[parts[-1].rows] = False
         if 2 * sum(len(part.rows) for part in parts) < len(docs):
             self._skip = _LONGEST_SKIP
@@ -128,7 +141,7 @@ class Finder:
         for shape in shapes:
             rows = np.flatnonzero(todo & (docs.count == shape.quotes))
             if len(rows):
-                parts.append(_Part(*shape.match(docs, rows)))
+                parts.append(_matched(shape, docs, rows))
                 todo[parts[-1].rows] = False
         return [part for part in parts if len(part.rows)]
 
@@ -136,7 +149,7 @@ class Finder:
         tokens = tokenize(docs, rows)
         docs.fault[rows] = tokens.fault
         if len(tokens.sound):
-            parts.append(_Part(rows[tokens.sound], _values(tokens, self.paths)))
+            parts.append(_read_part(tokens, self.paths, self.known))
         return tokens
 
     def _learn(self, tokens: Tokens) -> tuple[Shape, ...]:
@@ -150,7 +163,7 @@ class Finder:
             for _ in range(_ATTEMPTS):
                 if len(alike) < _FEW:
                     break
-                shape = learn(tokens, int(alike[len(alike) // 2]), self.paths)
+                shape = learn(tokens, int(alike[len(alike) // 2]), self.paths, self.known)
                 if shape is None:
                     break
                 fits = np.isin(tokens.rows[alike], shape.match(docs, tokens.rows[alike])[0])
@@ -170,6 +183,13 @@ class _Part(NamedTuple):
 
     rows: Ints
     values: dict[Path, Values]
+    undeclared: tuple[Keys, ...] = ()
+
+
+def _matched(shape: Shape, docs: Documents, rows: Ints) -> _Part:
+    found, values = shape.match(docs, rows)
+    keys = (Keys(shape.undeclared, found),) if shape.undeclared and len(found) else ()
+    return _Part(found, values, keys)
 
 
 def _cache_sized(docs: Documents, rows: Ints) -> list[Ints]:
@@ -199,11 +219,12 @@ def _merged(docs: Documents, paths: tuple[Path, ...], parts: list[_Part]) -> Fou
             each = each or [_absent(docs, rows)]
             found = Values(*map(np.concatenate, zip(*each, strict=True)))
         values[path] = found if order is None else Values(*(x[order] for x in found))
-    return Found(docs, rows if order is None else rows[order], values)
+    undeclared = tuple(keys for part in parts for keys in part.undeclared)
+    return Found(docs, rows if order is None else rows[order], values, undeclared)
 
 
-def _values(tokens: Tokens, paths: tuple[Path, ...]) -> dict[Path, Values]:
-    """Values at paths, for each text that has tokens."""
+def _read_part(tokens: Tokens, paths: tuple[Path, ...], known: frozenset[str] | None) -> _Part:
+    """Values at paths, for each text that has tokens, and its keys that are not declared."""
     keys = np.flatnonzero(tokens.kind == KEY)
     names = key_names(tokens, keys).dictionary_encode()
     code = dict(zip(names.dictionary.to_pylist(), range(len(names.dictionary)), strict=True))
@@ -234,7 +255,24 @@ def _values(tokens: Tokens, paths: tuple[Path, ...]) -> dict[Path, Values]:
         out[path] = _absent(tokens.docs, tokens.rows[tokens.sound])
         for old, new in zip(out[path], token_values(tokens, at), strict=True):
             old[texts] = new
-    return out
+    rows = tokens.rows[tokens.sound]
+    if known is None:
+        return _Part(rows, out)
+    strange = np.array([name not in known for name in code], bool)
+    at = np.flatnonzero(strange[named] & (tokens.container[keys] == inside[()][owner[keys]]))
+    return _Part(rows, out, _by_name(named[at], rows[owner[keys[at]]], list(code)))
+
+
+def _by_name(codes: Ints, rows: Ints, names: list[str]) -> tuple[Keys, ...]:
+    """Group keys by name; those after the first `MOST_KEYS` names stand under the empty one."""
+    distinct = np.unique(codes)
+    if len(distinct) > MOST_KEYS:
+        more = np.unique(rows[codes > distinct[MOST_KEYS - 1]])
+        rest: tuple[Keys, ...] = (Keys(("",), more),)
+    else:
+        rest = ()
+    each = tuple(Keys((names[c],), rows[codes == c]) for c in distinct[:MOST_KEYS].tolist())
+    return (*each, *rest)
 
 
 def token_values(tokens: Tokens, at: Ints) -> Values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 import numpy as np
@@ -28,13 +28,16 @@ LONGEST: Final = 4096
 """Texts with more than this many bytes outside of values are not learned."""
 
 
-def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
+def learn(
+    tokens: Tokens, row: int, paths: Iterable[Path], known: Container[str] | None = None
+) -> Shape | None:
     """Take the shape of one text.
 
     Args:
         tokens: Of some texts.
         row: Index in `tokens.rows` of a text without a fault.
         paths: Whose values the shape shall find; those that the text lacks are absent from it.
+        known: Keys of the text that are declared; None: all are.
 
     Returns:
         The shape; None if no quote stands between two scalars (in nested arrays of numbers), or if
@@ -67,7 +70,10 @@ def learn(tokens: Tokens, row: int, paths: Iterable[Path]) -> Shape | None:
     found = _places(kinds, folded, names, edges)
     scalars = tuple(n for n, i in enumerate(free) if kinds[i] == SCALAR)
     places = {path: found[path] for path in paths if path in found}
-    return Shape(tuple(segments), len(quotes), places, scalars)
+    undeclared: tuple[str, ...] = ()
+    if known is not None:
+        undeclared = tuple(p[0] for p in found if len(p) == 1 and p[0] not in known)
+    return Shape(tuple(segments), len(quotes), places, scalars, undeclared)
 
 
 def _folded(

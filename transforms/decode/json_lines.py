@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from schemas.contract import Column, Contract, Protection
+from schemas.contract import Column, Contract, OnChange, Protection
 from schemas.names import EVENT_TIME, POSITION, POSITION_FIELDS, REFUSED, TIMESTAMP
-from transforms.decode.decoded import Decoded
+from transforms.decode.decoded import Decoded, Undeclared
 from transforms.decode.json_find import Finder, Found
 from transforms.decode.json_scan import (
     REASONS,
@@ -81,16 +81,24 @@ class JsonDecoder:
     A column with a transform is null here: it is not read from the record.
     """
 
-    def __init__(self, contract: Contract, *, longest: int = LONGEST_RECORD) -> None:
+    def __init__(
+        self, contract: Contract, *, longest: int = LONGEST_RECORD, undeclared: bool = False
+    ) -> None:
         """Prepare to decode.
 
         Args:
             contract: Whose columns are read.
             longest: Bytes that a record may have.
+            undeclared: Whether to look for keys that the contract does not declare.
         """
         self.contract = contract
         self.longest = longest
-        self._readers = [Reader(c, (c.key,)) for c in contract.columns if c.read]
+        passing = {c.name for c in contract.columns if contract.met(c) is OnChange.DISCARD_VALUE}
+        self._readers = [
+            Reader(c, (c.key,), c.name if c.name in passing else None)
+            for c in contract.columns
+            if c.read
+        ]
         self._protected = [
             (root.key, column)
             for root in contract.columns
@@ -98,7 +106,10 @@ class JsonDecoder:
             for column in replace(contract, columns=(root,)).path_columns()
             if column.protect is not Protection.KEEP
         ]
-        self._finder = Finder(tuple(path for r in self._readers for path in r.paths()))
+        self._finder = Finder(
+            tuple(path for r in self._readers for path in r.paths()),
+            known=frozenset(c.key for c in contract.columns) if undeclared else None,
+        )
 
     def decode(self, block: Block) -> Decoded:
         """Decode a block of text; rows and refused records keep the order of the source."""
@@ -127,7 +138,15 @@ class JsonDecoder:
         faults = _faults(docs, found.rows, below)
         refused = _refused(lines, faults) if len(numbers) < len(docs) else None
         records = partial(_records, lines)
-        return Decoded(rows, refused, records, places=self._places(found, kept))
+        decoded = Decoded(rows, refused, records, places=self._places(found, kept))
+        if below.nulled:
+            nulled = {n: np.flatnonzero(mask[good]) for n, mask in below.nulled.items()}
+            decoded = decoded._replace(nulled=nulled)
+        if not found.undeclared:
+            return decoded
+        dead = np.flatnonzero(faults.code >= 0)
+        keys = [(k.names, _among(numbers, k.rows), _among(dead, k.rows)) for k in found.undeclared]
+        return decoded._replace(undeclared=tuple(Undeclared(*one) for one in keys))
 
     def _places(self, found: Found, kept: Ints | None) -> dict[str, Values]:
         """Where the values that will be protected stand in the texts of open objects."""
@@ -165,6 +184,14 @@ class JsonDecoder:
             [*columns, *places],
             schema=pa.schema([*fields, *POSITION_FIELDS]),
         )
+
+
+def _among(these: Ints, rows: Ints) -> Ints:
+    """Where in an ascending array those of some rows (ascending) stand that are in it."""
+    if not len(these):
+        return these
+    at = np.minimum(np.searchsorted(these, rows), len(these) - 1)
+    return at[these[at] == rows]
 
 
 def _keys(column: Column) -> Path:

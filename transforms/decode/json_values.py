@@ -63,16 +63,25 @@ class Slot(NamedTuple):
 
 @dataclass(eq=False)
 class Faults:
-    """The first fault of each row: `code` is -1 or an index in `entries` (rule, reason)."""
+    """The first fault of each row: `code` is -1 or an index in `entries` (rule, reason).
+
+    `nulled` are, by top-level column, masks of the rows in which a value was passed over.
+    """
 
     code: np.ndarray
     entries: list[tuple[str, str]] = field(default_factory=list)
+    nulled: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, rows: np.ndarray, rule: str, reason: str) -> None:
         """Give a fault to the rows of a mask that have none yet."""
         if rows.any():
             self.code[rows & (self.code < 0)] = len(self.entries)
             self.entries.append((rule, reason))
+
+    def pass_over(self, rows: np.ndarray, name: str) -> None:
+        """Note that a value of a column is null in the rows of a mask, since it does not fit."""
+        if rows.any():
+            self.nulled[name] = rows | self.nulled.get(name, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +100,19 @@ class Node:
 class Reader:
     """Reads one column of the contract, with all that is declared below it."""
 
-    def __init__(self, column: Column, path: Path) -> None:
-        """Prepare to read `column`, whose values stand at `path` of each text."""
+    def __init__(self, column: Column, path: Path, passing: str | None = None) -> None:
+        """Prepare to read a column.
+
+        Args:
+            column: Which one.
+            path: Where its values stand in each text.
+            passing: The top-level column that it is or belongs to, if values that are not of its
+                type are passed over; not inside of open objects, whose text they would stay in.
+        """
         self.column, self.path = column, path
-        self.children = [Reader(c, (*path, c.name)) for c in column.children if c.read]
+        self.passing = None if column.required else passing
+        passing = None if column.open else passing
+        self.children = [Reader(c, (*path, c.name), passing) for c in column.children if c.read]
         self.items: Reader | None = None
         if pa.types.is_list(column.type):
             items = column.items or Column(
@@ -103,7 +121,7 @@ class Reader:
                 type=column.type.value_type,
                 logical="string",
             )
-            self.items = Reader(items, ())
+            self.items = Reader(items, (), passing)
             self.finder = Finder(tuple(p for p in self.items.paths() if p))
 
     def paths(self) -> list[Path]:
@@ -129,7 +147,7 @@ class Reader:
         if wrong.any():
             for kind, got in _KINDS.items():
                 reason = f"`{column.path}` must be {self._expected()}; got {got}"
-                faults.add(wrong & (values.kind == kind), "type", reason)
+                self._wrong(wrong & (values.kind == kind), reason, faults)
         nodes = {}
         for child in self.children:
             nodes[child.path] = child.read(slots, fits, faults)
@@ -143,8 +161,15 @@ class Reader:
             return Node(lambda rows: _texts(docs, values, fits, rows, strings=strings), nodes)
         array = self._parsed(docs, values, fits)
         unread = fits & array.is_null().to_numpy(zero_copy_only=False)
-        faults.add(unread, "type", f"`{column.path}` must be {self._expected()}")
+        self._wrong(unread, f"`{column.path}` must be {self._expected()}", faults)
         return Node(lambda rows: array if rows is None else array.take(pa.array(rows)), nodes)
+
+    def _wrong(self, rows: np.ndarray, reason: str, faults: Faults) -> None:
+        """Refuse the rows of a mask, or leave null what they have."""
+        if self.passing is None:
+            faults.add(rows, "type", reason)
+        else:
+            faults.pass_over(rows, self.passing)
 
     def _fits(self, kind: np.ndarray) -> np.ndarray:
         of = self.column.type
@@ -209,6 +234,10 @@ class Reader:
             bad = np.zeros(len(fits), bool)
             bad[rows[owner[below.code == code]]] = True
             faults.add(bad, rule, reason)
+        for name, items_nulled in below.nulled.items():
+            some = np.zeros(len(fits), bool)
+            some[rows[owner[items_nulled]]] = True
+            faults.pass_over(some, name)
         sizes = np.zeros(len(fits), np.int64)
         sizes[rows] = np.bincount(owner, minlength=len(rows))
         ends = np.cumsum(sizes)

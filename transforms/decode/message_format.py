@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Final
 
 from schemas.contract import Contract
 from schemas.stream_source import KafkaSource
+from transforms.changes.meet import Meet
 from transforms.decode.avro_messages import avro_bodies
 from transforms.decode.framed import Compile, FramedDecoder
-from transforms.decode.messages import JsonPayloads, MessageDecoder, Payloads
+from transforms.decode.messages import JsonPayloads, MakePayloads, MessageDecoder
 from transforms.decode.protobuf_values import ProtobufBodies
 from transforms.schema_registry import SchemaRegistry
 
@@ -32,7 +32,13 @@ class MessageFormat:
     kafka: KafkaSource
     folder: Path
 
-    def __call__(self, contract: Contract, *, max_future_us: int | None = None) -> MessageDecoder:
+    def __call__(
+        self,
+        contract: Contract,
+        *,
+        max_future_us: int | None = None,
+        meet: Meet | None = None,
+    ) -> MessageDecoder:
         """Return what decodes by a contract; see `MessageDecoder`."""
         return MessageDecoder(
             contract,
@@ -40,6 +46,7 @@ class MessageFormat:
             key=self.kafka.key,
             headers=self.kafka.headers,
             max_future_us=max_future_us,
+            meet=meet,
         )
 
     def check(self) -> None:
@@ -52,7 +59,7 @@ class MessageFormat:
             # Somebody waits for the run to begin.
             SchemaRegistry(self.kafka.registry, self.folder, patience_s=_AT_START_S).check()
 
-    def _payloads(self) -> Callable[[Contract], Payloads]:
+    def _payloads(self) -> MakePayloads:
         kafka = self.kafka
         if kafka.registry is None:
             return JsonPayloads

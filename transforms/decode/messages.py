@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 import pyarrow as pa
 
 from schemas.contract import Contract
 from schemas.durations import format_duration
 from schemas.names import ARRIVED, POSITION_NAMES
+from transforms.changes.meet import Meet
 from transforms.decode.attached import Attached
 from transforms.decode.attached_records import with_attached
 from transforms.decode.decoded import Decoded
@@ -35,17 +36,28 @@ Payloads = Callable[[pa.RecordBatch], Decoded]
 """Decodes messages that have a payload, by the contract of payloads; pickles."""
 
 
+class MakePayloads(Protocol):
+    """Makes `Payloads`; pickles."""
+
+    def __call__(self, contract: Contract, *, undeclared: bool) -> Payloads:
+        """Make it by the contract of payloads, which looks for undeclared columns or does not."""
+        ...
+
+
 class JsonPayloads:
     """Decodes JSON messages."""
 
-    def __init__(self, contract: Contract, longest: int = LONGEST_RECORD) -> None:
+    def __init__(
+        self, contract: Contract, *, longest: int = LONGEST_RECORD, undeclared: bool = False
+    ) -> None:
         """Prepare to decode.
 
         Args:
             contract: What rows must be.
             longest: Bytes that a message may have.
+            undeclared: See `JsonDecoder`.
         """
-        self._json = JsonDecoder(contract, longest=longest)
+        self._json = JsonDecoder(contract, longest=longest, undeclared=undeclared)
 
     def __call__(self, raw: pa.RecordBatch) -> Decoded:
         """Decode raw messages."""
@@ -67,10 +79,11 @@ class MessageDecoder:
         self,
         contract: Contract,
         *,
-        payloads: Callable[[Contract], Payloads] = JsonPayloads,
+        payloads: MakePayloads = JsonPayloads,
         key: str | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
         max_future_us: int | None = None,
+        meet: Meet | None = None,
     ) -> None:
         """Prepare to decode.
 
@@ -80,10 +93,12 @@ class MessageDecoder:
             key: See `Attached`.
             headers: See `Attached`.
             max_future_us: See above; None lets any event time pass.
+            meet: See `decoder.FileDecoder`.
         """
         self.contract, self.max_future_us = contract, max_future_us
         self._attached = Attached(contract, key, headers)
-        self._payloads = payloads(self._attached.payload)
+        self._payloads = payloads(self._attached.payload, undeclared=meet is not None)
+        self._meet = meet
         self._complete = Completion(contract)
 
     @property
@@ -92,14 +107,23 @@ class MessageDecoder:
         return self._complete.schema
 
     def decode(self, raw: pa.RecordBatch) -> Decoded:
-        """Decode one batch; rows and refused messages keep its order within each source."""
+        """Decode one batch; rows and refused messages keep its order within each source.
+
+        Raises:
+            SchemaChangeError: A message is not as the contract has it, which says that a run ends.
+        """
         records = raw[RECORD]
         tombs = None
         if records.null_count:
             tombs = raw.filter(records.is_null())
             raw = raw.filter(records.is_valid())
         decoded = with_attached(raw, self._payloads(raw))
-        decoded = self._complete(self._attached.add(raw, decoded))
+        if self._meet is not None:
+            decoded = self._meet.columns(decoded)
+        decoded = self._attached.add(raw, decoded)
+        if self._meet is not None:
+            decoded = self._meet.types(decoded)
+        decoded = self._complete(decoded)
         if self.max_future_us is not None and self.contract.event_time is not None:
             decoded = self._without_future(decoded, self.max_future_us)
         if tombs is None:

@@ -30,6 +30,7 @@ class NestedTexts:
 
     def __init__(self, contract: Contract) -> None:
         """Keep what it reads."""
+        self._contract = contract
         self._columns = tuple(
             replace(c, physical=None) for c in contract.columns if c.read and nested(c)
         )
@@ -51,7 +52,9 @@ class NestedTexts:
         for name, values in columns.items():
             bad = ~_valid(values)
             if bad.any():
-                failures.add(bad, "json", f"`{name}` must be JSON text")
+                (column,) = (c for c in found if c.name == name)
+                reason = f"`{name}` must be JSON text"
+                failures.wrong(bad, reason, column, self._contract, "json")
                 columns[name] = pc.if_else(pa.array(~bad), values, None)
         data, starts = _lines(columns)
         decoded = self._decoder.decode(Block("", 0, data, 0))
@@ -60,6 +63,8 @@ class NestedTexts:
         at[np.searchsorted(starts, decoded.rows[POSITION].to_numpy())] = np.arange(
             decoded.rows.num_rows
         )
+        for name, rows in decoded.nulled.items():
+            failures.nulled[name] = np.isin(at, rows) | failures.nulled.get(name, np.False_)
         order = pa.array(at, mask=at < 0)
         names = [c.name for c in found] + list(self._paths)
         return {name: decoded.rows[name].take(order) for name in names}

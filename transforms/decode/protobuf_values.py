@@ -88,7 +88,8 @@ class ProtobufBodies:
             own = c.over(c.at[rows], c.end[rows])
             columns = reader.columns(own)
             c.fail(rows[own.bad])
-            yield Part(rows, columns)
+            strange = (f.name for f in self._types.at(path).fields if f.name not in self._wanted)
+            yield Part(rows, columns, tuple(strange))
 
     def _reader(self, path: tuple[int, ...]) -> _Type | None:
         if path not in self._readers:

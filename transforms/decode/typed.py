@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.contract import Column, Contract
+from schemas.contract import Column, Contract, OnChange
 from schemas.names import POSITION_FIELDS, TIMESTAMP
 from transforms.sources.blocks import Block, LongRecord
 
@@ -21,16 +21,40 @@ class Failures:
     Attributes:
         rows: How many rows there are.
         first: By row number, (rule, reason).
+        nulled: By column, which rows (bool) have a value that was passed over.
     """
 
     rows: int
     first: dict[int, tuple[str, str]] = field(default_factory=dict)
+    nulled: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def add(self, bad: NDArray[np.bool_] | None, rule: str, reason: str) -> None:
         """Note that these rows (bool) break a rule, unless something was wrong with them before."""
         if bad is not None:
             for i in np.flatnonzero(bad).tolist():
                 self.first.setdefault(i, (rule, reason))
+
+    def wrong(
+        self,
+        bad: NDArray[np.bool_] | None,
+        reason: str,
+        column: Column,
+        contract: Contract,
+        rule: str = "type",
+    ) -> None:
+        """Note that values (bool) are not of a column's type: pass them over, or refuse the rows.
+
+        Args:
+            bad: Which ones; what was read of them is null.
+            reason: Why.
+            column: A top-level column.
+            contract: Says how that is met.
+            rule: By which rows are refused.
+        """
+        if bad is None or not passes_over(column, contract):
+            self.add(bad, rule, reason)
+        elif bad.any():
+            self.nulled[column.name] = bad | self.nulled.get(column.name, np.False_)
 
     def good(self) -> NDArray[np.int64]:
         """Return the numbers of the other rows, ascending."""
@@ -41,6 +65,23 @@ class Failures:
     def bad(self) -> NDArray[np.int64]:
         """Return the numbers of the rows that break a rule, ascending."""
         return np.array(sorted(self.first), np.int64)
+
+
+def passes_over(column: Column, contract: Contract) -> bool:
+    """Return whether a value that is not of a top-level column's type becomes null."""
+    return contract.met(column) is OnChange.DISCARD_VALUE and not column.required
+
+
+def by_row(column: Column, contract: Contract) -> bool:
+    """Return whether a file that has another type for a column is met row by row."""
+    taken_out = (OnChange.QUARANTINE, OnChange.DISCARD_ROW)
+    return contract.met(column) in taken_out or passes_over(column, contract)
+
+
+def nulled_rows(failures: Failures) -> dict[str, NDArray[np.int64]]:
+    """Return, by column, where among the good rows a value was passed over."""
+    good = failures.good()
+    return {name: np.flatnonzero(mask[good]) for name, mask in failures.nulled.items()}
 
 
 def nested(column: Column) -> bool:

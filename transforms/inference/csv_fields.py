@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import SourceError
-from schemas.plan import Written
+from schemas.plan import FileSource, Written
 from transforms.decode.csv_text import Layout, frame, read_texts
 from transforms.decode.headers import csv_names
 from transforms.inference.fields import Field, Kind
@@ -62,24 +62,37 @@ class CsvFields(NamedTuple):
     written: Written
 
 
-def csv_fields(blocks: Sequence[Block], delimiter: str) -> CsvFields:
+def csv_fields(
+    blocks: Sequence[Block], delimiter: str, *, known: FileSource | None = None
+) -> CsvFields:
     """Return what a CSV file has.
+
+    Args:
+        blocks: Of records.
+        delimiter: Between fields.
+        known: Says which texts mean null, and how booleans and numbers stand in it; None: both are
+            looked for.
 
     Raises:
         SourceError: Two columns have one name.
     """
     names = csv_names(blocks[0].header, delimiter, blocks[0].source)
     _check_header(names, blocks[0].source)
-    columns, rows, broken = _read(blocks, names, delimiter, ("",))
-    trim = is_padded(columns)
-    nulls = ("", *_null_texts(columns, trim=trim))
-    if len(nulls) > 1:
-        columns, rows, broken = _read(blocks, names, delimiter, nulls)
+    nulls = ("",) if known is None else known.nulls
+    columns, rows, broken = _read(blocks, names, delimiter, nulls)
+    trim = is_padded(columns) if known is None else known.written.trim
+    if known is None:
+        nulls = ("", *_null_texts(columns, trim=trim))
+        if len(nulls) > 1:
+            columns, rows, broken = _read(blocks, names, delimiter, nulls)
     if trim:
         columns = [trimmed(values) for values in columns]
     numbers = [not set(words(name)) & TEXT_IDS for name in names]
-    written = written_of([c for c, may in zip(columns, numbers, strict=True) if may], delimiter)
-    written = replace(written, trim=trim)
+    if known is None:
+        some = [values for values, may in zip(columns, numbers, strict=True) if may]
+        written = replace(written_of(some, delimiter), trim=trim)
+    else:
+        written = known.written
     fields = []
     for name, values, may in zip(names, columns, numbers, strict=True):
         if name or values.null_count < rows:  # a delimiter at the end of lines makes no column

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,7 +13,7 @@ from transforms.inference.event_time import EventTime, find_event_time
 from transforms.inference.fields import Field, Kind, Sample
 from transforms.inference.json_fields import json_text_fields
 from transforms.inference.keys import Key, find_key
-from transforms.inference.names import identifier, identifiers
+from transforms.inference.names import free, identifier, identifiers
 from transforms.inference.personal import is_coordinate, names_persons, protected
 from transforms.inference.properties import Property
 from transforms.inference.scalars import scalar, text_said
@@ -65,12 +66,13 @@ def infer(
     """
     left_out: dict[str, str] = {}
     names = identifiers(field.key for field in sample.fields)
-    properties = tuple(
-        prop
-        for field in sample.fields
-        if (prop := _property(field, names[field.key], sample, left_out)) is not None
-    )
-    properties = protected(properties)
+    found = []
+    for field in sample.fields:
+        if not field.key and (why := _unreadable(field, sample)):
+            left_out[field.key] = why
+        elif (prop := _property(field, names[field.key], sample.format, left_out)) is not None:
+            found.append(prop)
+    properties = protected(found)
     if keep:
         properties = tuple(map(_kept, properties))
     key = find_key(sample, properties)
@@ -88,10 +90,33 @@ def infer(
     )
 
 
-def _property(field: Field, name: str, sample: Sample, left_out: dict[str, str]) -> Property | None:
-    if not field.key and (why := _unreadable(field, sample)):
-        left_out[field.key] = why
-        return None
+def columns(
+    fields: Iterable[Field], form: str, taken: Sequence[str], *, people: bool
+) -> tuple[tuple[Property, ...], dict[str, str]]:
+    """Propose columns beside those that a contract has; nothing is demanded of them.
+
+    Args:
+        fields: Of records.
+        form: Format of the records.
+        taken: Names that the contract has.
+        people: Whether its records are known to be about persons.
+
+    Returns:
+        The properties, and keys that a contract cannot have, with why.
+    """
+    left_out: dict[str, str] = {}
+    known = list(taken)
+    found = []
+    for field in fields:
+        name = free(identifier(field.key), known)
+        prop = _property(field, name, form, left_out)
+        if prop is not None:
+            known.append(name)
+            found.append(prop)
+    return protected(found, people=people), left_out
+
+
+def _property(field: Field, name: str, form: str, left_out: dict[str, str]) -> Property | None:
     if field.kind is Kind.OBJECT:
         return _object(field, name)
     if field.kind is Kind.ARRAY:
@@ -100,16 +125,16 @@ def _property(field: Field, name: str, sample: Sample, left_out: dict[str, str])
             left_out[field.key] = "its arrays hold values of several kinds, or none"
             return None
         return Property(name=name, key=field.key, logical="array", items=items, field=field)
-    if sample.format in ("csv", "parquet") and (inner := _inside(field)):
-        prop = _property(replace(inner, key=field.key), name, sample, left_out)
-        note = f"JSON in the texts of a {sample.format} file"
+    if form in ("csv", "parquet") and (inner := _inside(field)):
+        prop = _property(replace(inner, key=field.key), name, form, left_out)
+        note = f"JSON in the texts of a {form} file"
         return None if prop is None else replace(prop, notes=(note, *prop.notes))
     prop = scalar(field, name)
     if prop is None:
         mixed = "values of several kinds stand in it"
         left_out[field.key] = mixed if field.kind is Kind.MIXED else "its values fit no type"
         return None
-    if sample.format != "csv":
+    if form != "csv":
         return prop
     prop = text_said(field, prop)
     if field.key.replace(".", "").isdigit() and not _is_year(field.key):

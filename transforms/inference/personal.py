@@ -71,12 +71,23 @@ class Found:
     options: tuple[tuple[str, object], ...] = ()
 
 
-def protected(properties: Sequence[Property]) -> tuple[Property, ...]:
-    """Return the properties, those that are likely personal classified and protected."""
+def protected(properties: Sequence[Property], *, people: bool = False) -> tuple[Property, ...]:
+    """Return the properties, those that are likely personal classified and protected.
+
+    Args:
+        properties: Of records.
+        people: Whether the records are known to be about persons.
+    """
     every = [one for prop in properties for _, one in prop.walk()]
     spoken = {word for prop in every for word in words(prop.name)}
-    people = bool(spoken & (_PERSON_WORDS | _ABOUT_PERSONS)) or any(
-        find(prop, people=False) for prop in every if prop.logical in ("string", "integer", "date")
+    people = (
+        people
+        or bool(spoken & (_PERSON_WORDS | _ABOUT_PERSONS))
+        or any(
+            find(prop, people=False)
+            for prop in every
+            if prop.logical in ("string", "integer", "date")
+        )
     )
     return tuple(_protect(prop, people=people) for prop in properties)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from schemas.contract import OnChange
 from schemas.names import POSITION, TIMESTAMP
 from schemas.stream_source import KafkaSource, Registry, Tls
 from tests import contracts
 from tests.registries import FakeRegistry, datum, fake_registry, framed
 from tests.unit.transforms.raws import raw
+from transforms.changes.meet import Meet
 from transforms.decode.message_format import MessageFormat
 from transforms.decode.messages import MessageDecoder
 from transforms.schema_registry import RegistryError, SchemaRegistry, UnknownSchemaError
@@ -201,3 +204,21 @@ def test_a_registry_is_asked_with_a_login_by_reference(
     tls = Registry(url=registry.url.replace("http", "https"), tls=Tls())
     with pytest.raises(RegistryError, match="SSL"):
         SchemaRegistry(tls, Path.cwd(), patience_s=0.1).check()
+
+
+def test_fields_that_are_not_declared_are_told_with_their_types(registry: FakeRegistry) -> None:
+    kafka = KafkaSource(brokers="b", topics=("t",), format="avro", registry=registry.about)
+    rules = replace(CONTRACT, on_change=OnChange.QUARANTINE)
+    one_decoder = MessageFormat(kafka=kafka, folder=Path.cwd())(rules, meet=Meet(rules))
+    found = one_decoder.decode(
+        raw(("t/0", 4, one(1, 1)), ("t/0", 5, two(2, 3)), ("t/0", 6, two(4, 0.5)))
+    )
+    assert found.rows[POSITION].to_pylist() == [4]
+    assert found.refused is not None
+    assert found.refused["rule"].to_pylist() == ["undeclared", "type"]
+    assert [
+        (c.name, c.rows, c.position, c.proposal and c.proposal.logical) for c in found.changes
+    ] == [
+        ("new", 2, 5, "string"),
+        ("n", 1, 6, None),
+    ]

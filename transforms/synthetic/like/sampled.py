@@ -89,8 +89,8 @@ def _decoded(contract: Contract, part: Part, *, known: bool) -> tuple[pa.Table, 
     loose = replace(contract, columns=columns, event_time=None, primary_key=())
     source = part.source
     if source.format == "csv" and not known:
-        *_, nulls = csv_fields(part.blocks, source.delimiter)
-        source = replace(source, nulls=nulls)
+        found = csv_fields(part.blocks, source.delimiter)
+        source = replace(source, nulls=found.nulls, written=found.written)
     decoder = make_decoder(loose, source)
     batches, reasons = [], Counter[str]()
     for block in part.blocks:

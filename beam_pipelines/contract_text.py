@@ -1,0 +1,150 @@
+"""A contract's text changed where it must be: comments, order and style of the rest stay.
+
+Every edit is checked: the new text must say what was meant, and nothing else.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from beam_pipelines.init_yaml import scalar
+from schemas.errors import PenstockError, SpecError
+from schemas.located import Located, NodePath, parse
+
+_PROPERTIES: Final[NodePath] = ("schema", 0, "properties")
+_VALUE: Final = r"""("[^"]*"|'[^']*'|[A-Za-z]+\(\d+(?:,\s*\d+)?\)|[^\s,}#]+)"""
+_VERSION: Final = re.compile(r"(\d+)(?:\.(\d+))?((?:\.\d+)*)")
+
+
+class EditError(PenstockError):
+    """A contract is written in a way that cannot be changed safely line by line."""
+
+
+@dataclass(frozen=True)
+class ContractText:
+    """The text of a contract and what it says."""
+
+    text: str
+    located: Located
+
+    def with_property(self, lines: Sequence[str]) -> ContractText:
+        """Return it with one more property behind the last.
+
+        Args:
+            lines: Those of a list with one entry, not indented; comments first.
+
+        Raises:
+            EditError: The properties are not one below the other.
+        """
+        (added,) = parse("\n".join(["p:", *lines]).encode(), self.located.file).value["p"]
+        wanted = copy.deepcopy(self.located.value)
+        properties = wanted["schema"][0]["properties"]
+        rows = self.text.split("\n")
+        at = self.located.line((*_PROPERTIES, len(properties) - 1)) - 1
+        while at > 0 and not rows[at].lstrip().startswith("-"):
+            at -= 1
+        indent = _indent(rows[at])
+        end = at + 1
+        for i, row in enumerate(rows[at + 1 :], at + 1):
+            if row.strip() and _indent(row) <= indent:
+                break
+            if row.strip():
+                end = i + 1
+        ending = "\r" if rows[at].endswith("\r") else ""
+        new = [f"{' ' * indent}{line}{ending}" for line in lines]
+        properties.append(added)
+        return self._checked([*rows[:end], *new, *rows[end:]], wanted, lines)
+
+    def with_type(self, name: str, logical: str, physical: str | None) -> ContractText:
+        """Return it with another type of a property; `physical` only where it has one already.
+
+        Raises:
+            EditError: Its type does not stand on a line of its own.
+        """
+        wanted = copy.deepcopy(self.located.value)
+        properties = wanted["schema"][0]["properties"]
+        number = next(i for i, p in enumerate(properties) if p["name"] == name)
+        own, at = properties[number], (*_PROPERTIES, number)
+        rows = self.text.split("\n")
+        self._put(rows, (*at, "logicalType"), logical)
+        own["logicalType"] = logical
+        if "physicalType" in own:
+            self._put(rows, (*at, "physicalType"), physical)
+            own |= {"physicalType": physical}
+            if physical is None:
+                del own["physicalType"]
+        said = [f"logicalType: {logical}", *([f"physicalType: {physical}"] if physical else ())]
+        return self._checked(rows, wanted, said)
+
+    def with_version(self, version: str) -> ContractText:
+        """Return it with another version.
+
+        Raises:
+            EditError: It does not stand on a line of its own.
+        """
+        rows = self.text.split("\n")
+        self._put(rows, ("version",), version)
+        wanted = self.located.value | {"version": version}
+        return self._checked(rows, wanted, [f"version: {scalar(version)}"])
+
+    def _put(self, rows: list[str], node: NodePath, value: str | None) -> None:
+        """Change the value of a key on its line; None: take the key out."""
+        at, key = self.located.line(node) - 1, node[-1]
+        if value is None:
+            rows[at] = re.sub(rf",\s*{key}\s*:\s*{_VALUE}", "", rows[at], count=1)
+            rows[at] = re.sub(rf"^\s*{key}\s*:\s*{_VALUE}\s*(#.*)?$", "", rows[at])
+            if not rows[at].strip():
+                del rows[at]
+            return
+
+        def written(match: re.Match[str]) -> str:
+            quote = match[2][0] if match[2][0] in "\"'" else ""
+            return f"{match[1]}{quote}{value}{quote}"
+
+        rows[at] = re.sub(rf"(\b{key}\s*:\s*){_VALUE}", written, rows[at], count=1)
+
+    def _checked(
+        self, rows: list[str], wanted: dict[str, Any], said: Sequence[str]
+    ) -> ContractText:
+        out = "\n".join(rows)
+        try:
+            made = read_text(out, self.located)
+        except SpecError:
+            made = None
+        if made is None or made.located.value != wanted:
+            msg = (
+                f"{self.located.file} must have a property, and a key, a line to be changed; got "
+                "another style; write it by hand:\n" + "\n".join(said)
+            )
+            raise EditError(msg)
+        return made
+
+
+def read_text(text: str, located: Located) -> ContractText:
+    """Return a text as that of a file that was read before.
+
+    Raises:
+        SpecError: It is no YAML that a person may write here.
+    """
+    return ContractText(text, parse(text.encode(), located.file))
+
+
+def minor(version: str) -> str | None:
+    """Return the next minor version; None of a version that is not made of numbers.
+
+    >>> minor("1.0.0"), minor("2"), minor("1.9"), minor("2026-01")
+    ('1.1.0', '2.1', '1.10', None)
+    """
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        return None
+    zeros = re.sub(r"\d+", "0", found[3])
+    return f"{found[1]}.{int(found[2] or 0) + 1}{zeros}"
+
+
+def _indent(row: str) -> int:
+    return len(row) - len(row.lstrip(" "))

@@ -1,0 +1,232 @@
+"""From changes that were seen to a contract that has them: what `penstock evolve` does."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from beam_pipelines.contract_text import ContractText, EditError, minor, read_text
+from beam_pipelines.init_contract import property_lines
+from beam_pipelines.widening import takes, wider
+from beam_pipelines.writing import writing
+from schemas.contract import Column
+from schemas.errors import UsageError
+from schemas.located import Located, load
+from schemas.plan import Plan
+from transforms.changes.evidence import Beside, of_fields
+from transforms.changes.kept import kept_changes
+from transforms.changes.seen import Change, Kind
+from transforms.commit import evolve
+from transforms.commit.lake import Lake, open_lake
+from transforms.inference.names import free
+from transforms.inference.properties import Property
+from transforms.inference.reading import read_sample
+
+PlanOf = Callable[[Located], Plan]
+"""Makes the plan of a pipeline whose contract says something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """What a contract would say, and what it would not.
+
+    Attributes:
+        file: The contract.
+        before: Its text.
+        after: The text that it would have.
+        versions: Before and after; the same if its version is not made of numbers.
+        done: What is changed, in words.
+        left: What is not, with why and what to do.
+    """
+
+    file: Path
+    before: str
+    after: str
+    versions: tuple[str, str]
+    done: tuple[str, ...]
+    left: tuple[str, ...]
+
+    def diff(self) -> str:
+        """Return the change as a unified diff."""
+        name = self.file.name
+        rows = (self.before.splitlines(keepends=True), self.after.splitlines(keepends=True))
+        return "".join(difflib.unified_diff(*rows, fromfile=name, tofile=name))
+
+    def apply(self) -> None:
+        """Write the contract, whole or not at all.
+
+        Raises:
+            UsageError: It is not what it was any more.
+            PenstockError: It cannot be written.
+        """
+        path = self.file.resolve()
+        with writing(path):
+            if path.read_bytes() != self.before.encode():
+                msg = f"{self.file} must stay as it was read; got a change meanwhile; run it again"
+                raise UsageError(msg)
+            part = path.with_name(f".{path.name}.part")
+            part.write_bytes(self.after.encode())
+            part.chmod(path.stat().st_mode)
+            part.replace(path)
+
+
+def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
+    """Change a contract so that it has what was seen, as far as the lake can take it.
+
+    Each change is checked by itself: by the rules of both files, and against the tables that are
+    there.
+
+    Args:
+        plan: By the contract as it is.
+        changes: What was seen.
+        plan_of: See PlanOf.
+
+    Raises:
+        SpecError: The contract cannot be read.
+    """
+    file = plan.contract.file
+    located = load(file)
+    before = now = read_text(file.read_bytes().decode(), located)
+    lake = open_lake(plan) if (plan.out / "lake").is_dir() else None
+    done, left = [], []
+    for change in changes:
+        try:
+            made, said = _edited(now, change, plan)
+            _check(plan_of(made.located), lake)
+        except (_NoneError, EditError, UsageError) as error:
+            left.append(f"{_called(change)}: {error}")
+            continue
+        now = made
+        done.append(said)
+    version = plan.contract.version
+    raised = minor(version) if done else None
+    if raised is not None:
+        now = now.with_version(raised)
+    return Patch(
+        file=file,
+        before=before.text,
+        after=now.text,
+        versions=(version, raised or version),
+        done=tuple(done),
+        left=tuple(left),
+    )
+
+
+class _NoneError(Exception):
+    """There is nothing that a contract could say."""
+
+
+def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractText, str]:
+    """Return a contract that has a change, and what it says now."""
+    if change.kind is Kind.LACKING:
+        msg = (
+            "a file without it says nothing of what it is; if it may be missing, set another "
+            "penstock:onChange on it; if it is gone for good, take it out"
+        )
+        raise _NoneError(msg)
+    if not change.name:
+        msg = (
+            "keys that do not look like names, or more of them than are told apart; where keys are "
+            "data, put them into an object, which may be open"
+        )
+        raise _NoneError(msg)
+    if change.proposal is None:
+        raise _NoneError(change.note or _unseen(change))
+    if change.kind is Kind.UNDECLARED:
+        return _added(text, change, change.proposal, plan)
+    (column,) = (c for c in plan.contract.columns if c.name == change.name)
+    texts = change.format == "csv"
+    found = None if column.children or column.items else wider(column, change.proposal, texts=texts)
+    if found is None:
+        msg = (
+            f"no type takes both {column.logical} and {change.proposal.logical}; mend the records, "
+            "or read the new ones into a pipeline of their own"
+        )
+        raise _NoneError(msg)
+    made = text.with_type(column.name, found.logical, found.physical)
+    return made, f"{column.name}: {_type(column)} becomes {found.physical or found.logical}"
+
+
+def _unseen(change: Change) -> str:
+    if change.format in ("json", "csv"):
+        return "no value of it was seen"
+    return f"its values in {change.format} were not looked at; change the contract by hand"
+
+
+def _added(
+    text: ContractText, change: Change, proposal: Property, plan: Plan
+) -> tuple[ContractText, str]:
+    taken = [p["name"] for p in text.located.value["schema"][0]["properties"]]
+    taken += plan.tables[plan.processed].schema.names
+    records = f"{change.rows:,} record{'s' if change.rows != 1 else ''}"
+    seen = f"Seen in {records}, first in {PurePosixPath(change.source).name}"
+    prop = replace(proposal, name=free(proposal.name, taken), notes=(seen, *proposal.notes))
+    personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
+    made = text.with_property(list(property_lines(prop, 0)))
+    return made, f"{prop.name}: added, {prop.physical or prop.logical}{personal}"
+
+
+def _type(column: Column) -> str:
+    return column.logical if column.logical != "number" else str(column.type)
+
+
+def _called(change: Change) -> str:
+    return change.name or "others"
+
+
+def _check(plan: Plan, lake: Lake | None) -> None:
+    """Check that the tables that are there can be made to fit a plan.
+
+    Raises:
+        UsageError: One cannot.
+    """
+    if lake is not None and lake.exists():
+        for table in plan.tables.values():
+            evolve.refuse_breaks(lake.catalog, table)
+
+
+def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change, ...]:
+    """Return the changes that runs have kept, or those that samples have.
+
+    Args:
+        plan: By the contract as it is.
+        samples: Files, globs or URLs; none: what was kept.
+
+    Raises:
+        SourceError: A sample cannot be read.
+    """
+    if not samples:
+        return kept_changes(plan)
+    return tuple(change for path in samples for change in _in_sample(plan, path))
+
+
+def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
+    sample = read_sample(path, Path.cwd())
+    contract = plan.contract
+    beside = Beside(tuple(c.name for c in contract.columns), contract.personal)
+    declared = {c.key: c for c in contract.columns}
+    texts = sample.format == "csv"
+    for field in sample.fields:
+        here: dict[str, Any] = {
+            "format": sample.format,
+            "rows": field.rows - field.nulls,
+            "source": sample.path,
+            "position": 0,
+        }
+        column = declared.get(field.key)
+        said = of_fields([field], sample.format, [field.key], beside).get(field.key)
+        if column is None and said is not None:
+            yield Change(
+                kind=Kind.UNDECLARED,
+                name=field.key,
+                proposal=said.proposal,
+                note=said.note,
+                **here,
+            )
+        elif column is not None and column.read and said is not None and said.proposal is not None:
+            scalar = not column.children and column.items is None
+            if scalar and not takes(column, said.proposal, texts=texts):
+                yield Change(kind=Kind.TYPE, name=column.name, proposal=said.proposal, **here)

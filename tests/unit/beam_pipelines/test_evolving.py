@@ -1,0 +1,163 @@
+"""What `evolve` makes of a file that runs have not read, and of types that a lake cannot take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beam_pipelines.cli import main
+from schemas.contract_file import load_contract
+from schemas.planning import load_plan
+from transforms.commit.lake import open_lake
+
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: t
+version: 1.0.0
+schema:
+  - name: t
+    properties:
+      - {name: id, logicalType: integer, required: true}
+      - {name: small, logicalType: integer, physicalType: INT}
+      - {name: single, logicalType: number, physicalType: REAL}
+      - {name: exact, logicalType: number, physicalType: "DECIMAL(6,2)"}
+      - {name: day, logicalType: date}
+      - {name: word, logicalType: string}
+      - {name: many, logicalType: array, items: {logicalType: integer}}
+"""
+PIPELINE = """\
+name: t
+contract: contract.odcs.yaml
+source:
+  batch: {files: {path: "data/*", format: json}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "contract.odcs.yaml").write_text(CONTRACT)
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
+    return tmp_path
+
+
+def evolved(
+    folder: Path, capsys: pytest.CaptureFixture[str], sample: Path, *flags: str, code: int = 0
+) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["evolve", str(folder), "--from", str(sample), "--json", *flags]) == code
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def sample_of(folder: Path, *rows: dict[str, Any]) -> Path:
+    path = folder / "sample.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def types(folder: Path) -> dict[str, str]:
+    return {c.name: str(c.type) for c in load_contract(folder / "contract.odcs.yaml").columns}
+
+
+def test_columns_of_every_kind_are_added_and_none_is_required(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = {
+        "at": "2026-03-01T10:00:00Z",
+        "Cost Total $": 1.25,
+        "where": {"lat": 1.5, "lon": 2.5},
+        "tags": ["a"],
+        "email": "ann@example.org",
+        "code": "007",
+        "yes": True,
+        "nothing": None,
+    }
+    told = evolved(folder, capsys, sample_of(folder, {"id": 1, **new}, {"id": 2, **new}))
+    assert told["left"] == []
+    contract = load_contract(folder / "contract.odcs.yaml")
+    added = {c.name: c for c in contract.columns[7:]}
+    assert {name: str(c.type) for name, c in added.items()} == {
+        "at": "timestamp[us, tz=UTC]",
+        "cost_total": "decimal128(18, 4)",
+        "where": "struct<lat: double, lon: double>",
+        "tags": "list<element: string>",
+        "email": "string",
+        "code": "string",
+        "yes": "bool",
+    }
+    assert added["cost_total"].physical == "Cost Total $"
+    assert added["email"].protect == "pseudonymize"
+    assert not any(c.required for c in added.values())
+    assert contract.version == "1.1.0"
+
+
+def test_types_are_widened_where_no_lake_is_in_the_way(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"id": 1.5, "exact": 12, "word": "a"}, {"id": 2, "exact": 1, "word": "b"}]
+    told = evolved(folder, capsys, sample_of(folder, *rows))
+    assert told["changed"] == ["id: integer becomes number"]
+    assert types(folder)["id"] == "double"
+
+
+def test_what_a_lake_cannot_take_in_place_is_left_with_what_to_do(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = load_plan(folder)
+    open_lake(plan).prepare(plan)
+    before = (folder / "contract.odcs.yaml").read_text()
+    told = evolved(folder, capsys, sample_of(folder, {"id": 1.5}), code=1)
+    assert told["changed"] == []
+    (left,) = told["left"]
+    assert left == (
+        "id: a column's type must stay as it was landed; got double for id of processed_data.t, "
+        "which holds long; give the new column another name, or remove out/ to begin anew"
+    )
+    assert (folder / "contract.odcs.yaml").read_text() == before
+    told = evolved(folder, capsys, sample_of(folder, {"id": 1.5, "new": 1}))
+    assert len(told["left"]) == 1
+    assert told["changed"] == ["new: added, integer"]
+
+
+def test_a_kind_that_no_type_shares_is_left(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = sample_of(folder, {"id": "a", "day": 5}, {"id": "b", "day": 6})
+    told = evolved(folder, capsys, sample, code=1)
+    assert [line.split(";")[0] for line in told["left"]] == [
+        "id: no type takes both integer and string",
+        "day: no type takes both date and integer",
+    ]
+
+
+def test_a_sample_that_is_as_the_contract_has_it_changes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {
+        "id": 1,
+        "small": 2,
+        "single": 1,
+        "exact": 1.25,
+        "day": "2026-01-01",
+        "word": "2026-01-01",
+    }
+    told = evolved(folder, capsys, sample_of(folder, row, row))
+    assert (told["changed"], told["left"], told["diff"]) == ([], [], "")
+    pq.write_table(pa.Table.from_pylist([row | {"day": None}]), folder / "s.parquet")
+    assert evolved(folder, capsys, folder / "s.parquet")["changed"] == []
+
+
+def test_a_new_column_keeps_out_of_the_way_of_those_that_steps_make(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = 'steps:\n  - derive: {twice: "id * 2"}\n'
+    (folder / "pipeline.yaml").write_text(PIPELINE + steps)
+    told = evolved(folder, capsys, sample_of(folder, {"id": 1, "twice": 5}))
+    assert told["changed"] == ["twice_2: added, integer"]
+    assert load_contract(folder / "contract.odcs.yaml").columns[-1].physical == "twice"

@@ -1,0 +1,261 @@
+"""Meet records that are not as the contract has them, as it says (`penstock:onChange`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.contract import Column, Contract, OnChange
+from schemas.errors import SourceError
+from schemas.names import POSITION, POSITION_NAMES, SOURCE
+from schemas.plan import FileSource
+from transforms.changes.evidence import LOOKED_AT, Beside, Said, of_batch, of_records
+from transforms.changes.seen import Change, Kind, told_by_name
+from transforms.changes.taking import out_of_refused, out_of_rows, taken
+from transforms.decode.decoded import Decoded, Numbers, Undeclared
+
+_SHOWN: Final = 3
+_MOSTLY: Final = 0.5
+_COLUMN: Final = re.compile(r"`(.+?)(?:\[\]|\.[^`]*)?` must ")
+_TAKING: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE)
+
+
+class SchemaChangeError(SourceError):
+    """A record is not as the contract has it, which says that a run ends then.
+
+    Attributes:
+        changes: What was found, up to there.
+    """
+
+    def __init__(self, message: str, changes: tuple[Change, ...] = ()) -> None:
+        """Keep what was found."""
+        super().__init__(message)
+        self.changes = changes
+
+
+@dataclass(eq=False)
+class Meet:
+    """Meets the changes in what was decoded; pickles, and threads may share one.
+
+    Attributes:
+        contract: What the records must be; all of it, whatever a decoder reads.
+        source: How CSV is written; None: there are no files.
+        ends: Whether `freeze` ends the run; if not, it refuses the row as `quarantine` does.
+    """
+
+    contract: Contract
+    source: FileSource | None = None
+    ends: bool = True
+    _blocks: dict[tuple[Kind, str], int] = field(default_factory=dict, init=False, repr=False)
+
+    def columns(self, decoded: Decoded) -> Decoded:
+        """Meet columns that are undeclared, or that a file lacks.
+
+        Must be called before rows are taken out of what a decoder made.
+
+        Raises:
+            SchemaChangeError: The contract says `freeze`.
+        """
+        if decoded.undeclared:
+            decoded = self._undeclared(decoded)
+        return self._lacking(decoded) if decoded.lacking else decoded
+
+    def types(self, decoded: Decoded) -> Decoded:
+        """Meet values that are not of their column's type: passed over, or refused until now.
+
+        Raises:
+            SchemaChangeError: The contract says `freeze`.
+        """
+        for name, rows in decoded.nulled.items():
+            if len(rows):
+                decoded = _with(decoded, self._nulled(decoded, name, rows))
+        return decoded if decoded.refused is None else self._mistyped(decoded, decoded.refused)
+
+    def _undeclared(self, decoded: Decoded) -> Decoded:
+        by: dict[str, list[Undeclared]] = {}
+        names: dict[int, set[str]] = {}
+        known = {name for c in self.contract.columns for name in (c.key, c.name)}
+        for one in decoded.undeclared:
+            strange = {n if told_by_name(n) else "" for n in one.names if n not in known}
+            for name in strange:
+                by.setdefault(name, []).append(one)
+            for row in one.rows.tolist() if strange and self.contract.on_change in _TAKING else ():
+                names.setdefault(row, set()).update(strange)
+        if not by:
+            return decoded
+        mode, said = self.contract.on_change, self._said(decoded, by)
+        changes = [
+            Change(
+                kind=Kind.UNDECLARED,
+                name=name,
+                mode=mode or "",
+                format=decoded.format,
+                rows=_count(several),
+                proposal=said.get(name, Said()).proposal,
+                note=said.get(name, Said()).note,
+                **_first(decoded, several),
+            )
+            for name, several in by.items()
+        ]
+        decoded = _with(decoded, *changes)
+        if mode is OnChange.FREEZE and self.ends:
+            first = min(changes, key=lambda c: (c.source, c.position))
+            got = repr(first.name) if first.name else "another"
+            must = "a record must have no column that its contract does not declare"
+            raise _frozen(must, got, first, decoded)
+        if mode not in _TAKING or not names:
+            return decoded
+        rows = np.array(sorted(names))
+        reasons = [_reason(names[row]) for row in rows.tolist()]
+        return out_of_rows(decoded, rows, mode, Kind.UNDECLARED, reasons)
+
+    def _lacking(self, decoded: Decoded) -> Decoded:
+        for column in (c for c in self.contract.columns if c.name in decoded.lacking):
+            mode, count = self.contract.met(column), decoded.rows.num_rows
+            if mode is None or not count:
+                continue
+            change = Change(
+                kind=Kind.LACKING,
+                name=column.name,
+                mode=mode,
+                format=decoded.format,
+                rows=count,
+                **_first(decoded, [Undeclared((), np.arange(1), np.arange(0))]),
+            )
+            decoded = _with(decoded, change)
+            must = f"a file must have the column `{column.name}`"
+            if mode is OnChange.FREEZE and self.ends:
+                raise _frozen(must, "none", change, decoded)
+            if mode in _TAKING:
+                everything, reasons = np.arange(count), [f"{must}; got none"] * count
+                decoded = out_of_rows(decoded, everything, mode, Kind.LACKING, reasons)
+        return decoded
+
+    def _mistyped(self, decoded: Decoded, dead: pa.RecordBatch) -> Decoded:
+        reasons = pc.if_else(_about_types(dead), dead["reason"], None).dictionary_encode()
+        codes = reasons.indices.fill_null(-1).to_numpy()
+        texts = reasons.dictionary.to_pylist()
+        by: dict[str, list[int]] = {}
+        for code, reason in enumerate(texts):
+            if found := _COLUMN.match(reason):
+                by.setdefault(found[1], []).append(code)
+        total = decoded.rows.num_rows + dead.num_rows
+        dropped = np.zeros(dead.num_rows, bool)
+        for column in (c for c in self.contract.columns if c.name in by):
+            own, mode = np.isin(codes, by[column.name]), self.contract.met(column)
+            rows = np.flatnonzero(own)
+            if mode is None and len(rows) < _MOSTLY * total:
+                continue  # some wrong values are no change of the data
+            some = taken(dead, rows[:LOOKED_AT])
+            change = self._other_type(column, len(rows), some, decoded.format)
+            decoded = _with(decoded, change)
+            if mode is OnChange.FREEZE and self.ends:
+                must = texts[by[column.name][0]].split("; got")[0]
+                raise _frozen(must, "another value", change, decoded)
+            if mode is OnChange.DISCARD_ROW:
+                dropped |= own
+        return out_of_refused(decoded, np.flatnonzero(dropped), Kind.TYPE)
+
+    def _nulled(self, decoded: Decoded, name: str, rows: Numbers) -> Change:
+        places = taken(decoded.rows.select(POSITION_NAMES), rows[:LOOKED_AT])
+        some = places.append_column("record", decoded.records(places))
+        (column,) = (c for c in self.contract.columns if c.name == name)
+        return self._other_type(column, len(rows), some, decoded.format)
+
+    def _other_type(self, column: Column, count: int, some: pa.RecordBatch, form: str) -> Change:
+        """Say what values are like that are not of a column's type.
+
+        Args:
+            column: Of the contract.
+            count: How many records have one.
+            some: The first of them: places and `record`.
+            form: Of the records.
+        """
+        key, beside = column.key, Beside(exact=pa.types.is_decimal(column.type))
+        said = Said()
+        if self._due(Kind.TYPE, key):
+            found = of_records(some["record"], form, [key], beside, self.source)
+            said = found.get(key, said)
+        return Change(
+            kind=Kind.TYPE,
+            name=column.name,
+            mode=self.contract.met(column) or "",
+            format=form,
+            rows=count,
+            source=some[SOURCE][0].as_py(),
+            position=some[POSITION][0].as_py(),
+            proposal=said.proposal,
+            shape=said.shape,
+            note=said.note,
+        )
+
+    def _said(self, decoded: Decoded, by: Mapping[str, list[Undeclared]]) -> dict[str, Said]:
+        """Look at some values of undeclared columns: seldom, once they have been seen often."""
+        names = [name for name in by if name and self._due(Kind.UNDECLARED, name)]
+        if not names:
+            return {}
+        own = tuple(column.name for column in self.contract.columns)
+        beside = Beside(own, self.contract.personal)
+        if decoded.beside is not None:
+            there = [name for name in names if name in decoded.beside.schema.names]
+            return of_batch(decoded.beside.select(there), beside)
+        rows = np.unique(np.concatenate([o.rows[:LOOKED_AT] for n in names for o in by[n]]))
+        dead = np.unique(np.concatenate([o.refused[:LOOKED_AT] for n in names for o in by[n]]))
+        places = decoded.rows.select(POSITION_NAMES)
+        records = [decoded.records(taken(places, rows[: 2 * LOOKED_AT]))]
+        if decoded.refused is not None and len(dead):
+            records.append(taken(decoded.refused, dead[:LOOKED_AT])["record"])
+        return of_records(pa.concat_arrays(records), decoded.format, names, beside, self.source)
+
+    def _due(self, kind: Kind, name: str) -> bool:
+        """Whether to look at values once more: in the first block, the fourth, the 16th ..."""
+        seen = self._blocks[kind, name] = self._blocks.get((kind, name), 0) + 1
+        return not seen & (seen - 1) and seen.bit_length() % 2 == 1
+
+
+def _frozen(must: str, got: str, change: Change, decoded: Decoded) -> SchemaChangeError:
+    msg = (
+        f"{must} (penstock:onChange: freeze); got {got} in {change.source} at {change.position}; "
+        "it has not landed: see `penstock evolve`, or let another mode meet it"
+    )
+    return SchemaChangeError(msg, decoded.changes)
+
+
+def _with(decoded: Decoded, *changes: Change) -> Decoded:
+    return decoded._replace(changes=(*decoded.changes, *changes))
+
+
+def _about_types(dead: pa.RecordBatch) -> pa.Array:
+    """Which records were refused since a value is not of its column's type."""
+    texts = pc.and_(pc.equal(dead["rule"], "json"), pc.starts_with(dead["reason"], "`"))
+    return pc.or_(pc.equal(dead["rule"], "type"), texts)
+
+
+def _count(several: Iterable[Undeclared]) -> int:
+    """How many records there are: one may have several keys that are not told by name."""
+    sides = zip(*((one.rows, one.refused) for one in several), strict=True)
+    return sum(
+        len(side[0]) if len(side) == 1 else len(np.unique(np.concatenate(side))) for side in sides
+    )
+
+
+def _first(decoded: Decoded, several: Iterable[Undeclared]) -> dict[str, Any]:
+    """Where the first of some records stands: `source` and `position`."""
+    sides = [(decoded.rows, one.rows) for one in several if len(one.rows)]
+    if decoded.refused is not None:
+        sides += [(decoded.refused, one.refused) for one in several if len(one.refused)]
+    places = [(b[SOURCE][int(n[0])].as_py(), b[POSITION][int(n[0])].as_py()) for b, n in sides]
+    return dict(zip(("source", "position"), min(places), strict=True))
+
+
+def _reason(names: set[str]) -> str:
+    shown = [f"`{name}`" for name in sorted(names - {""})][:_SHOWN]
+    more = len(names) - len(shown)
+    got = " and more" if shown and more else "" if shown else "others"
+    return f"columns of a record must be declared; got {', '.join(shown)}{got}"

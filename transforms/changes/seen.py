@@ -1,0 +1,133 @@
+"""How records differ from their contract: what is counted, and what the contract could say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from transforms.changes.proposals import either, of_json, to_json
+from transforms.inference.properties import Property
+
+MOST: Final = 100
+"""Undeclared names that are told apart: where keys are data there is no end of them."""
+
+_NAME: Final = re.compile(r"[\w .$%#/()-]{1,60}")
+_DIGITS: Final = re.compile(r"\d{5}")
+
+
+class Kind(StrEnum):
+    """What a change is."""
+
+    UNDECLARED = "undeclared"
+    TYPE = "type"
+    LACKING = "lacking"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One way in which records differ from their contract; small, and it pickles.
+
+    Attributes:
+        kind: What.
+        name: Of `UNDECLARED` the key in records (empty: others, see `told_by_name`, or more than
+            are told apart), else the column.
+        mode: The `penstock:onChange` that met it; empty: the contract says none.
+        format: Of the records.
+        rows: How many records.
+        source: Where the first of them stands.
+        position: Its position.
+        proposal: What the contract could say of the values, as far as they were looked at; of
+            `TYPE` those that are not of the column's type.
+        shape: What a value looks like, letters as `a` and digits as `9`; of `TYPE` only.
+        note: Why there is no proposal.
+    """
+
+    kind: Kind
+    name: str
+    mode: str = ""
+    format: str = "json"
+    rows: int
+    source: str
+    position: int
+    proposal: Property | None = None
+    shape: str = ""
+    note: str = ""
+
+    def told(self) -> dict[str, Any]:
+        """Return what a program is told of it at the end of a run."""
+        proposal = self.proposal
+        return {
+            "kind": self.kind,
+            "column": self.name,
+            "mode": self.mode,
+            "rows": self.rows,
+            "source": self.source,
+            "position": self.position,
+            "type": None if proposal is None else proposal.physical or proposal.logical,
+            "personal": proposal is not None and bool(proposal.classification),
+            "shape": self.shape,
+            "note": self.note,
+        }
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values, without any value of the data."""
+        told = asdict(replace(self, proposal=None))
+        return told | {"proposal": None if self.proposal is None else to_json(self.proposal)}
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> Change:
+        """Read what `json` wrote."""
+        proposal = told["proposal"]
+        own = {**told, "proposal": None if proposal is None else of_json(proposal)}
+        return cls(**own | {"kind": Kind(told["kind"])})
+
+
+def told_by_name(key: str) -> bool:
+    """Whether a key looks like a name; others may be values (of records that map ids to things).
+
+    >>> told_by_name("Cost Total $"), told_by_name("ann@example.org"), told_by_name("u1234567")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(key) is not None and _DIGITS.search(key) is None
+
+
+def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Join what is told of the same, most rows first; all undeclared names after `MOST` are one."""
+    found: dict[tuple[Kind, str], Change] = {}
+    for one in changes:
+        _add(found, one)
+    named = [c for c in _most_first(found.values()) if c.kind is Kind.UNDECLARED and c.name]
+    for one in named[MOST:]:
+        del found[one.kind, one.name]
+        _add(found, replace(one, name="", proposal=None, note=""))
+    return _most_first(found.values())
+
+
+def _add(found: dict[tuple[Kind, str], Change], one: Change) -> None:
+    there = found.get((one.kind, one.name))
+    found[one.kind, one.name] = one if there is None else joined(there, one)
+
+
+def _most_first(changes: Iterable[Change]) -> tuple[Change, ...]:
+    return tuple(sorted(changes, key=lambda c: (-c.rows, c.kind, c.name)))
+
+
+def joined(one: Change, other: Change) -> Change:
+    """Join two changes of the same kind and name; the place is that of the first record."""
+    first = min(one, other, key=lambda c: (c.source, c.position))
+    note = one.note or other.note
+    proposal = None if note else one.proposal or other.proposal
+    if proposal is not None and one.proposal is not None and other.proposal is not None:
+        proposal = either(one.proposal, other.proposal, texts=one.format == "csv")
+        note = "" if proposal is not None else "its values are of several kinds"
+    return replace(
+        first,
+        mode=one.mode or other.mode,
+        rows=one.rows + other.rows,
+        proposal=proposal,
+        shape=one.shape or other.shape,
+        note=note,
+    )
