@@ -10,6 +10,7 @@ from typing import Any
 from beam_pipelines import streaming
 from tests.faults import job
 from transforms.commit import draft
+from transforms.commit.copies import Settled
 from transforms.commit.sqlite_catalog import SqliteCatalog
 from transforms.continuous.admit import Admission
 from transforms.decode.messages import MessageDecoder
@@ -53,7 +54,7 @@ def _no_trim() -> None:
 
 
 def _no_ids() -> None:
-    draft.without_copies = lambda fresh, *_: (fresh, 0)
+    draft.without_copies = lambda fresh, *_: Settled(fresh)
 
 
 def _newest_watermark() -> None:

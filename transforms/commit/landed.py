@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pyiceberg.manifest import DataFile
 
+from transforms.commit.doubtful import Doubtful
 from transforms.commit.ranges import Ranges
 from transforms.commit.removed import Removed
 
@@ -22,8 +23,11 @@ class Landed:
             (`processed_data.<pipeline>`, `operations.<pipeline>_refused`).
         done: Positions read completely, whatever became of their rows.
         removed: Rows taken out on purpose (`removed.fold_removed` of duplicate, filtered).
+        doubtful: Those of the duplicates among them that are some only if the row that they repeat
+            is kept; None: nobody knows which.
     """
 
     files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
     done: Ranges = field(default_factory=dict)
     removed: tuple[Removed, ...] = ()
+    doubtful: Doubtful | None = None

@@ -15,6 +15,7 @@ from schemas.plan import Aggregate, Plan
 from transforms.aggregate.partials import merge_all, partial
 from transforms.aggregate.windows import late
 from transforms.batches import one_batch
+from transforms.commit.doubtful import MARK, Doubtful
 from transforms.commit.landed import Landed
 from transforms.commit.ranges import merged
 from transforms.commit.removed import Removed, fold_removed
@@ -22,6 +23,7 @@ from transforms.commit.table_info import TableInfo
 from transforms.continuous.parcels import Answer, Parcel, answered
 from transforms.land import UnbalancedError, with_constants
 from transforms.outcome import Outcome
+from transforms.sinks.fit import fitted
 from transforms.sinks.lake import FileWriter
 
 _PLACE: Final = {SOURCE: pa.string(), POSITION: pa.int64(), SEQUENCE: pa.int32()}
@@ -35,7 +37,7 @@ class Shipment:
         landed: Files, all positions of their rows, removed rows: whole positions only.
         partials: Aggregate -> partial aggregates over exactly the rows of `landed`.
         rows: Messages in it.
-        late: Rows that are late for some window.
+        late: Rows that are late for some window, doubtful ones included.
         unsure: Whether a row may repeat one that the dedupe has forgotten.
         watermark_us: Greatest watermark that a row was read at, None if no row had one.
     """
@@ -75,12 +77,17 @@ class Landing:
         rows_out, dead_out = FileWriter(self.processed), FileWriter(self.refused)
         constants = {"contract_version": self.plan.contract.version, "run_id": self.run_id}
         gone: list[pa.RecordBatch] = []
+        doubtful: list[pa.RecordBatch] = []
         sums = {a.name: _Partials(a) for a in self.plan.aggregates}
         marks: list[int] = []
         count, behind = 0, 0
         for parcel, answers in parcels:
-            outcome = answered(parcel.outcome, answers, self.dedupe)
+            outcome, apart = answered(parcel.outcome, answers, self.dedupe)
             _check(parcel, outcome)
+            for rows in (apart, parcel.doubtful):
+                if rows is not None:
+                    doubtful.append(rows)
+                    behind += late_rows(rows, self.plan.aggregates).sum()
             count += sum(parcel.records.values())
             if outcome.rows.num_rows:
                 rows_out.write(outcome.rows)
@@ -101,13 +108,19 @@ class Landing:
         done = merged(*(parcel.done for parcel, _ in parcels))
         partials = {name: p for name, each in sums.items() if (p := each.batch()) is not None}
         return Shipment(
-            landed=Landed(files=files, done=done, removed=_removed(gone)),
+            landed=Landed(
+                files=files, done=done, removed=_removed(gone), doubtful=self._packed(doubtful)
+            ),
             partials=partials,
             rows=count,
             late=int(behind),
             unsure=any(p.unsure or any(a.unsure for a in answers) for p, answers in parcels),
             watermark_us=max(marks, default=None),
         )
+
+    def _packed(self, doubtful: list[pa.RecordBatch]) -> Doubtful:
+        rows = [fitted(batch, self.processed.arrow.append(MARK)) for batch in doubtful]
+        return Doubtful.of(rows, self.plan.contract.event_time_column)
 
 
 def late_rows(rows: pa.RecordBatch | pa.Table, aggregates: Sequence[Aggregate]) -> np.ndarray:
