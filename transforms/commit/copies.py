@@ -7,10 +7,9 @@ over the rows that have landed since: of two copies the one that landed first st
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -20,45 +19,17 @@ import pyarrow as pa
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from schemas.contract import Contract
 from schemas.errors import CommitError
 from schemas.names import POSITION, SEQUENCE, SOURCE, TIMESTAMP, Destiny
-from schemas.plan import Plan
 from transforms.commit.doubtful import CONFLICT
-from transforms.commit.files import read_batches, write_files
-from transforms.commit.landed_ids import LandedIds
-from transforms.commit.near import Asked, id_columns, with_paths
+from transforms.commit.files import write_files
+from transforms.commit.ids import Known, Unique, among, hashed, lows_of, named, rows_of
+from transforms.commit.near import Asked
 from transforms.commit.state import State
 from transforms.commit.table_info import TableInfo
 from transforms.commit.times import Timed, timed
 from transforms.commit.trim import Fresh, rewrite
-from transforms.duplicates import LAKE, PLACED, duplicates, ids_of
-
-
-@dataclass(frozen=True)
-class Unique:
-    """What a pipeline that deduplicates promises.
-
-    Attributes:
-        step: Id of its step.
-        by: Columns or paths that make a row itself.
-        horizon_us: How far apart in event time two rows must be to be no copies.
-        contract: Says which columns hold them.
-    """
-
-    step: str
-    by: tuple[str, ...]
-    horizon_us: int
-    contract: Contract
-
-    @classmethod
-    def of(cls, plan: Plan) -> Unique | None:
-        """Return the promise of a plan, None if it does not deduplicate."""
-        for step in plan.steps:
-            if step.kind == "deduplicate":
-                by, horizon_us = step.parameters["by"], step.parameters["horizon_us"]
-                return cls(step.id, tuple(by), horizon_us, plan.contract)
-        return None
+from transforms.duplicates import PLACED, duplicates
 
 
 class Settled(NamedTuple):
@@ -107,72 +78,80 @@ def without_copies(
     info, horizon_us = TableInfo.of(table), unique.horizon_us
     column = unique.contract.event_time_column
     own = [timed(f, info.schema, column) for f in fresh.files.get(info.name, ())]
-    doubtful = [rows for one, new in fresh.doubtful if (rows := one.read(new)).num_rows]
-    # What a doubtful row repeats lies within the horizon, and what landed within that row's.
-    wide = [_wide(rows, column, horizon_us) for rows in doubtful]
-    landed = _since([*own, *wide], table, state, asked, column, horizon_us)
-    met = [i for i, one in enumerate(own) if doubtful or _meets(one, landed, horizon_us)]
-    if not met and not doubtful:
+    doubtful = _doubtful(fresh)
+    spans = own if doubtful is None else [*own, _span(doubtful, column, horizon_us)]
+    landed = _since(spans, table, state, asked, column, horizon_us)
+    parts = [
+        _Part.of_file(i, info, one.path, unique, known)
+        for i, one in enumerate(own)
+        if doubtful is not None or _meets(one, landed, horizon_us)
+    ]
+    if doubtful is not None:
+        parts.append(_Part.of_rows(_DOUBTFUL, named(info, doubtful, unique), unique, known))
+    if not parts:
         return Settled(fresh)
-    lows = {i: known.lows(info, own[i].path, unique) for i in met}
-    parts = [_Part(i, lows[i], partial(_rows, info, own[i].path, unique)) for i in met]
-    for i, rows in enumerate(doubtful, len(own)):
-        named = partial(_named_once, info, rows, unique)
-        parts.append(_Part(i, _lows(named(), unique, known.key), named))
     new = np.unique(np.concatenate([part.lows for part in parts]))
     paths, both = known.holding(info, [f.path for f in landed], new, unique)
-    for i in met:
-        known.ids.add(own[i].path, lows[i])
+    for part in parts:
+        if part.number != _DOUBTFUL:
+            known.ids.add(own[part.number].path, part.lows)
     if not paths:
         return Settled(fresh)
-    doubted = [np.intersect1d(part.lows, both) for part in parts if part.number >= len(own)]
-    if any(map(len, doubted)):  # they may repeat what the dedupe knew, too
-        older = _near([*own, *wide], table, _now(table, state), state, column, horizon_us)
-        others = sorted({f.path for f in older} - {f.path for f in landed})
-        paths += known.holding(info, others, np.unique(np.concatenate(doubted)), unique)[0]
+    if doubtful is not None:  # they may repeat what the dedupe knew, too
+        earlier = _near(spans, table, _now(table, state), state, column, horizon_us)
+        others = sorted({f.path for f in earlier} - {f.path for f in landed})
+        paths += known.holding(info, others, np.intersect1d(parts[-1].lows, both), unique)[0]
     held = [
         found
         for path in paths
-        for _, rows in _rows(info, path, unique)
-        for ids in _ids(rows, unique, known.key)
-        for found in _among(ids, both)
+        for _, rows in rows_of(info, path, unique)
+        for ids in hashed(rows, unique, known.key)
+        for found in among(ids, both)
     ]
-    wanted = pl.concat([frame for part in parts for frame in part.among(both, unique, known.key)])
+    wanted = pl.concat([rows for part in parts for rows in part.holding(both, unique, known)])
     wanted = wanted.sort(SOURCE, POSITION, SEQUENCE, maintain_order=True)
-    wanted = wanted.with_columns(lost=_lost(held, wanted, horizon_us))
-    mine = pl.col("part") < len(own)
-    dropped, landing = wanted.filter(mine & pl.col("lost")), wanted.filter(~mine & ~pl.col("lost"))
-    astray = pl.concat([_moved(dropped, held), landing["time"]])
+    lost = _lost(held, wanted, horizon_us)
+    kept = wanted["part"].to_numpy() != _DOUBTFUL
+    dropped, landing = wanted.filter(kept & lost), wanted.filter(~kept & ~lost)
+    astray = np.append(_moved(dropped, held), landing["time"].to_numpy())
     if fresh.guessed and len(astray):
         raise CommitError(_MOVED)
     left = _dropped(fresh, info, unique, _by_part(dropped))
-    for i, rows in _by_part(landing).items():
-        left = _landing(left, info, unique, doubtful[i - len(own)].take(pa.array(rows)))
-    return Settled(left, len(dropped), None if astray.is_empty() else int(astray.max()))  # type: ignore[arg-type]
+    if doubtful is not None and len(landing):
+        left = _landing(left, info, unique, doubtful.take(landing["row"].to_arrow()))
+    return Settled(left, len(dropped), int(astray.max()) if len(astray) else None)
 
 
 class _Part(NamedTuple):
-    """New rows that may be copies: a data file, or doubtful ones.
+    """New rows that may be copies: a data file, or the doubtful ones.
 
     Attributes:
-        number: Its place among files, then doubtful rows.
+        number: Of the file, or _DOUBTFUL.
         lows: 64 bits of each id, sorted.
         rows: Yields the rows with the `by` values, and the number of the first of them.
     """
 
     number: int
     lows: np.ndarray
-    rows: Callable[[], Iterator[tuple[int, pa.Table]]]
+    rows: Callable[[], Iterable[tuple[int, pa.Table]]]
 
-    def among(
-        self, lows: np.ndarray, unique: Unique, key: tuple[int, int]
-    ) -> Iterator[pl.DataFrame]:
+    @classmethod
+    def of_file(
+        cls, number: int, info: TableInfo, path: str, unique: Unique, known: Known
+    ) -> _Part:
+        return cls(number, known.lows(info, path, unique), partial(rows_of, info, path, unique))
+
+    @classmethod
+    def of_rows(cls, number: int, rows: pa.Table, unique: Unique, known: Known) -> _Part:
+        return cls(number, lows_of([(0, rows)], unique, known.key), lambda: [(0, rows)])
+
+    def holding(self, lows: np.ndarray, unique: Unique, known: Known) -> Iterator[pl.DataFrame]:
         """Yield ids (PLACED), places and row numbers of rows with some of these ids."""
         if not np.isin(lows, self.lows).any():
             return
         for first, rows in self.rows():
-            for ids in _ids(rows, unique, key):
-                for found in _among(ids, lows):
+            for ids in hashed(rows, unique, known.key):
+                for found in among(ids, lows):
                     places = rows.select([SOURCE, POSITION, SEQUENCE]).take(found["row"])
                     places = places.set_column(0, SOURCE, places[SOURCE].cast(pa.string()))
                     yield (
@@ -184,44 +163,18 @@ class _Part(NamedTuple):
                     )
 
 
-@dataclass(frozen=True)
-class Known:
-    """What a committer has read of the ids in data files, under a key of its own.
-
-    Attributes:
-        key: Two secret seeds.
-        ids: By file.
-    """
-
-    key: tuple[int, int] = field(
-        default_factory=lambda: (secrets.randbits(63), secrets.randbits(63))
-    )
-    ids: LandedIds = field(default_factory=LandedIds)
-
-    def lows(self, info: TableInfo, path: str, unique: Unique) -> np.ndarray:
-        """Read a file's ids: 64 bits of each, sorted."""
-        return _lows(_rows(info, path, unique), unique, self.key)
-
-    def holding(
-        self, info: TableInfo, paths: Sequence[str], new: np.ndarray, unique: Unique
-    ) -> tuple[list[str], np.ndarray]:
-        """Return which of these files may hold copies of new ids (sorted), and of which."""
-        if self.ids.full:
-            self.ids.only(paths)
-        both = [np.array([], np.uint64)]
-        read = set()
-        for path in paths:
-            if not self.ids.knows(path):
-                lows = self.lows(info, path, unique)
-                self.ids.add(path, lows)
-                if not self.ids.knows(path) and len(common := np.intersect1d(lows, new)):
-                    read.add(path)
-                    both.append(common)
-        found, kept = self.ids.holding(new, paths)
-        read |= found
-        return [p for p in paths if p in read], np.unique(np.concatenate([*both, kept]))
+def _doubtful(fresh: Fresh) -> pa.Table | None:
+    parts = [rows for one, new in fresh.doubtful if (rows := one.read(new)).num_rows]
+    return pa.concat_tables(parts, promote_options="permissive") if parts else None
 
 
+def _span(doubtful: pa.Table, column: str, horizon_us: int) -> Timed:
+    """Return where to look for what doubtful rows repeat, and for what that repeats."""
+    times = doubtful[column].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
+    return Timed("", int(times.min()) - horizon_us, int(times.max()) + horizon_us)
+
+
+_DOUBTFUL: Final = -1
 _MOVED: Final = (
     "what a run took for copies must be copies of rows that are kept; another run has landed rows "
     "with the same values at other times meanwhile; nothing of this run was landed: run again"
@@ -240,7 +193,7 @@ def _lost(held: Sequence[pa.RecordBatch], wanted: pl.DataFrame, horizon_us: int)
     return lost
 
 
-def _moved(dropped: pl.DataFrame, held: Sequence[pa.RecordBatch]) -> pl.Series:
+def _moved(dropped: pl.DataFrame, held: Sequence[pa.RecordBatch]) -> np.ndarray:
     """Return the event times of dropped rows that repeat no landed one of their own time.
 
     Rows that a dedupe removed as copies of those may be further than the horizon from the one that
@@ -248,16 +201,11 @@ def _moved(dropped: pl.DataFrame, held: Sequence[pa.RecordBatch]) -> pl.Series:
     """
     names = ["low", "high", "time"]
     theirs = pl.DataFrame({n: np.concatenate([b[n].to_numpy() for b in held]) for n in names})
-    return dropped.join(theirs, on=names, how="anti")["time"]
+    return dropped.join(theirs, on=names, how="anti")["time"].to_numpy()
 
 
 def _by_part(rows: pl.DataFrame) -> dict[int, np.ndarray]:
     return {part: own["row"].to_numpy() for (part,), own in rows.group_by("part")}
-
-
-def _wide(rows: pa.Table, column: str, horizon_us: int) -> Timed:
-    times = rows[column].cast(TIMESTAMP).cast(pa.int64()).to_numpy()
-    return Timed("", int(times.min()) - horizon_us, int(times.max()) + horizon_us)
 
 
 def _since(
@@ -292,54 +240,6 @@ def _now(table: Table, state: State) -> int | None:
 
 def _meets(one: Timed, others: Iterable[Timed], horizon_us: int) -> bool:
     return any(one.low <= f.high + horizon_us and f.low <= one.high + horizon_us for f in others)
-
-
-def _rows(info: TableInfo, path: str, unique: Unique) -> Iterator[tuple[int, pa.Table]]:
-    """Yield rows of a file with the `by` values, and the number of the first of them."""
-    first = 0
-    for batch in read_batches(info, path, _names(unique)):
-        yield first, _named(info, batch, unique)
-        first += batch.num_rows
-
-
-def _named_once(info: TableInfo, rows: pa.Table, unique: Unique) -> Iterator[tuple[int, pa.Table]]:
-    yield 0, _named(info, rows, unique)
-
-
-def _named(info: TableInfo, rows: pa.RecordBatch | pa.Table, unique: Unique) -> pa.Table:
-    """Return rows with the `by` values, event time and place alone."""
-    wanted = pa.schema([info.arrow.field(n).remove_metadata() for n in _names(unique)])
-    there, size = rows.schema.names, rows.num_rows
-    # A file that is older than a column holds null there.
-    columns = [
-        rows[f.name].cast(f.type) if f.name in there else pa.nulls(size, f.type) for f in wanted
-    ]
-    named = pa.Table.from_arrays(columns, names=wanted.names)
-    return with_paths(named, unique.contract, unique.by)
-
-
-def _names(unique: Unique) -> list[str]:
-    return [*id_columns(unique.contract, unique.by), SEQUENCE]
-
-
-def _lows(
-    several: Iterable[tuple[int, pa.Table]], unique: Unique, key: tuple[int, int]
-) -> np.ndarray:
-    parts = [ids["low"].to_numpy() for _, rows in several for ids in _ids(rows, unique, key)]
-    return np.sort(np.concatenate([np.array([], np.uint64), *parts]))
-
-
-def _ids(rows: pa.Table, unique: Unique, key: tuple[int, int]) -> Iterator[pa.RecordBatch]:
-    column = unique.contract.event_time_column
-    for _, ids in ids_of(rows, unique.by, column, key, LAKE, 1, placed=True):
-        yield ids
-
-
-def _among(ids: pa.RecordBatch, lows: np.ndarray) -> Iterator[pa.RecordBatch]:
-    """Yield the ids that the lake may hold."""
-    mask = np.isin(ids["low"].to_numpy(), lows)
-    if mask.any():
-        yield ids.filter(pa.array(mask))
 
 
 def _dropped(fresh: Fresh, info: TableInfo, unique: Unique, drops: dict[int, np.ndarray]) -> Fresh:

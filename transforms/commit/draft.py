@@ -17,9 +17,10 @@ from schemas.errors import CommitError
 from schemas.plan import Plan
 from transforms.commit import closing, ledger
 from transforms.commit.closing import Closed, Closing
-from transforms.commit.copies import Known, Settled, Unique, without_copies
+from transforms.commit.copies import Settled, without_copies
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files, store
+from transforms.commit.ids import Known, Unique
 from transforms.commit.journal import Entry, after, now
 from transforms.commit.lake import Lake, files_at
 from transforms.commit.landed import Landed

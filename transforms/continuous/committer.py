@@ -14,7 +14,7 @@ from schemas.plan import Aggregate, Plan
 from transforms.aggregate.windows import micros
 from transforms.commit import journal
 from transforms.commit.committer import Committed, Committer
-from transforms.commit.copies import Unique
+from transforms.commit.ids import Unique
 from transforms.commit.lake import Lake
 from transforms.commit.near import Asked
 from transforms.commit.ranges import Ranges, common, merged, missing
