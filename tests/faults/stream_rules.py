@@ -14,6 +14,7 @@ from transforms.commit.copies import Settled
 from transforms.commit.sqlite_catalog import SqliteCatalog
 from transforms.continuous.admit import Admission
 from transforms.decode.messages import MessageDecoder
+from transforms.sources.kafka import reader
 from transforms.sources.streams import live
 
 
@@ -83,6 +84,15 @@ def _short_records() -> None:
     MessageDecoder.__init__ = short  # type: ignore[method-assign]
 
 
+class _NeverError(Exception):
+    """Nothing raises it."""
+
+
+def _no_patience() -> None:
+    """A broker that does not answer is an error like any other."""
+    reader.UnreachableError = _NeverError  # type: ignore[assignment, misc]
+
+
 RULES: dict[str, Callable[[], None]] = {
     "no fence": lambda: job.break_rule("no fence"),
     "no recovery": lambda: job.break_rule("no recovery"),
@@ -91,6 +101,7 @@ RULES: dict[str, Callable[[], None]] = {
     "no dead letters": _no_dead_letters,
     "newest watermark": _newest_watermark,
     "short records": _short_records,
+    "brokers always answer": _no_patience,
     "read anew": _read_anew,
 }
 """All but the last take a protection away."""
