@@ -130,7 +130,7 @@ class StreamCommitter:
         It reads positions again that are done. Where it then finds a copy at another time, it may
         have kept a row within the horizon of that copy, which landed.
         """
-        again = [one for one in shipments if common(done, one.landed.done) and _chooses(one)]
+        again = [one for one in shipments if _chooses(one) and common(done, one.landed.done)]
         lasts = (high for one in again for _, high in self._spans(one))
         return max((min(ALWAYS, high + self._horizon_us) for high in lasts), default=NEVER)
 
