@@ -143,7 +143,7 @@ class Middle:
         for _, ids in ids_of(rows, a.by, a.event_time, a.key, "chunk", 1, placed=True):
             found = look(ids, self.seen, self.horizon_us)
             self.seen.add(found.kept)
-            yield Answer(token, found.rows, found.conflict)
+            yield Answer(token, found.rows, found.conflict, found.moved)
 
 
 def commit(one: StreamCommitter, memory: Memory, *shipments: Shipment) -> Memory:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from apache_beam.runners.portability import portable_runner  # noqa: F401
 from beam_pipelines import cli, commit_once, streaming  # noqa: F401
 from runners.flink import launch as on_flink  # noqa: F401
 from runners.prism import launch as on_prism  # noqa: F401
+from tests.faults.disk import fill
 from tests.faults.stream_rules import apply, lie_often
 from transforms.commit.committer import Committer
 from transforms.continuous.committer import StreamCommitter
@@ -46,6 +47,7 @@ def run(
     die: str = "",
     nth: int = 1,
     how: int = signal.SIGKILL,
+    full: Path | None = None,
     rules: Sequence[str] = (),
     lie: float = 0.0,
     log: Path | None = None,
@@ -59,12 +61,14 @@ def run(
         die: Point at which the process kills itself the nth time that it comes there.
         nth: See `die`.
         how: Signal that it sends itself there.
+        full: Disk that it fills there instead.
         rules: What is otherwise (`stream_rules.RULES`).
         lie: Probability that the catalog answers falsely.
         log: What the run says goes there.
     """
     _say_to(log)
-    make_points(die, nth, how)
+    act = partial(os.kill, os.getpid(), how) if full is None else partial(fill, full)
+    make_points(die, nth, act)
     apply(rules)
     if lie:
         lie_often(lie)
@@ -93,8 +97,8 @@ def _say_to(log: Path | None) -> None:
     os.dup2(out, 2)
 
 
-def make_points(die: str, nth: int, how: int) -> None:
-    """Make this process send itself a signal when it comes to a point for the nth time."""
+def make_points(die: str, nth: int, act: Callable[[], None]) -> None:
+    """Make this process do something when it comes to a point for the nth time."""
     left = nth
 
     def point(there: str) -> None:
@@ -102,9 +106,9 @@ def make_points(die: str, nth: int, how: int) -> None:
         if there == die:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), how)
+                act()
 
-    commit_once.Committer = functools.partial(Committer, point=point)  # type: ignore[misc]
+    commit_once.Committer = partial(Committer, point=point)  # type: ignore[misc]
     _wrap(Landing, "__call__", lambda: point("before files"), lambda: point("after files"))
     _wrap(StreamCommitter, "commit", lambda: None, lambda: point("after commit"))
 

@@ -10,9 +10,11 @@ from typing import Any
 from beam_pipelines import streaming
 from tests.faults import job
 from transforms.commit import draft
+from transforms.commit.copies import Settled
 from transforms.commit.sqlite_catalog import SqliteCatalog
 from transforms.continuous.admit import Admission
 from transforms.decode.messages import MessageDecoder
+from transforms.sources.kafka import reader
 from transforms.sources.streams import live
 
 
@@ -53,7 +55,7 @@ def _no_trim() -> None:
 
 
 def _no_ids() -> None:
-    draft.without_copies = lambda fresh, *_: (fresh, 0)
+    draft.without_copies = lambda fresh, *_: Settled(fresh)
 
 
 def _newest_watermark() -> None:
@@ -82,6 +84,15 @@ def _short_records() -> None:
     MessageDecoder.__init__ = short  # type: ignore[method-assign]
 
 
+class _NeverError(Exception):
+    """Nothing raises it."""
+
+
+def _no_patience() -> None:
+    """A broker that does not answer is an error like any other."""
+    reader.UnreachableError = _NeverError  # type: ignore[assignment, misc]
+
+
 RULES: dict[str, Callable[[], None]] = {
     "no fence": lambda: job.break_rule("no fence"),
     "no recovery": lambda: job.break_rule("no recovery"),
@@ -90,6 +101,7 @@ RULES: dict[str, Callable[[], None]] = {
     "no dead letters": _no_dead_letters,
     "newest watermark": _newest_watermark,
     "short records": _short_records,
+    "brokers always answer": _no_patience,
     "read anew": _read_anew,
 }
 """All but the last take a protection away."""

@@ -10,9 +10,10 @@ from pyiceberg.manifest import DataFile
 from schemas.errors import CommitError
 from tests.faults import job, oracle
 from tests.faults.world import World, at
-from transforms.commit import intent
+from transforms.commit import committer, intent
 from transforms.commit.iceberg import stored
 from transforms.commit.journal import tail
+from transforms.commit.maintain.compact import Compaction
 
 POINTS = [
     ("asked", 1),
@@ -184,3 +185,34 @@ def test_a_half_landed_intent_whose_files_are_gone_stops_everything_loudly(world
         world.commit(("b", 0, 30))
     visible = oracle.catalog(world.root)
     assert oracle.wrongs(visible, oracle.newest(visible), {("a", p) for p in range(50)}) == []
+
+
+def _sleep_compacting(world: World) -> None:
+    """A compaction sleeps with its plan in hand, while others commit and compact."""
+
+    def others() -> None:
+        world.commit(("a", 80, 100))
+        Compaction(world.committer(), world.plan).run()
+
+    for first in (50, 60, 70):
+        world.commit(("a", first, first + 10))
+    Compaction(world.committer(point=at("before intent", others)), world.plan).run()
+
+
+def test_a_compaction_that_sleeps_past_others_plans_anew(world: World) -> None:
+    _sleep_compacting(world)
+    world.commit(("a", 100, 140))
+    assert world.wrongs(("a", 0, 140)) == []
+
+
+def test_without_the_fence_it_does_harm_to_no_row_but_fails_on_files_that_are_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compaction takes files out, and a table takes none out twice: the fence saves its work."""
+    monkeypatch.setattr(committer, "declare", job._declare_again)
+    monkeypatch.setattr(intent, "_LAND_TRIES", 2)
+    with pytest.raises(CommitError, match="did not take it"):
+        _sleep_compacting(world)
+    monkeypatch.undo()
+    world.commit(("a", 100, 140))
+    assert world.wrongs(("a", 0, 140)) == []

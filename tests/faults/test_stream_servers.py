@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from infra.local.servers import manager
 from tests import servers
+from tests.faults.disk import BALLAST, fill, small_disk
 from tests.faults.stream_chaos import Chaos
+from transforms.kafka_client import TIMEOUT_S
 
 pytestmark = pytest.mark.stack
 
 KILLS = 20
-DISK = 64 << 20
 
 
 @pytest.fixture
@@ -45,30 +44,23 @@ def test_a_stream_outlives_20_deaths_of_its_broker(tmp_path: Path, broker: str) 
         assert chaos.judge(stream) == []
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A folder on a disk of its own, of DISK bytes."""
-    folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
-    made = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"a small disk needs the right to mount: {made.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no byte free; the file that takes them can be deleted again."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(1 << 16))
-        except OSError:
-            pass
-    return ballast
+@pytest.mark.parametrize("rules", [(), ("brokers always answer",)])
+def test_a_stream_waits_for_a_broker_that_is_away_for_long(
+    tmp_path: Path, broker: str, rules: tuple[str, ...]
+) -> None:
+    chaos = Chaos(tmp_path / "events", broker, random.Random(2), rules=rules)
+    chaos.sets = ("source.stream.kafka.refresh=1s", "source.stream.idle=1d")
+    with chaos.sending() as stream:
+        run = chaos.start()
+        chaos.wait_for_commits(1, run)
+        manager.kill("kafka")
+        time.sleep(TIMEOUT_S + 10)
+        manager.up(["kafka"])
+        if rules:
+            chaos.fails(run)
+        else:
+            chaos.wait_for_commits(2, run)
+        assert chaos.judge(stream) == []
 
 
 def test_a_full_disk_loses_and_doubles_nothing_and_the_next_run_goes_on(tmp_path: Path) -> None:
@@ -78,15 +70,31 @@ def test_a_full_disk_loses_and_doubles_nothing_and_the_next_run_goes_on(tmp_path
             run = chaos.start()
             chaos.wait_for_commits(1, run)
             time.sleep(chaos.rng.uniform(0, 2))
-            ballast = fill(disk)
+            fill(disk)
             before = chaos.landed()
             run.join(40)
             went_on = run.exitcode is None
             assert chaos.landed() <= before + 1
-            ballast.unlink()
+            (disk / BALLAST).unlink()
             if went_on:
                 chaos.wait_for_commits(1, run)
                 chaos.kill(run)
             else:
                 chaos.fails(run)
         assert chaos.judge(stream) == []
+
+
+@pytest.mark.parametrize("recovered", [True, False])
+def test_a_commit_that_a_full_disk_cuts_in_two_is_finished_by_the_next_run(
+    tmp_path: Path, recovered: bool
+) -> None:
+    rules = () if recovered else ("no recovery",)
+    chaos = Chaos(tmp_path / "events", servers.kafka(), random.Random(2), rules=rules)
+    with small_disk(chaos.folder / "out") as disk, chaos.sending(rate=60) as stream:
+        run = chaos.start(die="between tables", nth=2, full=disk)
+        chaos.wait_for((disk / BALLAST).exists)
+        run.join(40)
+        (disk / BALLAST).unlink()
+        chaos.kill(run, or_failed=True)
+        wrongs = chaos.judge(stream, protected=recovered)
+    assert (wrongs == []) == recovered, wrongs

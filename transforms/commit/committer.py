@@ -49,6 +49,8 @@ class Committed:
         windows: Aggregate -> number of windows touched; of stretches of time that touched sessions
             begin in.
         copies: Rows that are duplicates of rows landed since the run's dedupe asked.
+        astray_us: Greatest event time of a row that this dedupe takes for kept and that is not, or
+            the other way round (but for rows of one time); None if there is none.
         notes: What a person should know that went wrong after it.
     """
 
@@ -60,6 +62,7 @@ class Committed:
     counts: Counts
     windows: dict[str, int]
     copies: int = 0
+    astray_us: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -251,6 +254,7 @@ class Committer:
             counts=draft.counts,
             windows={n: len(starts) for n, starts in draft.windows.items()},
             copies=draft.copies,
+            astray_us=draft.astray_us,
         )
 
 

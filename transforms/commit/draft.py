@@ -17,9 +17,10 @@ from schemas.errors import CommitError
 from schemas.plan import Plan
 from transforms.commit import closing, ledger
 from transforms.commit.closing import Closed, Closing
-from transforms.commit.copies import Known, Unique, without_copies
+from transforms.commit.copies import Settled, without_copies
 from transforms.commit.files import write_files
 from transforms.commit.iceberg import Files, store
+from transforms.commit.ids import Known, Unique
 from transforms.commit.journal import Entry, after, now
 from transforms.commit.lake import Lake, files_at
 from transforms.commit.landed import Landed
@@ -71,6 +72,7 @@ class Draft:
         tables: As loaded for planning.
         counts: What is new, by destiny, step and rule.
         copies: Rows of those that a dedupe kept, but whose copy had landed meanwhile.
+        astray_us: See `copies.Settled`.
     """
 
     commit_id: str
@@ -83,6 +85,7 @@ class Draft:
     owed: dict[str, np.ndarray] = field(default_factory=dict)
     counts: ledger.Counts = field(default_factory=dict)
     copies: int = 0
+    astray_us: int | None = None
 
     def put(self, table: str, files: Files) -> None:
         """Add a table's part if there is anything in it."""
@@ -145,13 +148,14 @@ class Drafter:
         others = {n for one in request.landed for n in one.files}.difference(always)
         tables = _Loaded(self.lake)
         infos = {n: TableInfo.of(tables[n]) for n in (*always, *sorted(others))}
-        fresh, copies = trim(request.landed, done, infos), 0
+        settled = Settled(trim(request.landed, done, infos))
         unique = Unique.of(self.plan)
         if unique is not None and not rebuild and state.seq > request.asked.seq:
             processed = tables[self.plan.processed]
-            fresh, copies = without_copies(
-                fresh, processed, state, request.asked, unique, self.known_ids
+            settled = without_copies(
+                settled.fresh, processed, state, request.asked, unique, self.known_ids
             )
+        fresh = settled.fresh
         sources = _sources(state.sources, request.sources, rebuild=rebuild)
         anew = rebuild and bool(fresh.done or state.done)
         windowed = [a.name for a in self.plan.aggregates if not a.sessions]
@@ -160,7 +164,8 @@ class Drafter:
         if not (fresh.done or sources is not None or request.recompute or anew or due):
             return None
         op = "rebuild" if rebuild else "append" if fresh.done else "refresh"
-        draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables, copies=copies)
+        draft = Draft(uuid.uuid4().hex, state.seq + 1, op, fresh.done, tables)
+        draft.copies, draft.astray_us = settled.copies, settled.astray_us
         for name in infos:
             at = state.snapshots.get(name) if rebuild else None
             draft.put(name, Files(fresh.files.get(name, []), files_at(tables[name], at)))
@@ -186,13 +191,15 @@ class Drafter:
         tables = _Loaded(self.lake)
         infos = {n: TableInfo.of(tables[n]) for n in (processed, refused)}
         closed = closing.closed(wanted, tables[refused], state.snapshots.get(refused))
-        fresh, copies = trim(request.landed, {}, infos), 0
+        settled = Settled(trim(request.landed, {}, infos))
         unique = Unique.of(self.plan)
         if unique is not None and state.seq > request.asked.seq:
-            fresh, copies = without_copies(
-                fresh, tables[processed], state, request.asked, unique, self.known_ids
+            settled = without_copies(
+                settled.fresh, tables[processed], state, request.asked, unique, self.known_ids
             )
-        draft = Draft(uuid.uuid4().hex, state.seq + 1, closing.OP, {}, tables, copies=copies)
+        fresh = settled.fresh
+        draft = Draft(uuid.uuid4().hex, state.seq + 1, closing.OP, {}, tables)
+        draft.copies = settled.copies
         draft.put(processed, Files(fresh.files.get(processed, []), []))
         draft.put(refused, closed.files)
         self._aggregates(draft, state, fresh, request, {})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pyiceberg.manifest import DataFile
 
 from transforms.changes.seen import Change
+from transforms.commit.doubtful import Doubtful
 from transforms.commit.ranges import Ranges
 from transforms.commit.removed import Removed
 
@@ -24,9 +25,12 @@ class Landed:
         done: Positions read completely, whatever became of their rows.
         removed: Rows taken out on purpose (`removed.fold_removed` of duplicate, filtered).
         changes: How the records differ from the contract.
+        doubtful: Those of the duplicates among them that are some only if the row that they repeat
+            is kept; None: nobody knows which.
     """
 
     files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
     done: Ranges = field(default_factory=dict)
     removed: tuple[Removed, ...] = ()
     changes: tuple[Change, ...] = ()
+    doubtful: Doubtful | None = None

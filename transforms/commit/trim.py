@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
 
-from schemas.names import POSITION, SOURCE
+from schemas.names import POSITION, SOURCE, Destiny
 from transforms.commit.bounds import reach
+from transforms.commit.doubtful import Doubtful
 from transforms.commit.files import read_batches
 from transforms.commit.landed import Landed
 from transforms.commit.ranges import Ranges, common, merged, missing, size, within
@@ -28,12 +29,16 @@ class Fresh:
         files: Table -> data files whose rows are all new, of the table's present spec.
         trimmed: Table -> landed files of which rows were dropped.
         removed: (source, destiny, step, rule) -> rows taken out that are new.
+        doubtful: Doubtful duplicates, and which of their positions are new.
+        guessed: Whether it is not known how doubtful some duplicates are.
     """
 
     done: Ranges = field(default_factory=dict)
     files: dict[str, list[DataFile]] = field(default_factory=dict)
     trimmed: dict[str, list[DataFile]] = field(default_factory=dict)
     removed: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    doubtful: list[tuple[Doubtful, Ranges]] = field(default_factory=list)
+    guessed: bool = False
 
 
 def trim(landed: Sequence[Landed], done: Ranges, infos: dict[str, TableInfo]) -> Fresh:
@@ -63,6 +68,9 @@ def trim(landed: Sequence[Landed], done: Ranges, infos: dict[str, TableInfo]) ->
             count = rows.among(new.get(rows.source, ())) if old else rows.rows
             if count or not rows.rows:  # which says why positions have none
                 fresh.removed[rows.key] += count
+                fresh.guessed |= one.doubtful is None and rows.destiny == Destiny.DUPLICATE
+        if one.doubtful is not None and one.doubtful.rows:
+            fresh.doubtful.append((one.doubtful, new))
     return fresh
 
 

@@ -24,7 +24,7 @@ from transforms.commit.ranges import Ranges, merged
 from transforms.continuous.id_key import IdKey
 from transforms.continuous.in_process import InProcess
 from transforms.continuous.messages import Messages
-from transforms.continuous.parcels import Parcel, answered, new_token
+from transforms.continuous.parcels import Answered, Parcel, answered, new_token
 from transforms.continuous.seen import Stay
 from transforms.duplicates import ids_of
 from transforms.middle import RowSteps
@@ -152,13 +152,14 @@ class _Admit(beam.DoFn):
         token = new_token()
         shard = zlib.crc32(min(done).encode()) % self.shards
         if self.here is not None:
-            outcome, unsure = self._without_duplicates(outcome, token, self.here)
+            left, unsure = self._without_duplicates(outcome, token, self.here)
             parcel = Parcel(
                 token=token,
-                outcome=outcome,
+                outcome=left.outcome,
                 done=done,
                 records=records,
                 unsure=unsure,
+                doubtful=left.doubtful,
                 changes=changes,
             )
             yield shard, self.here.keep(parcel)
@@ -174,10 +175,10 @@ class _Admit(beam.DoFn):
 
     def _without_duplicates(
         self, outcome: Outcome, token: bytes, here: InProcess
-    ) -> tuple[Outcome, bool]:
+    ) -> tuple[Answered, bool]:
         rows = outcome.rows
         if self.asking is None or not rows.num_rows:
-            return outcome, False
+            return Answered(outcome), False
         one = replace(self.asking, partitions=1)
         watermark = pc.max(rows[WATERMARK].cast(pa.int64())).as_py() or 0
         answers = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,12 +15,14 @@ from transforms.aggregate.windows import micros
 from transforms.changes.kept import keep_changes
 from transforms.commit import journal
 from transforms.commit.committer import Committed, Committer
+from transforms.commit.ids import Unique
 from transforms.commit.lake import Lake
 from transforms.commit.near import Asked
-from transforms.commit.ranges import Ranges, merged, missing
+from transforms.commit.ranges import Ranges, common, merged, missing
 from transforms.commit.state import State
+from transforms.commit.times import timed
 from transforms.continuous.land import Shipment
-from transforms.continuous.rollup import NEVER, Rollup
+from transforms.continuous.rollup import ALWAYS, NEVER, Rollup
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,15 @@ class Memory:
         handed: Positions handed in since.
         closed_us: How far event time is complete.
         closes: How often that was told since the last commit.
+        astray_us: Greatest event time of a row that the dedupe may take for kept and that is not,
+            or the other way round: the lake tells what repeats it.
     """
 
     asked: Asked = field(default_factory=Asked)
     handed: Ranges = field(default_factory=dict)
     closed_us: int = NEVER
     closes: int = 0
+    astray_us: int = NEVER
 
 
 class StreamCommitter:
@@ -56,6 +61,8 @@ class StreamCommitter:
         self._committer, self._plan = committer, plan
         self._rollup = Rollup(plan.aggregates, _OpenWindows(committer.lake))
         self._clock = clock
+        unique = Unique.of(plan)
+        self._horizon_us = 0 if unique is None else unique.horizon_us
 
     def commit(
         self, shipments: Sequence[Shipment], memory: Memory
@@ -75,7 +82,7 @@ class StreamCommitter:
         committed = self._committer.commit(
             [one.landed for one in shipments],
             _panes(shipments),
-            asked=_nothing(memory.asked) if any(s.unsure for s in shipments) else memory.asked,
+            asked=_nothing(memory.asked) if self._unsure(shipments, memory) else memory.asked,
             rollup=rollup,
         )
         keep_changes(self._plan, [change for one in shipments for change in one.landed.changes])
@@ -89,7 +96,10 @@ class StreamCommitter:
         alone = before.seq == asked.seq and now.seq == before.seq + (committed is not None)
         if alone or not missing(self._since(asked, now), handed):
             asked, handed = Asked(now.seq, snapshot), {}
-        return committed, Memory(asked, handed, memory.closed_us)
+        astray_us = max(memory.astray_us, self._astray_us(shipments, before.done))
+        if committed is not None and committed.astray_us is not None:
+            astray_us = max(astray_us, committed.astray_us)
+        return committed, Memory(asked, handed, memory.closed_us, astray_us=astray_us)
 
     def next_close_us(self, after_us: int = NEVER, skip: int = 0) -> int | None:
         """Return when (event time) a window ends that owes rows, or the next one is complete.
@@ -106,6 +116,34 @@ class StreamCommitter:
     def next_fire_us(self) -> int | None:
         """Return at what time of the clock a trigger's delay is over, None if none runs."""
         return self._rollup.next_fire_us()
+
+    def _unsure(self, shipments: Sequence[Shipment], memory: Memory) -> bool:
+        """Whether the dedupe may be wrong about rows though the lake is as it was when it asked."""
+        if any(one.unsure for one in shipments):
+            return True
+        if memory.astray_us == NEVER:
+            return False
+        first_us = min((low for one in shipments for low, _ in self._spans(one)), default=ALWAYS)
+        return first_us <= memory.astray_us + self._horizon_us
+
+    def _astray_us(self, shipments: Sequence[Shipment], done: Ranges) -> int:
+        """Return up to when a dedupe may have chosen others than those that landed before.
+
+        It reads positions again that are done. Where it then finds a copy at another time, it may
+        have kept a row within the horizon of that copy, which landed.
+        """
+        again = [one for one in shipments if _chooses(one) and common(done, one.landed.done)]
+        lasts = (high for one in again for _, high in self._spans(one))
+        return max((min(ALWAYS, high + self._horizon_us) for high in lasts), default=NEVER)
+
+    def _spans(self, one: Shipment) -> Iterator[tuple[int, int]]:
+        """Yield least and greatest event times of rows that the dedupe kept or doubts."""
+        info = self._committer.lake.table_info(self._plan.processed)
+        column = self._plan.contract.event_time_column
+        for file in one.landed.files.get(info.name, ()):
+            yield timed(file, info.schema, column)[1:]
+        if one.landed.doubtful is not None and one.landed.doubtful.rows:
+            yield one.landed.doubtful.first_us, one.landed.doubtful.last_us
 
     def _since(self, asked: Asked, now: State) -> Ranges:
         """Return positions that have landed since: a restored dedupe may not know their ids."""
@@ -124,6 +162,10 @@ class _OpenWindows:
         column = "window_end" if aggregate.sessions else "window_start"
         rows = self._lake.read(name, [column], EqualTo("_final", value=False))
         return np.unique(micros(rows[column]))
+
+
+def _chooses(one: Shipment) -> bool:
+    return one.unsure or one.landed.doubtful is None or bool(one.landed.doubtful.rows)
 
 
 def _nothing(asked: Asked) -> Asked:

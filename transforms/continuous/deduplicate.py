@@ -119,7 +119,8 @@ class _AnswerIds(beam.DoFn):
             mark = mark._replace(end_us=end_us, newest_us=newest_us)
             self._wait(mark, forget)
             self._stamped(partition, seen, mark, stamp)
-        answer = Answer(bytes.fromhex(token.decode()), found.rows, found.conflict, unsure)
+        name = bytes.fromhex(token.decode())
+        answer = Answer(name, found.rows, found.conflict, found.moved, unsure)
         yield int(shard), answer.encode()
 
     @on_timer(FORGET)

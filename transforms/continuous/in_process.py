@@ -39,7 +39,8 @@ class InProcess:
     def keep(self, parcel: Parcel) -> bytes:
         """Keep a parcel that lacks no answer; return what stands for it in the runner's state."""
         self._parcels[parcel.token] = parcel
-        size = sum(batch.nbytes for batch in parcel.outcome if batch is not None)
+        held = (*parcel.outcome, parcel.doubtful)
+        size = sum(batch.nbytes for batch in held if batch is not None)
         return b"".join((_KEPT, parcel.token, size.to_bytes(_SIZE_BYTES, "big")))
 
     def take(self, kept: bytes) -> Parcel:
@@ -66,7 +67,7 @@ class InProcess:
                 self._since_us, kept = since_us, self._seen.since(since_us)
                 self._seen = Seen()
                 self._seen.add(kept)
-        return Answer(token, found.rows, found.conflict, unsure)
+        return Answer(token, found.rows, found.conflict, found.moved, unsure)
 
     @property
     def seen(self) -> int:

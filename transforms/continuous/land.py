@@ -16,6 +16,7 @@ from transforms.aggregate.partials import merge_all, partial
 from transforms.aggregate.windows import late
 from transforms.batches import one_batch
 from transforms.changes.seen import merged as together
+from transforms.commit.doubtful import MARK, Doubtful
 from transforms.commit.landed import Landed
 from transforms.commit.ranges import merged
 from transforms.commit.removed import Removed, fold_removed
@@ -23,6 +24,7 @@ from transforms.commit.table_info import TableInfo
 from transforms.continuous.parcels import Answer, Parcel, answered
 from transforms.land import UnbalancedError, with_constants
 from transforms.outcome import Outcome
+from transforms.sinks.fit import fitted
 from transforms.sinks.lake import FileWriter
 
 _PLACE: Final = {SOURCE: pa.string(), POSITION: pa.int64(), SEQUENCE: pa.int32()}
@@ -36,7 +38,7 @@ class Shipment:
         landed: Files, all positions of their rows, removed rows: whole positions only.
         partials: Aggregate -> partial aggregates over exactly the rows of `landed`.
         rows: Messages in it.
-        late: Rows that are late for some window.
+        late: Rows that are late for some window, doubtful ones included.
         unsure: Whether a row may repeat one that the dedupe has forgotten.
         watermark_us: Greatest watermark that a row was read at, None if no row had one.
     """
@@ -76,12 +78,17 @@ class Landing:
         rows_out, dead_out = FileWriter(self.processed), FileWriter(self.refused)
         constants = {"contract_version": self.plan.contract.version, "run_id": self.run_id}
         gone: list[pa.RecordBatch] = []
+        doubtful: list[pa.RecordBatch] = []
         sums = {a.name: _Partials(a) for a in self.plan.aggregates}
         marks: list[int] = []
         count, behind = 0, 0
         for parcel, answers in parcels:
-            outcome = answered(parcel.outcome, answers, self.dedupe)
+            outcome, apart = answered(parcel.outcome, answers, self.dedupe)
             _check(parcel, outcome)
+            for rows in (apart, parcel.doubtful):
+                if rows is not None:
+                    doubtful.append(rows)
+                    behind += late_rows(rows, self.plan.aggregates).sum()
             count += sum(parcel.records.values())
             if outcome.rows.num_rows:
                 rows_out.write(outcome.rows)
@@ -107,6 +114,7 @@ class Landing:
                 done=done,
                 removed=_removed(gone),
                 changes=together(change for parcel, _ in parcels for change in parcel.changes),
+                doubtful=self._packed(doubtful),
             ),
             partials=partials,
             rows=count,
@@ -114,6 +122,10 @@ class Landing:
             unsure=any(p.unsure or any(a.unsure for a in answers) for p, answers in parcels),
             watermark_us=max(marks, default=None),
         )
+
+    def _packed(self, doubtful: list[pa.RecordBatch]) -> Doubtful:
+        rows = [fitted(batch, self.processed.arrow.append(MARK)) for batch in doubtful]
+        return Doubtful.of(rows, self.plan.contract.event_time_column)
 
 
 def late_rows(rows: pa.RecordBatch | pa.Table, aggregates: Sequence[Aggregate]) -> np.ndarray:

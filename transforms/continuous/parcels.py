@@ -11,13 +11,14 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from schemas.names import Destiny
 from transforms.changes.seen import Change
+from transforms.commit.doubtful import CONFLICT
 from transforms.commit.ranges import Ranges
 from transforms.outcome import Outcome, chained, keep, removed
 
@@ -27,6 +28,7 @@ _COMPRESSED: Final = pa.ipc.IpcWriteOptions(
     compression=pa.Codec("zstd", compression_level=1), use_threads=False
 )
 _PARCEL, _ANSWER = b"P", b"A"
+_CONFLICT, _MOVED = np.uint8(1), np.uint8(2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Parcel:
         asked: Dedupe partitions that will answer.
         unsure: What an answer says of it that came at once (`Answer.unsure`).
         changes: How its records differ from the contract.
+        doubtful: What such an answer leaves to the committer (`Answered.doubtful`).
     """
 
     token: bytes
@@ -50,6 +53,7 @@ class Parcel:
     asked: int = 0
     unsure: bool = False
     changes: tuple[Change, ...] = ()
+    doubtful: pa.RecordBatch | None = None
 
     def encode(self) -> bytes:
         """Return it as bytes: a small pickled head, then Arrow IPC streams."""
@@ -92,19 +96,21 @@ class Answer:
         token: Which parcel.
         rows: Numbers (uint32) of its rows that are duplicates, ascending.
         conflict: Which of them differ from the row that won.
+        moved: Which of them repeat no kept row of their own event time.
         unsure: Whether a row that passed is so old that its like may be forgotten: the lake knows.
     """
 
     token: bytes
     rows: np.ndarray = field(default_factory=lambda: np.array([], np.uint32))
     conflict: np.ndarray = field(default_factory=lambda: np.array([], bool))
+    moved: np.ndarray = field(default_factory=lambda: np.array([], bool))
     unsure: bool = False
 
     def encode(self) -> bytes:
         """Return it as bytes."""
-        rows, conflict = self.rows.astype("<u4"), self.conflict.astype(np.uint8)
-        unsure = bytes([self.unsure])
-        return b"".join((_ANSWER, self.token, unsure, rows.tobytes(), conflict.tobytes()))
+        rows, unsure = self.rows.astype("<u4"), bytes([self.unsure])
+        marks = self.conflict * _CONFLICT | self.moved * _MOVED
+        return b"".join((_ANSWER, self.token, unsure, rows.tobytes(), marks.tobytes()))
 
     @classmethod
     def decode(cls, encoded: bytes) -> Answer:
@@ -112,12 +118,27 @@ class Answer:
         at = 1 + TOKEN_BYTES + 1
         count = (len(encoded) - at) // 5
         rows = np.frombuffer(encoded, "<u4", count, at)
-        conflict = np.frombuffer(encoded, np.uint8, count, at + 4 * count).astype(bool)
-        return cls(encoded[1 : at - 1], rows, conflict, bool(encoded[at - 1]))
+        marks = np.frombuffer(encoded, np.uint8, count, at + 4 * count)
+        conflict, moved = ((marks & bit).astype(bool) for bit in (_CONFLICT, _MOVED))
+        return cls(encoded[1 : at - 1], rows, conflict, moved, bool(encoded[at - 1]))
 
 
-def answered(outcome: Outcome, answers: Sequence[Answer], step: str) -> Outcome:
-    """Return what is left of a parcel without the rows that answers call duplicates.
+class Answered(NamedTuple):
+    """A parcel whose duplicates are known.
+
+    Attributes:
+        outcome: Rows that go on, and those removed or refused.
+        doubtful: Those of the removed rows that repeat no kept row of their own event time, with a
+            column CONFLICT: what they repeat may be a copy of a landed row, and they none. A copy
+            at the same time is one of whatever the other is a copy of.
+    """
+
+    outcome: Outcome
+    doubtful: pa.RecordBatch | None = None
+
+
+def answered(outcome: Outcome, answers: Sequence[Answer], step: str) -> Answered:
+    """Take the rows that answers call duplicates out of a parcel.
 
     Args:
         outcome: Of the parcel.
@@ -126,13 +147,18 @@ def answered(outcome: Outcome, answers: Sequence[Answer], step: str) -> Outcome:
     """
     numbers = np.concatenate([np.empty(0, np.int64), *(a.rows for a in answers)])
     if not len(numbers):
-        return outcome
-    conflict = np.concatenate([a.conflict for a in answers])
+        return Answered(outcome)
     order = np.argsort(numbers, kind="stable")
     rows = numbers[order].astype(np.int64)
-    rule = pa.array(np.where(conflict[order], "conflict", "duplicate").tolist())
+    conflict = np.concatenate([a.conflict for a in answers])[order]
+    moved = np.concatenate([a.moved for a in answers])[order]
+    rule = pa.array(np.where(conflict, "conflict", "duplicate").tolist())
     out = removed(outcome.rows, rows, Destiny.DUPLICATE, step, rule)
-    return chained(outcome, Outcome(keep(outcome.rows, rows), out))
+    left = chained(outcome, Outcome(keep(outcome.rows, rows), out))
+    if not moved.any():
+        return Answered(left)
+    apart = outcome.rows.take(pa.array(rows[moved]))
+    return Answered(left, apart.append_column(CONFLICT, pa.array(conflict[moved])))
 
 
 def new_token() -> bytes:

@@ -80,11 +80,13 @@ class Found(NamedTuple):
     Attributes:
         rows: Row numbers (the ids' `row`) of duplicates, ascending.
         conflict: Which of them differ from the row that was kept.
+        moved: Which of them repeat no kept row of their own event time.
         kept: Ids to remember.
     """
 
     rows: np.ndarray
     conflict: np.ndarray
+    moved: np.ndarray
     kept: np.ndarray
 
 
@@ -166,8 +168,7 @@ def look(ids: pa.RecordBatch, seen: Seen, horizon_us: int) -> Found:
     suspect = np.zeros(len(own), bool)
     suspect[order] = same | np.isin(low, held["low"])
     if not suspect.any():
-        none = np.empty(0, np.uint32)
-        return Found(none, np.empty(0, bool), own)
+        return Found(np.empty(0, np.uint32), np.empty(0, bool), np.empty(0, bool), own)
     pick = np.flatnonzero(suspect)
     parts = [ids.take(pa.array(pick))]
     if len(held):
@@ -178,15 +179,17 @@ def look(ids: pa.RecordBatch, seen: Seen, horizon_us: int) -> Found:
         at = np.searchsorted(row, found.rows)
         gone[at] = True
         conflict[at] = found.conflict
+    some, lost = own.take(pick), gone[pick]
+    moved = np.zeros(len(own), bool)
+    if lost.any():
+        kept = _together([held, _only(some, ~lost)])
+        moved[pick[lost]] = ~_met(_only(some, lost), kept, ("low", "high", "time"))
+    stay = ~gone
     if len(held):  # `duplicates` does not know the content of what the lake holds, but we do
-        some = own.take(pick)
         known = _met(some, held, ("low", "high"))
         conflict[pick[known]] = ~_met(_only(some, known), held, ("low", "high", "content"))
-        again = pick[_met(some, held, ("low", "high", "place"))]
-        stay = ~gone
-        stay[again] = False
-        return Found(row[gone], conflict[gone], _only(own, stay))
-    return Found(row[gone], conflict[gone], _only(own, ~gone))
+        stay[pick[_met(some, held, ("low", "high", "place"))]] = False
+    return Found(row[gone], conflict[gone], moved[gone], _only(own, stay))
 
 
 def _floor(time_us: int, step: int) -> int:

@@ -16,7 +16,7 @@ from schemas.plan import Step
 from tests.faults import synthetic
 from tests.faults.synthetic import BEGIN_US, HOUR_US
 from tests.faults.world import World, at
-from transforms.commit import copies
+from transforms.commit import copies, ids
 from transforms.commit.committer import Committed
 from transforms.commit.landed import Landed
 from transforms.commit.near import Asked
@@ -173,13 +173,14 @@ def test_a_committer_that_stays_opens_a_landed_file_once_and_again_only_for_copi
     _run(world, "old", [(1, 0), (2, 0)], world.asked())
     (old,) = world.lake.files(world.plan.processed)
     opened: Counter[str] = Counter()
-    rows = copies._rows
+    rows = ids.rows_of
 
     def counted(info: Any, path: str, unique: Any) -> Any:
         opened[path] += 1
         return rows(info, path, unique)
 
-    monkeypatch.setattr(copies, "_rows", counted)
+    for module in (ids, copies):
+        monkeypatch.setattr(module, "rows_of", counted)
     one = world.committer()
     for source, own in (("a", (3, 1)), ("b", (4, 2)), ("c", (5, 3))):
         one.commit([_landed(world, source, [own])], _panes([own]), asked=Asked())

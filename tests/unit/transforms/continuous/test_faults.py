@@ -31,6 +31,7 @@ from tests.pipelines.shop import (
 from tests.streams import Middle, commit, raw, stream_plan
 from transforms.commit import intent
 from transforms.commit.committer import Committer
+from transforms.commit.copies import Settled
 from transforms.commit.near import Asked
 from transforms.commit.trim import trim
 from transforms.continuous.committer import Memory, StreamCommitter
@@ -133,7 +134,7 @@ def test_a_restored_dedupe_that_chooses_other_winners_keeps_one_of_each(middle: 
 def test_without_asking_by_id_both_winners_stay(
     middle: Middle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.commit.draft.without_copies", lambda fresh, *_: (fresh, 0))
+    monkeypatch.setattr("transforms.commit.draft.without_copies", lambda fresh, *_: Settled(fresh))
     _restore(middle)
     assert any("doubled" in wrong for wrong in wrongs(middle, LINES))
 
@@ -245,7 +246,7 @@ def test_without_the_dedupe_s_state_they_are_kept_three_times(
     middle: Middle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     none = np.array([], np.uint32)
-    found = Found(none, none.astype(bool), none)
+    found = Found(none, none.astype(bool), none.astype(bool), none)
     monkeypatch.setattr("tests.streams.look", lambda *_: found)
     one, memory = middle.committer(), Memory()
     for source in THREE:

@@ -23,13 +23,15 @@ def test_a_parcel_comes_back_as_it_was() -> None:
 
 def test_a_parcel_waits_for_all_of_its_answers() -> None:
     plain, one, two = _parcel(0), _parcel(1), _parcel(2)
-    answer = Answer(one.token, np.array([1], np.uint32), np.array([True]))
-    half = Answer(two.token, np.array([0], np.uint32), np.array([False])).encode()
+    moved = np.array([False])
+    answer = Answer(one.token, np.array([1], np.uint32), np.array([True]), moved)
+    half = Answer(two.token, np.array([0], np.uint32), np.array([False]), moved).encode()
     early = Answer(new_token()).encode()
     parcels = [p.encode() for p in (two, plain, one)]
     ready, waiting, answers = whole_parcels(parcels, [half, answer.encode(), early])
     assert [p.token for p, _ in ready] == [plain.token, one.token]
-    assert [(a.rows.tolist(), a.conflict.tolist()) for a in ready[1][1]] == [([1], [True])]
+    found = [(a.rows.tolist(), a.conflict.tolist(), a.moved.tolist()) for a in ready[1][1]]
+    assert found == [([1], [True], [False])]
     assert waiting == [two.encode()]
     assert sorted(answers) == sorted([half, early])
     last = Answer(two.token).encode()
