@@ -30,7 +30,7 @@ _SECONDS = re.compile(r"(<!-- tour:seconds -->)(\d+)(<!-- tour:end -->)")
 _PROGRESS = re.compile(r"\w+: (?:looking at|starting|landing|reading)\b.*  \d+ s\n")
 """What a run says every five seconds: how often depends on the machine."""
 _VARYING = (
-    (re.compile(r"\bin \d+\.\d s\b"), "in # s"),
+    (re.compile(r"\bin \d+\.\d+ ?s\b"), "in # s"),
     (re.compile(r"\(batch, [\d.]+ s to"), "(batch, # s to"),
     (re.compile(r"last run \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "last run #"),
     (re.compile(r"; plan [0-9a-f]{12}$", re.MULTILINE), "; plan #"),

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ import pytest
 from beam_pipelines.cli import main
 from beam_pipelines.cli.init import ask
 from beam_pipelines.init import begin
+from beam_pipelines.init_check import check_text
 from schemas.errors import PenstockError, UsageError
 from tests.inits import differences, pipeline_of
+from transforms.inference.infer import infer
+from transforms.inference.reading import read_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 Init = Callable[..., dict[str, Any]]
@@ -216,6 +220,16 @@ def test_the_first_test_passes_and_fails_when_rows_are_refused(
     done = test()
     assert done.returncode == 1
     assert "refused" in done.stdout
+
+
+def test_the_first_test_allows_for_what_was_not_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text('{"a": 1}\n{"a": 2}\n{"a": \n')
+    proposal = infer("s", read_sample(str(tmp_path / "s.jsonl"), tmp_path))
+    assert 'rows["refused"] == 1\n' in check_text(proposal)
+    part = replace(proposal.sample, whole=False)
+    assert 'rows["refused"] >= 1  #' in check_text(replace(proposal, sample=part))
+    part = replace(part, broken=0)
+    assert 'rows["refused"] == 0  #' in check_text(replace(proposal, sample=part))
 
 
 def test_documents_say_what_the_files_say_and_then_what_a_run_landed(
