@@ -280,9 +280,7 @@ def _codes(columns: Sequence[Column], keys: Keys, draw: Draw) -> dict[str, np.nd
         if shape is not None and isinstance(shape.made, Picks):
             given = keys.given.get(column.name)
             codes[column.name] = (
-                _any(shape.made, draw)
-                if given is None
-                else given.make(codes[given.parent], draw.rng)
+                _any(shape.made, draw) if given is None else given.make(codes, draw.rng)
             )
     return codes
 
