@@ -47,6 +47,7 @@ schema:
       - {name: mail, logicalType: string, classification: restricted, logicalTypeOptions: {format: email}}
       - {name: who, logicalType: string, classification: restricted}
       - {name: account, logicalType: integer}
+      - {name: ticket, logicalType: integer}
       - {name: note, logicalType: string}
       - {name: price, logicalType: number, physicalType: "DECIMAL(12,2)"}
       - {name: weight, logicalType: number}
@@ -79,7 +80,7 @@ sinks:
 CANARIES: dict[str, Any] = {
     "id": "CANARY-KEY-1", "serial": 918273645, "paid_at": "2031-03-07T03:14:15.926535Z",
     "birthday": "1887-03-29", "opens": "03:33:37", "city": "Canary City",
-    "mail": "canary@canary.example", "who": "Cana Ryson", "account": 777123456789,
+    "mail": "canary@canary.example", "who": "Cana Ryson", "account": 777123456789, "ticket": 712345678,
     "note": "the canary sings at midnight", "price": 91234567.89, "weight": 81234.5678,
     "pay": 71234567.5, "tags": ["canarytag"], "place": {"zip": "CAN 4RY", "height": 61234.5},
     "more": {"ip": "203.0.113.77", "score": 512346789.0, "undeclared": "canaryundeclared"},
@@ -103,6 +104,7 @@ def rows(count: int, seed: int = 1) -> list[dict[str, Any]]:
     weight = np.round(np.exp(rng.normal(2, 1, count)), 4)
     height = (150 + 10 * np.log(weight) + rng.normal(0, 5, count)).round(1)
     known = rng.random(count) > 0.2
+    tickets = rng.choice(40_000, count, replace=False)
     made = []
     for i in range(count):
         customer = int(rng.zipf(1.5)) % 300
@@ -118,6 +120,7 @@ def rows(count: int, seed: int = 1) -> list[dict[str, Any]]:
             "mail": f"user{customer}@mail.test",
             "who": f"Name{chr(97 + customer % 26)} Sur{chr(97 + customer // 26)}",
             "account": 100_000_000_000 + customer * 7_919_113,
+            "ticket": int(tickets[i]),
             "note": " ".join(["word"] * int(rng.integers(2, 9))) + f" {i}",
             "price": round(float(rng.integers(1, 20_000)) / 20, 2),
             "weight": float(weight[i]),

@@ -152,6 +152,62 @@ def test_faults_of_each_kind_are_refused_by_the_rule_that_they_break(tmp_path: P
     assert rules >= {"json", "required", "type", "enum", "minimum", "maximum", "pattern", "format"}
 
 
+COMPUTED = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+name: orders
+version: 1.0.0
+status: active
+schema:
+  - name: orders
+    logicalType: object
+    customProperties:
+      - {property: "penstock:eventTime", value: at}
+    properties:
+      - {name: id, logicalType: string, required: true, primaryKey: true, primaryKeyPosition: 1, transformLogic: "concat_ws('-', shop, month, day)"}
+      - {name: at, logicalType: timestamp, required: true, transformLogic: "timezone('UTC', make_timestamp(2025, month, day, more.hour, 0, 0))"}
+      - {name: shop, logicalType: integer, required: true, logicalTypeOptions: {minimum: 1, maximum: 60}}
+      - {name: month, logicalType: integer, required: true, logicalTypeOptions: {minimum: 1, maximum: 12}}
+      - {name: day, logicalType: integer, required: true, logicalTypeOptions: {minimum: 1, maximum: 31}}
+      - {name: serial, logicalType: integer, unique: true}
+      - name: more
+        logicalType: object
+        required: true
+        customProperties:
+          - {property: "penstock:open", value: true}
+        properties:
+          - {name: hour, logicalType: integer, logicalTypeOptions: {minimum: 0, maximum: 23}}
+"""
+
+
+def test_what_the_contract_computes_can_be_computed_of_rows_that_are_made_up(
+    tmp_path: Path,
+) -> None:
+    folder = folder_of(tmp_path, "a.jsonl", "json")
+    (folder / "contract.odcs.yaml").write_text(COMPUTED)
+    pipeline = PIPELINE.replace("FILE", "a.jsonl").replace("FORMAT", "json")
+    steps = "steps:\n  - deduplicate: {by: [id], horizon: 400d}\nsinks:\n  lake: {}\n"
+    (folder / "pipeline.yaml").write_text(pipeline.split("steps:")[0] + steps)
+    manifest = made(folder, "a.jsonl", rows=5000)
+    found = ingest(load_plan(folder), Engine(open_pipeline=Direct().pipeline))
+    # The 31st of some months, null hours, and one in five keys twice: none of them stays.
+    assert found.rows["kept"] == found.rows["read"] == manifest.good == 5000
+    lines = [json.loads(line) for line in (folder / "data/a.jsonl").read_text().splitlines()]
+    assert len({line["serial"] for line in lines}) == 5000
+
+
+def test_rows_that_cannot_be_computed_are_said_in_one_sentence(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.jsonl", "json")
+    never = COMPUTED.replace("make_timestamp(2025, month", "make_timestamp(2025, month + 12")
+    (folder / "contract.odcs.yaml").write_text(never)
+    pipeline = PIPELINE.replace("FILE", "a.jsonl").replace("FORMAT", "json")
+    (folder / "pipeline.yaml").write_text(pipeline.split("steps:")[0] + "sinks:\n  lake: {}\n")
+    with pytest.raises(UsageError, match=r"computed columns \(id, at\) must be computable"):
+        made(folder, "a.jsonl", rows=100)
+    assert not list((folder / "data").glob("*"))
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_one_gives_others(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "a.jsonl", "json")
     shares = {"broken": 0.1, "duplicates": 0.1, "late": 0.1, "disorder_us": 60_000_000}

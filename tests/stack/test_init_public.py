@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import pytest
 
 from beam_pipelines.cli import main
@@ -98,6 +99,9 @@ CASES = (
     ),
 )  # fmt: skip
 
+DATES_AS_TEXT = {"vega_datasets/_data/stocks.csv"}
+"""Their event time is computed of texts such as Jan 1 2000."""
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -145,6 +149,33 @@ def test_a_public_data_set_lands_whole_and_as_duckdb_reads_it(
     contract = (new / "contract.odcs.yaml").read_text(encoding="utf-8")
     event_time = f'{{property: "penstock:eventTime", value: {case.event_time}}}'
     assert (event_time in contract) is (case.event_time is not None)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[Path(case.path).name for case in CASES])
+def test_rows_made_up_like_a_public_data_set_land_and_copy_no_text_of_few(
+    case: Case, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, sample = tmp_path / "new", str(data / case.path)
+    made = tmp_path / f"made{'.csv' if sample.endswith('.csv') else '.jsonl'}"
+    assert main(["init", sample, "--into", str(new), "--yes"]) == 0
+    code = main(["generate", str(new), "--like", sample, "--rows", "250", "--into", str(made)])
+    if case.path in DATES_AS_TEXT:  # a text of that shape is hardly ever a date
+        assert code == 2
+        assert "computed columns (event_time) must be computable" in capsys.readouterr().err
+        return
+    assert code == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["run", str(new), "--input", str(made), "--sinks", "lake", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert rows["kept"] == rows["read"] == 250
+    reader = "read_csv('{}', all_varchar=true)" if made.suffix == ".csv" else "read_json('{}')"
+    for prop in pipeline_of(new)[1]:
+        if prop["logicalType"] == "string" and "enum" not in prop:
+            key = '"' + prop.get("physicalName", prop["name"]) + '"'
+            most = 10**9 if prop.get("classification") else 20
+            few = f"SELECT {key} FROM {reader.format(sample)} GROUP BY 1 HAVING count(*) < {most}"
+            copied = f"SELECT {key} FROM {reader.format(made)} WHERE {key} IN ({few})"
+            assert duckdb.sql(copied).fetchall() == [], prop["name"]
 
 
 def test_a_hundred_megabytes_take_three_seconds_at_most(tmp_path: Path) -> None:

@@ -153,8 +153,10 @@ class _Rows:
         """
         if failed.any():
             _not_computable(self.contract)
-        if self.repeated(hashes).any():
-            _too_few(self.contract.primary_key, len(self.seen), self.wanted.rows)
+        again = self.repeated(hashes)
+        if again.any():
+            found = len(self.seen) + int((~again).sum())
+            _too_few(self.contract.primary_key, found, self.wanted)
         if self.contract.primary_key:
             self.seen = np.sort(np.concatenate([self.seen, hashes]))
 
@@ -223,9 +225,10 @@ def _not_computable(contract: Contract) -> None:
     raise UsageError(msg)
 
 
-def _too_few(keys: Sequence[str], found: int, wanted: int) -> None:
+def _too_few(keys: Sequence[str], found: int, wanted: Wanted) -> None:
+    advice = "let the key's rules leave more room" if wanted.like is None else "leave --like out"
     msg = (
         f"the key ({', '.join(keys)}) must have a value for every row; got {found:,} or a few more "
-        f"for {wanted:,} rows; ask for fewer rows, or let the key's rules leave more room"
+        f"for {wanted.rows:,} rows; ask for fewer rows, or {advice}"
     )
     raise UsageError(msg)

@@ -187,17 +187,28 @@ def test_values_follow_from_others_as_far_as_enough_rows_say_so() -> None:
     city = own.choice(5, 3000, p=[0.5, 0.3, 0.1, 0.096, 0.004])
     country = np.array([0, 0, 1, 1, 2])[city]
     country[:10] = 2  # pairs that fewer than LEAST rows have
-    given = Given.of("city", Codes(city, 5), Codes(country, 3), LEAST)
+    given = Given.of({"city": Codes(city, 5)}, Codes(country, 3), LEAST)
     parents = own.choice(5, 20_000, p=[0.5, 0.3, 0.1, 0.096, 0.004])
-    made = given.make(parents, own)
+    made = given.make({"city": parents}, own)
     assert (made[parents == 1] != 1).all()
     assert (made[(parents == 2) | (parents == 3)] == 1).mean() > 0.99
     assert abs((made == 2).mean() - (country == 2).mean()) < 0.01
     columns = {"noise": Codes(own.integers(0, 9, 3000), 9), "city": Codes(city, 5)}
-    assert most_telling(Codes(country, 3), columns) == "city"
-    assert most_telling(Codes(own.integers(0, 3, 3000), 3), columns) is None
+    assert list(most_telling(Codes(country, 3), columns)) == ["city"]
+    assert most_telling(Codes(own.integers(0, 3, 3000), 3), columns) == {}
     assert most_explaining(country + own.normal(0, 0.1, 3000), columns) == "city"
     assert most_explaining(own.normal(0, 1, 3000), columns) is None
+
+
+def test_a_value_may_follow_from_two_others_together() -> None:
+    own = rng()
+    first, second = own.integers(0, 3, 6000), own.integers(0, 4, 6000)
+    columns = {"first": Codes(first, 3), "second": Codes(second, 4)}
+    both = Codes((first + second) % 3, 3)
+    parents = most_telling(Codes(first * 4 + second, 12), columns)
+    assert set(parents) == {"first", "second"}
+    made = Given.of(parents, both, LEAST).make({"first": first, "second": second}, own)
+    assert (made == both.codes).all()
 
 
 def test_numbers_keep_their_rank_correlation_over_missing_values() -> None:

@@ -92,7 +92,7 @@ class Nulls:
         patterns: Those that enough rows have, a row of booleans each.
         ends: Cumulative share of the patterns.
         rest: For rows of other patterns the share of nulls by column.
-        given: Patterns by the value of a column that is never null; None: they follow from none.
+        given: Patterns by values of columns that are never null; None: they follow from none.
     """
 
     names: tuple[str, ...]
@@ -127,8 +127,8 @@ class Nulls:
         ends = np.cumsum(counts[known]) / max(len(matrix), 1)
         number = np.where(known, np.cumsum(known) - 1, known.sum())
         codes = Codes(number[at], int(known.sum()) + 1)
-        parent = most_telling(codes, columns)
-        given = None if parent is None else Given.of(parent, columns[parent], codes, least)
+        parents = most_telling(codes, columns)
+        given = Given.of(parents, codes, least) if parents else None
         return cls(names, matrix[first[known]], ends, rest, given)
 
     def make(
@@ -138,7 +138,7 @@ class Nulls:
         if not self.names:
             return {}
         if self.given is not None:
-            pattern = self.given.make(codes[self.given.parent], rng)
+            pattern = self.given.make(codes, rng)
         else:
             pattern = np.searchsorted(self.ends, rng.random(count), side="right")
         known = pattern < len(self.ends)

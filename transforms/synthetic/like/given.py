@@ -1,15 +1,18 @@
-"""What follows from a value of another column: which other value, which nulls, which numbers."""
+"""What follows from values of other columns: which other value, which nulls, which numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
-_THIN: Final = 20_000
+_THIN: Final = 10_000
 _MOST_CODES: Final = 4096
+_MOST_PARENTS: Final = 2
+_MOST_ASKED: Final = 16
 _LEAST_INFORMATION: Final = 0.01  # nats
 _LEAST_EXPLAINED: Final = 0.2  # of the variance of normal scores
 
@@ -29,22 +32,22 @@ class Codes:
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """Codes of a column by the code of another one.
+    """Codes of a column by the code of another one, or of two that are taken as one.
 
     Pairs that fewer rows of the sample have than the guard asks are not kept: where a row would
     have one of these, its code is drawn from all such rows alike.
 
     Attributes:
-        parent: Name of the other column.
-        ends: Rows of all pairs up to each, in the order of the parent's code.
+        parents: Names of the other columns, each with the number of its codes.
+        ends: Rows of all pairs up to each, in the order of the parents' code.
         codes: Of each pair.
-        start: For each of the parent's codes the rows of all pairs before.
+        start: For each of the parents' codes the rows of all pairs before.
         rows: For each of them its rows, those of pairs not kept too.
         kept: For each of them the rows of its pairs.
         rest: Cumulative share of each code among rows of pairs not kept.
     """
 
-    parent: str
+    parents: Mapping[str, int]
     ends: np.ndarray
     codes: np.ndarray
     start: np.ndarray
@@ -53,8 +56,9 @@ class Given:
     rest: np.ndarray
 
     @classmethod
-    def of(cls, parent: str, known: Codes, codes: Codes, least: int) -> Given:
-        """Learn from the rows where both are there."""
+    def of(cls, parents: Mapping[str, Codes], codes: Codes, least: int) -> Given:
+        """Learn from the rows where all are there."""
+        known = together(list(parents.values()))
         both = (known.codes >= 0) & (codes.codes >= 0)
         first, second = known.codes[both], codes.codes[both]
         pairs, counts = np.unique(first * codes.size + second, return_counts=True)
@@ -65,7 +69,7 @@ class Given:
             rest = np.bincount(second, minlength=codes.size).astype(float)
         kept = np.bincount(above[keep], counts[keep], minlength=known.size)
         return cls(
-            parent=parent,
+            parents={name: own.size for name, own in parents.items()},
             ends=np.cumsum(counts[keep]),
             codes=below[keep],
             start=np.cumsum(kept) - kept,
@@ -74,8 +78,10 @@ class Given:
             rest=np.cumsum(rest) / max(rest.sum(), 1),
         )
 
-    def make(self, parents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a code for each of the parent's."""
+    def make(self, known: Mapping[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        """Return a code for each row, by the codes of other columns."""
+        own = [Codes(known[name], size) for name, size in self.parents.items()]
+        parents = together(own).codes
         place = rng.random(len(parents)) * self.rows[parents]
         kept = place < self.kept[parents]
         out = np.searchsorted(self.rest[:-1], rng.random(len(parents)), side="right")
@@ -116,15 +122,35 @@ def explained(codes: Codes, scores: np.ndarray) -> float:
     return float(between / total - known.sum() / count) if total > 0 else 0.0
 
 
-def most_telling(codes: Codes, columns: Mapping[str, Codes]) -> str | None:
-    """Return the column that tells most of another one's codes."""
-    best, most = None, _LEAST_INFORMATION
-    own = _thinned(codes)
-    for name, other in columns.items():
-        told = information(_thinned(other), own)
-        if told > most:
-            best, most = name, told
-    return best
+def together(columns: Sequence[Codes]) -> Codes:
+    """Return one code for each combination; -1 where one of them is missing."""
+    first, *others = columns
+    for other in others:
+        there = (first.codes >= 0) & (other.codes >= 0)
+        codes = np.where(there, first.codes * other.size + other.codes, -1)
+        first = Codes(codes, first.size * other.size)
+    return first
+
+
+def most_telling(codes: Codes, columns: Mapping[str, Codes]) -> dict[str, Codes]:
+    """Return the columns, two at most, that tell most of another one's codes.
+
+    Of many columns the first ones are asked.
+    """
+    chosen: dict[str, Codes] = {}
+    own, told = _thinned(codes), 0.0
+    for _ in range(_MOST_PARENTS):
+        best, most = None, told + _LEAST_INFORMATION
+        for name, other in islice(columns.items(), _MOST_ASKED):
+            joint = together([*chosen.values(), other])
+            if name in chosen or joint.size > _MOST_CODES:
+                continue
+            if (more := information(_thinned(joint), own)) > most:
+                best, most = name, more
+        if best is None:
+            break
+        chosen[best], told = columns[best], most
+    return chosen
 
 
 def most_explaining(scores: np.ndarray, columns: Mapping[str, Codes]) -> str | None:

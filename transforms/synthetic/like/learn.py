@@ -129,9 +129,8 @@ class Learner:
         given: dict[str, Given] = {}
         before: dict[str, Codes] = {}
         for name, own in codes.items():
-            parent = most_telling(own, before)
-            if parent is not None:
-                given[name] = Given.of(parent, before[parent], own, self.guard.least)
+            if parents := most_telling(own, before):
+                given[name] = Given.of(parents, own, self.guard.least)
             before[name] = own
         sure = {name: own for name, own in codes.items() if name not in masks}
         nulls = Nulls.of(masks, self.guard.least, sure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,18 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.contract import Column, Contract
-from transforms.synthetic.like.given import Codes, members_of
+from transforms.synthetic.like.draw import Draw, any_of, codes_of, numbers_of
 from transforms.synthetic.like.guard import Seen, hashes_of, repeated
-from transforms.synthetic.like.quantiles import nearest, score
+from transforms.synthetic.like.quantiles import score
 from transforms.synthetic.like.repeats import Repeats
-from transforms.synthetic.like.rhythm import DAY_US
 from transforms.synthetic.like.shapes import Counted, Keys, Likeness, Lists, Numbers, Picks, Shape
 from transforms.synthetic.texts import FORMS
 from transforms.synthetic.values import (
     Span,
     breaks,
     column_values,
-    on_grid,
     timestamps,
     within_rules,
 )
@@ -32,40 +30,7 @@ _TRIES: Final = 10
 _POOL: Final = 2
 _MOSTLY: Final = 0.9
 
-
 _Single = Picks | Numbers | Lists | Counted
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Draw:
-    """The rows that values are made up for.
-
-    Attributes:
-        count: How many.
-        first: Number of the first: what is counted goes on from there.
-        rng: Where chance comes from.
-        scores: Normal scores of numbers by path, which are correlated.
-        events: Event times of the rows, microseconds; None: not read from the record.
-        codes: By name which value of another column of the same object each row has.
-    """
-
-    count: int
-    first: int
-    rng: np.random.Generator
-    scores: dict[str, np.ndarray] = field(default_factory=dict)
-    events: np.ndarray | None = None
-    codes: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def of(self, chosen: np.ndarray) -> Draw:
-        """Return some of the rows, to be drawn once more: independent of other columns."""
-        events = None if self.events is None else self.events[chosen]
-        codes = {name: own[chosen] for name, own in self.codes.items()}
-        return replace(self, count=len(chosen), scores={}, events=events, codes=codes)
-
-    def score(self, path: str) -> np.ndarray:
-        """Return the scores of a column."""
-        known = self.scores.get(path)
-        return self.rng.standard_normal(self.count) if known is None else known
 
 
 @dataclass(eq=False)
@@ -143,7 +108,7 @@ class Alike:
         )
 
     def _keys(self, columns: Sequence[Column], keys: Keys, draw: Draw) -> list[pa.Array]:
-        draw = replace(draw, codes=_codes(columns, keys, draw))
+        draw = replace(draw, codes=codes_of(columns, keys, draw))
         nulls = keys.nulls.make(draw.count, draw.rng, draw.codes)
         made = []
         for column in columns:
@@ -181,7 +146,7 @@ class Alike:
 
     def _picked(self, column: Column, picks: Picks, draw: Draw) -> pa.Array:
         """Pick values that may be used as they are; of the others from a pool, or make them up."""
-        place = draw.codes[column.name].copy() if column.name in draw.codes else _any(picks, draw)
+        place = draw.codes[column.name].copy() if column.name in draw.codes else any_of(picks, draw)
         if picks.seen is None:
             return picks.values.take(pa.array(place))
         known = len(picks.values)
@@ -250,9 +215,9 @@ class Alike:
             case Lists():
                 return self._lists(column, made_of, draw)
             case Numbers():
-                return _numbers(column, made_of, draw)
+                return numbers_of(column, made_of, draw)
         if made_of.numbers is not None:
-            return _numbers(column, made_of.numbers, draw)
+            return numbers_of(column, made_of.numbers, draw)
         if made_of.form is not None:
             return FORMS[made_of.form](draw.count, draw.rng)
         if made_of.texts is not None:
@@ -270,47 +235,6 @@ class Alike:
         else:
             made = self._column(items, lists.items, inner)
         return pa.ListArray.from_arrays(pa.array(offsets), made)
-
-
-def _codes(columns: Sequence[Column], keys: Keys, draw: Draw) -> dict[str, np.ndarray]:
-    """Choose which value each row has, of columns whose values are picked."""
-    codes: dict[str, np.ndarray] = {}
-    for column in columns:
-        shape = keys.shapes.get(column.name)
-        if shape is not None and isinstance(shape.made, Picks):
-            given = keys.given.get(column.name)
-            codes[column.name] = (
-                _any(shape.made, draw)
-                if given is None
-                else given.make(codes[given.parent], draw.rng)
-            )
-    return codes
-
-
-def _any(picks: Picks, draw: Draw) -> np.ndarray:
-    """Choose values as often as the sample has them; the number after the last is another one."""
-    place = np.searchsorted(picks.ends, draw.rng.random(draw.count), side="right")
-    return np.minimum(place, len(picks.values) - (picks.seen is None))
-
-
-def _numbers(column: Column, numbers: Numbers, draw: Draw) -> pa.Array:
-    kind = column.type
-    scores = draw.score(column.path)
-    values = numbers.quantiles.at(scores)
-    if numbers.by is not None:
-        codes = draw.codes[numbers.by]
-        for code, members in members_of(Codes(codes, int(codes.max(initial=0)) + 1), scores):
-            group = numbers.groups.get(code)
-            if group is not None:
-                values[members] = group.at(scores[members])
-    if numbers.usual is not None:
-        values = nearest(values, numbers.usual)
-    if numbers.after_event and draw.events is not None:
-        values = values + draw.events // (DAY_US if pa.types.is_date(kind) else 1)
-    if numbers.step is None:
-        return pa.array(values, kind)
-    near = np.floor if pa.types.is_temporal(kind) else np.rint
-    return on_grid(kind, near(values / float(numbers.step)).astype(np.int64), numbers.step)
 
 
 def _put(values: pa.Array, where: np.ndarray, others: pa.Array) -> pa.Array:

@@ -107,7 +107,7 @@ def rhythm_of(times: np.ndarray, least: int, step_us: int, *, whole: bool) -> Rh
     if not usable:
         return Rhythm(span, trend, dates, days, even, step_us)
     hours = np.tile(all_hours / all_hours.sum(), (_WEEK, 1))
-    if covered >= 2 * _WEEK:
+    if whole and covered >= 2 * _WEEK:
         of_day = counts.sum(axis=1)
         known = of_day >= 24 * least
         hours[known] = counts[known] / of_day[known, None]

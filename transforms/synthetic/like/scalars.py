@@ -120,7 +120,8 @@ class Scalars:
         )
         if quantiles is None:
             return None, None
-        seen = Seen.of(found.values) if found.personal else None
+        told_apart = pa.types.is_integer(column.type) and _tells_apart(numbers, step)
+        seen = Seen.of(found.values) if found.personal or told_apart else None
         usual = None if found.personal or after else usual_values(numbers, least)
         made = Numbers(
             quantiles=quantiles, step=step, after_event=after is not None, seen=seen, usual=usual
@@ -215,8 +216,19 @@ def _is_sparse(numbers: np.ndarray, least: int, step: Decimal | None) -> bool:
     rows = int(counts[rare].sum())
     if rows < max(2 * least, len(numbers) / 10) or rare.sum() > 0.7 * rows:
         return False
-    room = (found[-1] - found[0]) / float(step or 1)
-    return bool(room > _SPARSE * len(found))
+    return _room(found, step) > _SPARSE * len(found)
+
+
+def _tells_apart(numbers: np.ndarray, step: Decimal | None) -> bool:
+    """Whether whole numbers are nearly all different, of a range with many more of them."""
+    found = np.unique(numbers)
+    few = len(found) < _FRESH * len(numbers)
+    return not few and _room(found, step) > _SPARSE * len(found)
+
+
+def _room(ordered: np.ndarray, step: Decimal | None) -> float:
+    """Return how many steps there are from the least to the greatest number."""
+    return float(ordered[-1] - ordered[0]) / float(step or 1) if len(ordered) else 0.0
 
 
 def _width(values: np.ndarray) -> float:

@@ -90,7 +90,7 @@ class Keys:
     Attributes:
         shapes: By name; what is not there is made by the contract alone.
         nulls: Which keys are null together.
-        given: By name: the value to pick follows from that of another key, which is before it.
+        given: By name: the value to pick follows from those of other keys, which are before it.
     """
 
     shapes: Mapping[str, Shape]
