@@ -17,7 +17,13 @@ from transforms.decode.headers import csv_names
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.scalars import TEXT_IDS
-from transforms.inference.written import is_padded, trimmed, undressed, written_of
+from transforms.inference.written import (
+    is_padded,
+    reads_numbers,
+    trimmed,
+    undressed,
+    written_of,
+)
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
 
@@ -84,7 +90,17 @@ def csv_fields(blocks: Sequence[Block], delimiter: str) -> CsvFields:
     for name, values, may in zip(names, columns, numbers, strict=True):
         if name or values.null_count < rows:  # a delimiter at the end of lines makes no column
             read, how = undressed(values, written) if may else (values, "")
-            fields.append(Field(name, Kind.TEXT, rows, values.null_count, read, written=how))
+            fields.append(
+                Field(
+                    name,
+                    Kind.TEXT,
+                    rows,
+                    values.null_count,
+                    read,
+                    written=how,
+                    numbers=bool(how) or reads_numbers(values, written),
+                )
+            )
     return CsvFields(tuple(fields), rows, broken, nulls, written)
 
 
