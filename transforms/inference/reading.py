@@ -40,6 +40,7 @@ _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
 _LINES: Final = 50
 _COMPARED: Final = 200
+_RECORDS: Final = re.compile(rb'"([A-Za-z_]+)"\s*:\s*\[\s*\{')
 
 
 @dataclass
@@ -217,6 +218,9 @@ def _check_lines(file: StoredFile) -> None:
         got, advice = "one array", "write its items to lines: jq -c '.[]' FILE > FILE.jsonl"
     elif first in (b"{", b"") or (head[:1] == b"{" and not first.endswith(b"}")):
         got, advice = "an object over several lines", "write it to one: jq -c . FILE > FILE.jsonl"
+        if inside := _RECORDS.search(head):  # GeoJSON, and what services answer
+            what = inside[1].decode("ascii")
+            advice = f"write its items to lines: jq -c '.{what}[]' FILE > FILE.jsonl"
     else:
         return
     name = Path(file.path).name
