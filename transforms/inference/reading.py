@@ -231,10 +231,10 @@ def _check_lines(file: StoredFile) -> None:
 def _layout(file: StoredFile) -> tuple[str, tuple[str, ...]]:
     """Return what cuts the lines of a file, and names for its columns if it does not name them."""
     head = _head(file)
-    text = head.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    text = head[:_HEAD].decode("utf-8", errors="replace").removeprefix("\ufeff")
     lines = text.splitlines(keepends=True)
-    if len(head) >= _HEAD:
-        lines = lines[:-1]  # it may be cut
+    if len(head) > _HEAD and len(lines) > 1:
+        lines = lines[:-1]  # it is cut
     delimiter = _delimiter([line.rstrip("\r\n") for line in lines[:_LINES]])
     return delimiter, names_of(list(csv.reader(lines[:_COMPARED], delimiter=delimiter)))
 
