@@ -72,7 +72,7 @@ CASES = (
     Case("statsmodels/datasets/randhie/randhie.csv", 20190, [], None, {"mdvis": "integer"}),
     Case("bokeh_sampledata/_data/CGM.csv.gz", 52281, [], "datetime", {"isig": "number"}),
     Case(  # without header, with commas between thousands and spaces around
-        "bokeh_sampledata/_data/unemployment09.csv.gz", 3218, [], None,
+        "bokeh_sampledata/_data/unemployment09.csv.gz", 3218, ["c1"], None,
         {"c2": "string", "c6": "integer", "c9": "number"},
     ),
     Case("bokeh_sampledata/_data/commits.txt.gz", 4916, [], "c2", {"c1": "string"}),

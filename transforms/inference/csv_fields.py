@@ -11,33 +11,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import SourceError
+from schemas.functions import names as listed
 from schemas.plan import FileSource, Written
 from transforms.decode.csv_text import Layout, frame, read_texts
 from transforms.decode.headers import csv_names
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.scalars import TEXT_IDS
-from transforms.inference.written import is_padded, trimmed, undressed, written_of
+from transforms.inference.written import (
+    is_padded,
+    reads_numbers,
+    trimmed,
+    undressed,
+    written_of,
+)
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
 
 _ALWAYS: Final = ("NULL", "\\N", "#N/A", "<NA>")
 """Nothing else is ever meant by these."""
-_IN_NUMBERS: Final = (
-    "NA",
-    "N/A",
-    "n/a",
-    "NaN",
-    "nan",
-    "null",
-    "None",
-    "-",
-    "?",
-    ".",
-    "na",
-    "--",
-    "nil",
-)
+_IN_NUMBERS: Final = listed("NA N/A n/a NaN nan null None - ? . na -- nil")
 _TYPED: Final = (
     r"^(-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9].*"
     r"|[$€£¥₹]? ?-?[$€£¥₹]?[0-9][0-9.,]* ?[%$€£¥₹]?|(?i:true|false|yes|no|y|n|t|f|on|off))$"
@@ -97,7 +90,8 @@ def csv_fields(
     for name, values, may in zip(names, columns, numbers, strict=True):
         if name or values.null_count < rows:  # a delimiter at the end of lines makes no column
             read, how = undressed(values, written) if may else (values, "")
-            fields.append(Field(name, Kind.TEXT, rows, values.null_count, read, written=how))
+            field = Field(name, Kind.TEXT, rows, values.null_count, read, written=how)
+            fields.append(replace(field, numbers=bool(how) or reads_numbers(values, written)))
     return CsvFields(tuple(fields), rows, broken, nulls, written)
 
 

@@ -43,6 +43,7 @@ class Field:
         regular: Whether an object's keys can be declared: few, of one kind each, mostly there.
         items: What an array holds; None if that has no one kind.
         written: How CSV has its booleans or numbers, which are plain in `values`; empty: so.
+        numbers: Whether CSV could have numbers in it, written as others of the file.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Field:
     regular: bool = True
     items: Field | None = None
     written: str = ""
+    numbers: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

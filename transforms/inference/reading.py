@@ -41,6 +41,7 @@ _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
 _LINES: Final = 50
 _COMPARED: Final = 200
+_RECORDS: Final = re.compile(rb'"([A-Za-z_]+)"\s*:\s*\[\s*\{')
 
 
 @dataclass
@@ -269,6 +270,9 @@ def _check_lines(file: StoredFile) -> None:
         got, advice = "one array", "write its items to lines: jq -c '.[]' FILE > FILE.jsonl"
     elif first == b"{" or (head[:1] == b"{" and not first.endswith(b"}")):
         got, advice = "an object over several lines", "write it to one: jq -c . FILE > FILE.jsonl"
+        if inside := _RECORDS.search(head):  # GeoJSON, and what services answer
+            what = inside[1].decode("ascii")
+            advice = f"write its items to lines: jq -c '.{what}[]' FILE > FILE.jsonl"
     else:
         return
     name = Path(file.path).name
@@ -279,10 +283,10 @@ def _check_lines(file: StoredFile) -> None:
 def _layout(file: StoredFile) -> tuple[str, tuple[str, ...]]:
     """Return what cuts the lines of a file, and names for its columns if it does not name them."""
     head = _head(file)
-    text = head.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    text = head[:_HEAD].decode("utf-8", errors="replace").removeprefix("\ufeff")
     lines = text.splitlines(keepends=True)
-    if len(head) >= _HEAD:
-        lines = lines[:-1]  # it may be cut
+    if len(head) > _HEAD and len(lines) > 1:
+        lines = lines[:-1]  # it is cut
     delimiter = _delimiter([line.rstrip("\r\n") for line in lines[:_LINES]])
     return delimiter, names_of(list(csv.reader(lines[:_COMPARED], delimiter=delimiter)))
 

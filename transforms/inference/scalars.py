@@ -120,6 +120,9 @@ def text_said(field: Field, prop: Property) -> Property:
     if not len(values):
         return prop
     said = _csv(values, prop.name)
+    if said is not None and said.logical in MEASURED and not field.numbers:
+        note = "numbers, but not as others of the file are written: text"
+        said = _Said("string", (note,))
     if said is None:
         return prop
     return replace(

@@ -37,6 +37,8 @@ _PERCENT: Final = "%"
 _MARKS: Final = "[0-9.,' \u00a0\u202f-]"
 _HEAD: Final = 200
 _PLAIN: Final = r"^-?[0-9]*\.?[0-9]*$"
+_INTEGER: Final = "^-?[0-9]+$"
+_BY_THOUSANDS: Final = r"^-?([1-9][0-9]{0,2}(\.[0-9]{3})+|[0-9]+)$"
 _WHOLE: Final = r"^[^0-9]*[0-9]+[^0-9]*$"
 _SOME_PLAIN: Final = r"^[^0-9]*[0-9]+[^0-9]*$|[.,][0-9]{1,2}[^0-9]*$"
 _LEADING: Final = "^[^0-9]*0[0-9]"
@@ -100,6 +102,11 @@ def undressed(texts: pa.Array, written: Written) -> tuple[pa.Array, str]:
     return texts, ""
 
 
+def reads_numbers(texts: pa.Array, written: Written) -> bool:
+    """Whether all of a column could be numbers as a file writes them."""
+    return plain(texts, _NUMBER, written).bad is None
+
+
 def _words(columns: Sequence[pa.Array]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the words for true and for false of the columns that have both."""
     trues: dict[str, str] = {}
@@ -136,8 +143,6 @@ def _numbers_of(texts: pa.Array) -> _Numbers | None:
 
 def _written(numbers: Sequence[_Numbers], delimiter: str) -> Written:
     """Choose the one way in which most columns of numbers are written."""
-    if all(_all(one.texts, _PLAIN) for one in numbers):
-        return Written()
     found = [one.sign for one in numbers if one.sign]
     money = sorted({s for s in found if s != _PERCENT}, key=lambda s: (-found.count(s), s))
     signs = (*money[:1], _PERCENT)  # of two currencies none is taken for the other
@@ -147,7 +152,16 @@ def _written(numbers: Sequence[_Numbers], delimiter: str) -> Written:
         for decimal, groups in _GROUPS.items()
         for group in groups
     }
-    reads = [{marks for marks in ways if _reads(one.texts, ways[marks])} for one in numbers]
+    dressed = {
+        i: {marks for marks in ways if _reads(one.texts, ways[marks])}
+        for i, one in enumerate(numbers)
+        if not _all(one.texts, _PLAIN)
+    }
+    if not any(dressed.values()):  # plain numbers, dates and the like
+        return Written()
+    reads = [
+        dressed[i] if i in dressed else _reading_plain(one.texts) for i, one in enumerate(numbers)
+    ]
     marks = _marks(numbers, reads, delimiter)
     used = {one.sign for one, read in zip(numbers, reads, strict=True) if marks in read}
     return replace(ways[marks], signs=tuple(sign for sign in signs if sign in used))
@@ -174,6 +188,14 @@ def _marks(numbers: Sequence[_Numbers], reads: Sequence[set[_Marks]], delimiter:
         ]
         group = group if any(_any(texts, _WHOLE) for texts in some) else ""
     return decimal, group
+
+
+def _reading_plain(texts: pa.Array) -> set[_Marks]:
+    """Return which marks plain numbers could be read by, too."""
+    found = {(".", group) for group in _GROUPS["."]}
+    if _all(texts, _INTEGER):
+        return found | {(",", group) for group in _GROUPS[","]}
+    return found | ({(",", ".")} if _all(texts, _BY_THOUSANDS) else set())
 
 
 def _reads(texts: pa.Array, way: Written) -> bool:

@@ -154,6 +154,7 @@ def test_delimiters_compression_and_archives_are_found_out(tmp_path: Path) -> No
     [
         ("a.json", '[{"a": 1}, {"a": 2}]', "got one array in a.json"),
         ("a.json", '{\n "a": 1\n}\n', "an object over several lines"),
+        ("a.json", '{\n "a": [\n{"b": 1},\n{"b": 2}]\n}\n', "to lines: jq -c '.a[]' FILE"),
         ("a.csv", "a,b\n1,2\n1\n2\n3\n", "most records of a sample must be of its format"),
         ("a.csv", "", "must have records"),
         ("a.csv", "a,b,a\n1,2,3\n", "must have different names"),
@@ -559,3 +560,32 @@ def test_names_of_persons_of_the_world_are_told_by_their_two_parts(csv: Infer) -
     )
     places = "".join(f"{i},Port{c} {c}ville\n" for i, c in enumerate("abcdefghij"))
     assert column(csv(f"n,name\n{places}"), "name").classification is None
+
+
+@pytest.mark.parametrize(
+    ("text", "types", "marks"),
+    [
+        # German: what is 1.234 in one column follows from another
+        ("a;b;c\n1.234,50;1.234;7\n2,25;2.345;8\n", ["number", "integer", "integer"], (",", ".")),
+        # one column against two
+        ("a;b;c\n1,5;2,5;52.52\n2,25;3,5;13.4\n", ["number", "number", "string"], (",", "")),
+        # alone it could be both, and so it stays as it is
+        ("a;b\n1,234;x\n2,345;y\n", ["string", "string"], (".", "")),
+        # small numbers have no comma
+        ("a;b\n1,234;x\n345;y\n", ["integer", "string"], (".", ",")),
+        # dates and versions are no numbers
+        (
+            "a,b,c\n2024-01-31,1.2.3,1\n2024-02-01,1.2.4,2\n",
+            ["date", "string", "integer"],
+            (".", ""),
+        ),
+        ("a;b\n1'234.5;1\n12'000;2\n", ["number", "integer"], (".", "'")),
+    ],
+)
+def test_a_file_has_one_way_to_write_numbers(
+    csv: Infer, text: str, types: list[str], marks: tuple[str, str]
+) -> None:
+    proposal = csv(text)
+    written = proposal.sample.written
+    assert (written.decimal, written.thousands) == marks
+    assert [p.logical for p in proposal.properties if p.field] == types
