@@ -16,7 +16,7 @@ from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
 from schemas.plan import Plan
 from transforms.admit import with_records
 from transforms.changes.meet import Meet
-from transforms.changes.seen import merged
+from transforms.changes.seen import Change, merged
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
@@ -104,7 +104,8 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
         stages.append(plan.deduplicate.id)
         notes.append(f"{plan.deduplicate.id}: copies are looked for among these rows only")
     show = _Show(plan, personal=personal)
-    kept, changes = [], []
+    kept: list[pa.RecordBatch] = []
+    changes: list[Change] = []
     for decoded in _first(plan, count):
         kept.append(_stepped(plan, decoded, protector, steps, show))
         changes += decoded.changes
