@@ -141,8 +141,8 @@ def test_a_kind_that_no_type_shares_is_left(
     sample = sample_of(folder, {"id": "a", "day": 5}, {"id": "b", "day": 6})
     told = evolved(folder, capsys, sample, code=1)
     assert [line.split(";")[0] for line in told["left"]] == [
-        "id: no type takes both integer and string",
         "day: no type takes both date and integer",
+        "id: no type takes both integer and string",
     ]
 
 
