@@ -18,7 +18,7 @@ from schemas.located import Located, load
 from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
 from transforms.changes.kept import kept_changes
-from transforms.changes.seen import Change, Kind
+from transforms.changes.seen import Change, Kind, merged
 from transforms.commit import evolve
 from transforms.commit.lake import Lake, open_lake
 from transforms.inference.names import free
@@ -200,7 +200,7 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change, ...]:
     """
     if not samples:
         return kept_changes(plan)
-    return tuple(change for path in samples for change in _in_sample(plan, path))
+    return merged(change for path in samples for change in _in_sample(plan, path))
 
 
 def _in_sample(plan: Plan, path: str) -> Iterator[Change]:

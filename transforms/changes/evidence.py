@@ -24,7 +24,6 @@ from transforms.sources.blocks import Block
 LOOKED_AT: Final = 500
 """Records of a block that are looked at."""
 
-
 _PLAIN: Final = r"^-?(?P<whole>[0-9]+)(?:\.(?P<after>[0-9]+))?$"
 _MOST_DIGITS: Final = 38
 

@@ -125,14 +125,24 @@ def test_what_a_lake_cannot_take_in_place_is_left_with_what_to_do(
     assert told["changed"] == ["new: added, integer"]
 
 
+def test_samples_that_share_a_new_column_add_it_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = folder / "whole.jsonl", folder / "parts.jsonl"
+    whole.write_text('{"id": 1, "new": 7}\n')
+    parts.write_text('{"id": 1, "new": 7.5}\n')
+    told = evolved(folder, capsys, whole, "--from", str(parts))
+    assert (told["changed"], told["left"]) == (["new: added, number"], [])
+
+
 def test_a_kind_that_no_type_shares_is_left(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sample = sample_of(folder, {"id": "a", "day": 5}, {"id": "b", "day": 6})
     told = evolved(folder, capsys, sample, code=1)
     assert [line.split(";")[0] for line in told["left"]] == [
-        "id: no type takes both integer and string",
         "day: no type takes both date and integer",
+        "id: no type takes both integer and string",
     ]
 
 
