@@ -168,6 +168,7 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
                 "seconds": round(time.monotonic() - began, 3),
             }
             if asked.detach:
+                job.over()  # one that cannot be restored has failed by now
                 result.seconds = time.monotonic() - began
                 return result
             follower = beside.enter_context(following(plan, say))

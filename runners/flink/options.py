@@ -153,6 +153,9 @@ def beam_flags(
         f"--checkpointing_interval={_ms(chosen.checkpoint_every)}",
         # Without it a job was RUNNING, with good checkpoints, and gave nothing.
         "--finish_bundle_before_checkpointing",
+        # Switches it off: a source alone with its reader is named after the chain of both, which
+        # there is only at a parallelism of one, and no savepoint is restored at another.
+        "--operator_chaining",
         "--retain_externalized_checkpoints_on_cancellation",
         f"--number_of_execution_retries={chosen.restarts}",
         f"--execution_retry_delay={_ms(chosen.restart_delay)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import signal
 import sqlite3
@@ -142,6 +143,14 @@ class Chaos:
                 return True
             database.execute("ROLLBACK")
             return False
+
+    def put_to_sleep(self, pid: int) -> None:
+        """Stop a process anywhere but in the middle of a write: SQLite lets nobody past that."""
+        os.kill(pid, signal.SIGSTOP)
+        while self.catalog_is_held():
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(self.rng.uniform(0, 0.1))
+            os.kill(pid, signal.SIGSTOP)
 
     def ops(self) -> Counter[str]:
         """Commits that are done, by their kind."""

@@ -97,7 +97,7 @@ def sleeping_workers(chaos: FlinkChaos) -> None:
         chaos.wait_for_commits(1)
         time.sleep(chaos.rng.uniform(0, 1.5))
         (sleeper,) = chaos.wait_for(chaos.workers)
-        os.kill(sleeper, signal.SIGSTOP)
+        chaos.put_to_sleep(sleeper)
         restart("flink-taskmanager", chaos.rng)
         chaos.wait_for_commits(1)
         os.kill(sleeper, signal.SIGCONT)

@@ -62,11 +62,7 @@ def sleepers(chaos: Chaos) -> None:
     chaos.wait_for_commits(1, first)
     while chaos.kills < KILLS:
         time.sleep(chaos.rng.uniform(0, 1.5))
-        os.kill(first.pid, signal.SIGSTOP)
-        while chaos.catalog_is_held():  # in the middle of a write: SQLite lets nobody past it
-            os.kill(first.pid, signal.SIGCONT)
-            time.sleep(chaos.rng.uniform(0, 0.1))
-            os.kill(first.pid, signal.SIGSTOP)
+        chaos.put_to_sleep(first.pid)
         second = chaos.start()
         chaos.wait_for_commits(1, second)
         os.kill(first.pid, signal.SIGCONT)

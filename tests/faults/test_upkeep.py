@@ -10,6 +10,7 @@ import pytest
 from schemas.errors import CommitError
 from tests.faults.drive import Case, drive
 
+KILLS = 20
 QUICK = Case(tending=1, kills=4, die=0.02, positions=100)
 LONG = {
     "killed": Case(processes=2, tending=1, kills=25, die=0.03, every=2.5, age=20.0),
@@ -17,7 +18,7 @@ LONG = {
     "racing, killed and asleep": Case(
         processes=2, tending=2, kills=25, die=0.01, every=3.0, stop=0.02, keep=6, fold=3, age=20.0
     ),
-    "lied to": Case(processes=2, tending=1, kills=10, die=0.01, lie=0.3, age=20.0),
+    "lied to": Case(processes=2, tending=1, kills=25, die=0.02, every=2.5, lie=0.3, age=20.0),
 }
 BROKEN = {
     "no look at inputs": Case(processes=2, tending=2, positions=120, seconds=60),
@@ -39,6 +40,7 @@ def test_upkeep_beside_committers_loses_and_doubles_nothing_for_long(
 ) -> None:
     outcome = drive(tmp_path, seed, replace(LONG[name], seconds=400.0))
     assert outcome.right, outcome
+    assert outcome.stat["kills"] >= min(LONG[name].kills, KILLS), outcome
     assert outcome.stat["compactions"] > 0, outcome
 
 

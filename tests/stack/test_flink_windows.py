@@ -69,7 +69,7 @@ def test_a_rescaled_job_with_sessions_and_triggers_leaves_the_tables_of_a_batch(
     lines = in_time(sales(0, 1200, broken=5, copies=100).splitlines())
     late = lines[100:500:20]
     lines = [*(line for line in lines if line not in late), *late]
-    half = 2 * len(lines) // 3
+    part = 4 * len(lines) // 5
     whole = expected({"a": b"\n".join(lines)})
     (folder / "data/all.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     penstock("run", folder, "--out", str(batch.path), "--sinks", "lake")
@@ -77,18 +77,18 @@ def test_a_rescaled_job_with_sessions_and_triggers_leaves_the_tables_of_a_batch(
     def of(parallelism: int) -> tuple[str, ...]:
         return (*SETS, "--set", f"runner.parallelism={parallelism}")
 
-    send(topic, lines[:half])
+    send(topic, lines[:part])
     penstock.detached(folder, *of(before))
-    assert wait_for(lambda: landed(out) == half, PATIENCE)
+    assert wait_for(lambda: landed(out) == part, PATIENCE)
     # Event time has passed the first hour, and is within the last one.
-    first = expected({"a": b"\n".join(lines[:half])})["hourly"]
+    first = expected({"a": b"\n".join(lines[:part])})["hourly"]
     ended = {key: row for key, row in first.items() if key[0] == START}
     rows = lambda: by_group(out.rows(HOURLY))  # noqa: E731
     assert wait_for(lambda: rows().items() >= ended.items(), PATIENCE)
     assert max(row["window_start"] for row in out.rows(HOURLY)) > START + timedelta(hours=1)
     savepoint = penstock("stop", folder, "--savepoint")["savepoint"]
 
-    send(topic, lines[half:])
+    send(topic, lines[part:])
     assert penstock.detached(folder, "--resume", *of(after))["from"] == savepoint
     assert wait_for(lambda: landed(out) == len(lines), PATIENCE)
     assert penstock("stop", folder, "--drain")["state"] == "DRAINED"

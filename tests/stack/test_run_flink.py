@@ -18,6 +18,7 @@ import pytest
 
 from beam_pipelines.events import generate
 from beam_pipelines.flights import fetch
+from runners.flink.job import ENDED
 from tests import servers
 from tests.pipelines.shop import HOURLY, Out, assert_tables, expected, sales
 from tests.stack.streaming import make_topic, produce, wait_for
@@ -87,7 +88,7 @@ class Penstock:
             process.wait()
         for record in {p for f in self.folders for p in f.rglob("stream.json")}:
             known = json.loads(record.read_text())
-            if known["job"] and not known["ended"]:
+            if known["job"] and not known["ended"] and self.state(known["job"]) not in ENDED:
                 ask = f"http://{servers.flink()}/jobs/{known['job']}?mode=cancel"
                 urllib.request.urlopen(urllib.request.Request(ask, method="PATCH"), timeout=30)
 
@@ -264,6 +265,18 @@ def test_what_a_worker_raises_is_told_in_one_sentence(
     complaint = said(process, code=1)["said"]
     assert complaint.count("\n") == 1, complaint
     assert "slow_shop:step" in complaint
+
+
+def test_a_detached_job_that_fails_at_once_is_told_in_one_sentence(
+    tmp_path: Path, topic: str, penstock: Penstock
+) -> None:
+    folder = folder_of(tmp_path, topic, more="")
+    penstock.detached(folder, *NEVER_IDLE)
+    savepoint = penstock("stop", folder, "--savepoint")["savepoint"]
+    (Path(savepoint.removeprefix("file:")) / "_metadata").write_bytes(b"none")
+    complaint = said(penstock.stream(folder, "--detach", "--resume"), code=1)["said"]
+    assert complaint.count("\n") == 1, complaint
+    assert "a job on Flink must not fail; got" in complaint
 
 
 def test_a_cluster_that_is_not_there_is_said_in_one_sentence(

@@ -26,6 +26,7 @@ def test_a_job_has_checkpoints_that_outlive_it_and_bundles_that_end_before_them(
     assert found["state_backend_storage_path"] == "file:///k"
     assert {"streaming", "finish_bundle_before_checkpointing"} <= found.keys()
     assert "retain_externalized_checkpoints_on_cancellation" in found
+    assert "operator_chaining" in found
     assert savepoints({"checkpoints": "file:///k/"}) == "file:///k/savepoints"
     assert savepoints({"checkpoints": ""}) == ""
 
