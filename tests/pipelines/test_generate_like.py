@@ -126,10 +126,10 @@ def test_a_run_refuses_none_of_the_good_rows_and_finds_what_the_manifest_says(
 ) -> None:
     folder = folder_of(tmp_path, file, form)
     own = write(tmp_path / "sample.jsonl", sample)
-    manifest = made(folder, file, learnt(folder, own), broken=broken, duplicates=0.03)
+    manifest = made(folder, file, learnt(folder, own), broken=broken, duplicates=0.03, late=0.01)
     found = ingest(load_plan(folder), Engine(open_pipeline=Direct().pipeline))
     assert found.rows["read"] == manifest.records
-    assert found.rows["kept"] == manifest.good
+    assert found.rows["kept"] == manifest.good + manifest.late
     assert found.rows["refused"] == manifest.broken
     assert found.rows["duplicate"] == manifest.duplicate > 50
 
@@ -283,6 +283,29 @@ def test_the_contract_wins_over_the_sample(tmp_path: Path, sample: list[dict[str
     assert found.rows["kept"] == manifest.good == 3000
     lines = [json.loads(line) for line in (folder / "data/a.jsonl").read_text().splitlines()]
     assert {line["city"] for line in lines} == {"Oslo", "Rome"}
+
+
+def test_where_the_contract_leaves_no_other_values_it_alone_makes_them(
+    tmp_path: Path, sample: list[dict[str, Any]]
+) -> None:
+    folder = folder_of(tmp_path, "a.jsonl")
+    file = folder / "contract.odcs.yaml"
+    rated = "{name: ticket, logicalType: integer, classification: restricted, RULES}"
+    bounds = "logicalTypeOptions: {minimum: 1, maximum: 3}"
+    file.write_text(
+        file.read_text()
+        .replace("{name: ticket, logicalType: integer}", rated.replace("RULES", bounds))
+        .replace("{name: account, logicalType: integer}",
+                 rated.replace("ticket", "account").replace(", RULES", ""))
+    )  # fmt: skip
+    few = [row | {"ticket": 1 + (i % 9) // 8, "account": i % 3} for i, row in enumerate(sample)]
+    own = write(tmp_path / "sample.jsonl", [*few[:-1], few[-1] | {"ticket": 3}])
+    made(folder, "a.jsonl", learnt(folder, own))
+    lines = [json.loads(line) for line in (folder / "data/a.jsonl").read_text().splitlines()]
+    tickets = [line["ticket"] for line in lines]
+    for rating in (1, 2, 3):  # as often as each other: nothing of the sample is in them
+        assert abs(tickets.count(rating) / 3000 - 1 / 3) < 0.05
+    assert not {line["account"] for line in lines} & {0, 1, 2}
 
 
 def test_a_chosen_span_keeps_the_hours_of_the_sample(
