@@ -243,7 +243,7 @@ def test_columns_that_the_sample_lacks_are_named_and_made_by_the_contract(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "nothing.jsonl, which is not there"),
+        (None, "nothing.jsonl, which is not there; correct --like"),
         ("", "a sample must have records; got none in "),
         ('{"id": "a"}\n', "a sample must have at least 40 records, so that none shows among them"),
         ('{"other": 1}\n' * 50, "a sample must have columns of the contract; got none of them"),
