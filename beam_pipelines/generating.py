@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from beam_pipelines.writing import writing
 from schemas.contract import Contract
-from schemas.errors import UsageError
+from schemas.errors import SourceError, UsageError
 from schemas.names import TIMESTAMP
 from schemas.plan import Plan
 from transforms.lookups import LookupFiles
@@ -28,7 +28,7 @@ from transforms.synthetic.like.sampled import likeness_of
 from transforms.synthetic.like.shapes import Likeness
 from transforms.synthetic.rows import Wanted, records
 from transforms.synthetic.stream import ARRIVALS, GOOD, WHAT, Shares, Stamped, arrivals
-from transforms.synthetic.values import Span
+from transforms.synthetic.values import Span, at_path
 from transforms.synthetic.written import csv_header, csv_lines, json_lines, keyed, nested_as_json
 
 SUFFIXES: Final = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -61,7 +61,8 @@ class Manifest:
     """What a file holds: the answer that a run over it must give.
 
     `broken` counts by column and kind; records of these and of `duplicates` and `late` are listed,
-    by line and position, in a Parquet file beside the manifest.
+    by line and position, in a Parquet file beside the manifest. `like` says what was learnt of a
+    sample, without its values.
     """
 
     file: str
@@ -85,7 +86,11 @@ def learn(plan: Plan, sample: str, form: str) -> Likeness:
         SourceError: See `likeness_of`.
     """
     guard = Guard(never=plan.source.nulls if form == "csv" else ())
-    return likeness_of(plan.contract, plan.source, sample, Path.cwd(), guard)
+    try:
+        return likeness_of(plan.contract, plan.source, sample, Path.cwd(), guard)
+    except SourceError as error:
+        why = str(error).replace("--input or source.batch.files.path", "--like")
+        raise SourceError(why) from error
 
 
 def format_of(path: Path) -> str:
@@ -203,10 +208,7 @@ def _stamped(plan: Plan, order: Order, form: str) -> Iterator[Stamped]:
 def _times(table: pa.Table, contract: Contract, wanted: Wanted, done: int) -> np.ndarray:
     path = (contract.event_time or "").split(".")
     if path[0] in table.column_names:
-        values = table[path[0]].combine_chunks()
-        for key in path[1:]:
-            values = pc.struct_field(values, [key])
-        return values.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return at_path(table, path).cast(pa.int64()).to_numpy(zero_copy_only=False)
     # Computed from other columns: only the order in the file goes by these.
     length = wanted.span.end_us - wanted.span.start_us
     share = (done + np.arange(table.num_rows)) / wanted.rows

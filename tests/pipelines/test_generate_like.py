@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,7 +19,17 @@ from beam_pipelines.ingest import Engine
 from runners.direct import Direct
 from schemas.planning import load_plan
 from tests.pipelines.byte_search import find
-from tests.pipelines.likeness import CANARIES, folder_of, learnt, made, rows, with_canaries, write
+from tests.pipelines.likeness import (
+    CANARIES,
+    HOUR_US,
+    START_US,
+    folder_of,
+    learnt,
+    made,
+    rows,
+    with_canaries,
+    write,
+)
 from transforms.synthetic.like.guard import Guard, Seen
 
 FILES = ("made.jsonl", "made.csv", "made.parquet")
@@ -115,10 +126,10 @@ def test_a_run_refuses_none_of_the_good_rows_and_finds_what_the_manifest_says(
 ) -> None:
     folder = folder_of(tmp_path, file, form)
     own = write(tmp_path / "sample.jsonl", sample)
-    manifest = made(folder, file, learnt(folder, own), broken=broken, duplicates=0.03)
+    manifest = made(folder, file, learnt(folder, own), broken=broken, duplicates=0.03, late=0.01)
     found = ingest(load_plan(folder), Engine(open_pipeline=Direct().pipeline))
     assert found.rows["read"] == manifest.records
-    assert found.rows["kept"] == manifest.good
+    assert found.rows["kept"] == manifest.good + manifest.late
     assert found.rows["refused"] == manifest.broken
     assert found.rows["duplicate"] == manifest.duplicate > 50
 
@@ -232,7 +243,7 @@ def test_columns_that_the_sample_lacks_are_named_and_made_by_the_contract(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "nothing.jsonl, which is not there"),
+        (None, "nothing.jsonl, which is not there; correct --like"),
         ("", "a sample must have records; got none in "),
         ('{"id": "a"}\n', "a sample must have at least 40 records, so that none shows among them"),
         ('{"other": 1}\n' * 50, "a sample must have columns of the contract; got none of them"),
@@ -274,6 +285,29 @@ def test_the_contract_wins_over_the_sample(tmp_path: Path, sample: list[dict[str
     assert {line["city"] for line in lines} == {"Oslo", "Rome"}
 
 
+def test_where_the_contract_leaves_no_other_values_it_alone_makes_them(
+    tmp_path: Path, sample: list[dict[str, Any]]
+) -> None:
+    folder = folder_of(tmp_path, "a.jsonl")
+    file = folder / "contract.odcs.yaml"
+    rated = "{name: ticket, logicalType: integer, classification: restricted, RULES}"
+    bounds = "logicalTypeOptions: {minimum: 1, maximum: 3}"
+    file.write_text(
+        file.read_text()
+        .replace("{name: ticket, logicalType: integer}", rated.replace("RULES", bounds))
+        .replace("{name: account, logicalType: integer}",
+                 rated.replace("ticket", "account").replace(", RULES", ""))
+    )  # fmt: skip
+    few = [row | {"ticket": 1 + (i % 9) // 8, "account": i % 3} for i, row in enumerate(sample)]
+    own = write(tmp_path / "sample.jsonl", [*few[:-1], few[-1] | {"ticket": 3}])
+    made(folder, "a.jsonl", learnt(folder, own))
+    lines = [json.loads(line) for line in (folder / "data/a.jsonl").read_text().splitlines()]
+    tickets = [line["ticket"] for line in lines]
+    for rating in (1, 2, 3):  # as often as each other: nothing of the sample is in them
+        assert abs(tickets.count(rating) / 3000 - 1 / 3) < 0.05
+    assert not {line["account"] for line in lines} & {0, 1, 2}
+
+
 def test_a_chosen_span_keeps_the_hours_of_the_sample(
     tmp_path: Path, sample: list[dict[str, Any]]
 ) -> None:
@@ -289,3 +323,111 @@ def test_a_chosen_span_keeps_the_hours_of_the_sample(
     assert min(times) >= "2030-01-01"
     assert {time[:10] for time in times} == {f"2030-01-{day:02d}" for day in range(1, 11)}
     assert times == sorted(times)
+
+
+NESTED = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: carts
+name: carts
+version: 1.0.0
+status: active
+schema:
+  - name: carts
+    logicalType: object
+    customProperties:
+      - {property: "penstock:eventTime", value: meta.at}
+    properties:
+      - {name: id, physicalName: "Cart No", logicalType: integer, required: true, primaryKey: true, primaryKeyPosition: 1}
+      - name: meta
+        logicalType: object
+        properties:
+          - {name: at, logicalType: timestamp}
+          - {name: sent_at, logicalType: timestamp}
+      - name: lines
+        logicalType: array
+        logicalTypeOptions: {minItems: 1}
+        items:
+          logicalType: object
+          properties:
+            - {name: sku, logicalType: string, required: true}
+            - {name: pieces, logicalType: integer}
+            - {name: codes, logicalType: array, items: {logicalType: string}}
+      - name: ctx
+        logicalType: object
+        customProperties:
+          - {property: "penstock:open", value: true}
+        properties:
+          - name: geo
+            logicalType: object
+            properties:
+              - {name: city, logicalType: string}
+              - {name: accuracy, logicalType: number}
+"""
+
+
+def carts(count: int) -> list[dict[str, Any]]:
+    made = []
+    for i in range(count):
+        city = ("Oslo", "Rome", None)[i % 3]
+        made.append({
+            "Cart No": 7_000 + i,
+            "meta": {"at": f"2026-01-{1 + i // 30:02d}T{i % 24:02d}:05:00Z",
+                     "sent_at": f"2026-01-{1 + i // 30:02d}T{i % 24:02d}:0{6 + i % 3}:00Z"},
+            "lines": [{"sku": f"S{k}", "pieces": 10 * (k + 1), "codes": [f"c{i}"]}
+                      for k in range(1 + i % 3)],
+            "ctx": {"geo": {"city": city, "accuracy": 5.5 * (i % 40)} if city else None},
+        })  # fmt: skip
+    return made
+
+
+def test_objects_in_arrays_and_open_objects_are_learnt_and_a_nested_event_time_rises(
+    tmp_path: Path,
+) -> None:
+    folder = folder_of(tmp_path, "a.jsonl")
+    (folder / "contract.odcs.yaml").write_text(NESTED)
+    own = write(tmp_path / "sample.jsonl", carts(600))
+    like = learnt(folder, own)
+    assert like.absent == ()
+    manifest = made(folder, "a.jsonl", like, count=2000)
+    found = ingest(load_plan(folder), Engine(open_pipeline=Direct().pipeline))
+    assert found.rows["kept"] == manifest.good == 2000
+    lines = [json.loads(line) for line in (folder / "data/a.jsonl").read_text().splitlines()]
+    times = [line["meta"]["at"] for line in lines]
+    assert times == sorted(times)
+    lags = [
+        np.datetime64(line["meta"]["sent_at"][:-1]) - np.datetime64(line["meta"]["at"][:-1])
+        for line in lines
+    ]
+    assert {int(lag / np.timedelta64(1, "s")) for lag in lags} == {60, 120, 180}
+    assert min(line["Cart No"] for line in lines) == 8000
+    assert {len(line["lines"]) for line in lines} == {1, 2, 3}
+    parts = [part for line in lines for part in line["lines"]]
+    assert {part["sku"] for part in parts} == {"S0", "S1", "S2"}
+    assert {part["pieces"] for part in parts} == {10, 20, 30}
+    assert not {code for part in parts for code in part["codes"]} & {f"c{i}" for i in range(600)}
+    cities = [line["ctx"]["geo"] and line["ctx"]["geo"]["city"] for line in lines]
+    assert {*cities} == {"Oslo", "Rome", None}
+    assert abs(cities.count(None) / 2000 - 1 / 3) < 0.04
+
+
+def test_a_sample_of_avro_is_read_as_well(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "a.jsonl")
+    schema = {
+        "type": "record",
+        "name": "visit",
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+            {"name": "weight", "type": ["null", "double"]},
+        ],
+    }
+    records = [
+        {"id": f"V{i:04d}", "at": START_US + i * HOUR_US, "weight": i / 8} for i in range(200)
+    ]
+    with (tmp_path / "sample.avro").open("wb") as file:
+        fastavro.writer(file, schema, records)
+    like = learnt(folder, tmp_path / "sample.avro")
+    assert like.hows == {"id": "shapes", "at": "times", "weight": "quantiles"}
+    assert like.rhythm is not None
+    assert like.rhythm.step_us == HOUR_US

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.contract import Contract
 from schemas.expressions import Place, check
 from transforms.batches import one_batch
 from transforms.expressions import Evaluator
-from transforms.synthetic.values import breaks
+from transforms.synthetic.values import at_path, breaks
 from transforms.synthetic.written import nested_as_json
 
 
@@ -52,9 +51,5 @@ class Computed:
         opened = [c.name for c in self.contract.columns if c.open and c.name in self._reads]
         whole = nested_as_json(table, self.contract, opened) if opened else table
         for path in self._paths.keys() & self._reads:
-            name, *keys = path.split(".")
-            values = table[name].combine_chunks()
-            for key in keys:
-                values = pc.struct_field(values, [key])
-            whole = whole.append_column(path, values)
+            whole = whole.append_column(path, at_path(table, path.split(".")))
         return one_batch(whole)

@@ -18,7 +18,7 @@ from transforms.synthetic.computed import Computed
 from transforms.synthetic.like.guard import repeated
 from transforms.synthetic.like.make import Alike
 from transforms.synthetic.like.shapes import Likeness
-from transforms.synthetic.values import Span, column_values, timestamps
+from transforms.synthetic.values import Span, at_path, column_values, timestamps
 
 CHUNK: Final = 100_000
 _DAY_US: Final = 86_400_000_000
@@ -162,14 +162,9 @@ class _Rows:
 
     def times_of(self, table: pa.Table) -> np.ndarray | None:
         """Return the event times of rows, microseconds; None: not read from records."""
-        return _micros(table, self.event_path) if self.event_path else None
-
-
-def _micros(table: pa.Table, path: Sequence[str]) -> np.ndarray:
-    values = table[path[0]].combine_chunks()
-    for key in path[1:]:
-        values = pc.struct_field(values, [key])
-    return values.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        if not self.event_path:
+            return None
+        return at_path(table, self.event_path).cast(pa.int64()).to_numpy(zero_copy_only=False)
 
 
 def event_times(wanted: Wanted, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:

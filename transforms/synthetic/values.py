@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -233,6 +234,14 @@ class _Maker:
             return Decimal(str(value))
         width = pa.int32() if pa.types.is_date(kind) else pa.int64()
         return Decimal(pa.scalar(literal(kind, value), kind).cast(width).as_py())
+
+
+def at_path(table: pa.Table, path: Sequence[str]) -> pa.Array:
+    """Return the values of a column, or of a key in its objects."""
+    values = table[path[0]].combine_chunks()
+    for key in path[1:]:
+        values = pc.struct_field(values, [key])
+    return values
 
 
 def timestamps(micros: np.ndarray) -> pa.Array:

@@ -187,11 +187,13 @@ def test_values_follow_from_others_as_far_as_enough_rows_say_so() -> None:
     city = own.choice(5, 3000, p=[0.5, 0.3, 0.1, 0.096, 0.004])
     country = np.array([0, 0, 1, 1, 2])[city]
     country[:10] = 2  # pairs that fewer than LEAST rows have
+    country[10:22] = 1 - np.minimum(country[10:22], 1)
     given = Given.of({"city": Codes(city, 5)}, Codes(country, 3), LEAST)
     parents = own.choice(5, 20_000, p=[0.5, 0.3, 0.1, 0.096, 0.004])
     made = given.make({"city": parents}, own)
-    assert (made[parents == 1] != 1).all()
-    assert (made[(parents == 2) | (parents == 3)] == 1).mean() > 0.99
+    assert (made[parents == 1] == 0).mean() > 0.98
+    assert (made[(parents == 2) | (parents == 3)] == 1).mean() > 0.98
+    assert (made[parents == 4] == 2).mean() < 0.9  # a dozen rows do not say where the city is
     assert abs((made == 2).mean() - (country == 2).mean()) < 0.01
     columns = {"noise": Codes(own.integers(0, 9, 3000), 9), "city": Codes(city, 5)}
     assert list(most_telling(Codes(country, 3), columns)) == ["city"]

@@ -32,7 +32,7 @@ from transforms.synthetic.like.shapes import (
     Picks,
     Shape,
 )
-from transforms.synthetic.values import breaks
+from transforms.synthetic.values import at_path, breaks
 
 
 @dataclass(eq=False)
@@ -71,12 +71,8 @@ class Learner:
         path = (self.contract.event_time or "").split(".")
         if path[0] not in self.table.column_names:
             return
-        values = self.table[path[0]].combine_chunks()
-        if pa.types.is_string(values.type) and len(path) > 1:  # of an open object
-            values = self.table[".".join(path)].combine_chunks()
-        else:
-            for key in path[1:]:
-                values = pc.struct_field(values, [key])
+        beside = self.contract.event_time in self.table.column_names  # also if in an open object
+        values = at_path(self.table, [str(self.contract.event_time)] if beside else path)
         column = next(c for c in self.contract.leaves() if c.path == self.contract.event_time)
         kept = values.is_valid().to_numpy(zero_copy_only=False)
         kept[kept] = ~breaks(column, values.drop_null())
