@@ -292,17 +292,23 @@ def _layout(file: StoredFile) -> tuple[str, tuple[str, ...]]:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """Return the character that cuts lines into the most fields, as many in each."""
-    best = (1, ",")
+    """Return the character that cuts lines into the most fields, as many in each, the first too.
+
+    Commas stand in numbers and texts, too: another that does so in all lines is meant.
+    """
+    found: dict[str, int] = {}
+    like_first: dict[str, int] = {}
     for delimiter in _DELIMITERS:
-        rows = list(csv.reader(lines, delimiter=delimiter))
-        sizes = [len(row) for row in rows if row]
+        sizes = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
         size, count = Counter(sizes).most_common(1)[0] if sizes else (0, 0)
-        if count >= 0.9 * len(sizes) and size > best[0]:
-            best = (size, delimiter)
-    if best[0] == 1 and _is_spaced(lines):
-        return " "
-    return best[1]
+        if size > 1 and count >= 0.9 * len(sizes):
+            found[delimiter] = size
+            like_first |= {delimiter: size} if sizes[0] == size else {}
+    if not found:
+        return " " if _is_spaced(lines) else ","
+    found = like_first or found
+    others = {delimiter: size for delimiter, size in found.items() if delimiter != ","} or found
+    return max(others, key=others.__getitem__)
 
 
 def _is_spaced(lines: Sequence[str]) -> bool:

@@ -89,6 +89,12 @@ def of_column(values: list[str], name: str = "x") -> str:
         ("x", ["1.2.10", "1.3.0"], "string", {}),
         (
             "x",
+            ["01.03.24 09:15", "31.12.24 10:00"],
+            "timestamp",
+            {"format": "dd.MM.yy HH:mm[:ss]", "timezone": False, "defaultTimezone": "UTC"},
+        ),
+        (
+            "x",
             ["1/31/2024 9:05", "12/1/2024 10:00"],
             "timestamp",
             {"format": "M/d/yyyy H:mm[:ss]", "timezone": False, "defaultTimezone": "UTC"},
@@ -137,6 +143,21 @@ def test_days_of_two_readings_are_said_to_be_unsure(csv: Infer) -> None:
     assert any("dd/MM/yyyy" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [
+        ("a;b;c\n" + "1,5;2,5;3,5\n" * 30, ";"),  # commas cut all lines but the first into four
+        ("1,5;2,5\n" * 30, ";"),
+        ("a,b\n" + "x;y,1\n" * 30, ","),
+        ("a\tb\n" + "x,y\t1,2\n" * 30, "\t"),
+        ("a\n1\n2\n", ","),
+    ],
+)
+def test_a_comma_within_fields_is_no_delimiter(tmp_path: Path, text: str, delimiter: str) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    assert read_sample("s.csv", tmp_path).delimiter == delimiter
+
+
 def test_delimiters_compression_and_archives_are_found_out(tmp_path: Path) -> None:
     text = "a;b\n1;x\n2;y\n"
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
@@ -157,6 +178,7 @@ def test_delimiters_compression_and_archives_are_found_out(tmp_path: Path) -> No
         ("a.json", '{\n "a": [\n{"b": 1},\n{"b": 2}]\n}\n', "to lines: jq -c '.a[]' FILE"),
         ("a.csv", "a,b\n1,2\n1\n2\n3\n", "most records of a sample must be of its format"),
         ("a.csv", "", "must have records"),
+        ("a.csv", "a;b\n" + "1;2;3\n" * 30, "all differ from its header"),
         ("a.csv", "a,b,a\n1,2,3\n", "must have different names"),
         ("a.jsonl", "no json\n", "must have records of its format"),
     ],
