@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -22,6 +23,7 @@ from schemas.planning import load_plan
 from schemas.stream_source import Registry
 from tests import servers
 from tests.pipelines.shop import HOURLY, PIPELINE, PROCESSED, Out, expected, make_folder, sales
+from tests.pipelines.visits import SESSIONS, VISITS
 from tests.stack.streaming import make_topic
 from transforms.commit.lake import open_lake
 from transforms.schema_registry import SchemaRegistry
@@ -117,6 +119,30 @@ def test_aggregates_are_sent_for_the_windows_that_changed(tmp_path: Path) -> Non
     want = {(r["land"], r["size"], r["sales"]) for r in Out(folder / "out").rows(HOURLY)}
     assert {(r["land"], r["size"], r["sales"]) for r in latest.values()} == want
     assert len(latest) == len(Out(folder / "out").rows(HOURLY)), "a key is a window and its groups"
+
+
+def test_sessions_that_join_leave_tombstones_of_those_they_were(tmp_path: Path) -> None:
+    base = make_topic(servers.kafka())
+    topic = f"{base}-visits"
+    make_named(topic)
+    folder = folder_of(tmp_path, base + "-{table}", ", tables: [visits]")
+    pipeline = folder / "pipeline.yaml"
+    pipeline.write_text(pipeline.read_text().replace("sinks:\n", SESSIONS))
+    lines = sales(0, 600).splitlines()
+    random.Random(3).shuffle(lines)
+    for i in range(4):
+        part = b"\n".join(lines[i * 150 : (i + 1) * 150]) + b"\n"
+        (folder / "data" / f"{i}.jsonl").write_bytes(part)
+        assert run(folder) == 0
+        messages = read(topic)
+        latest = {m.key(): m.value() for m in messages}
+        stored = Out(folder / "out").rows(VISITS)
+        there = [json.loads(value) for value in latest.values() if value is not None]
+        assert Counter((r["country"], r["pieces"], r["sales"]) for r in there) == Counter(
+            (r["country"], r["pieces"], r["sales"]) for r in stored
+        )
+        assert len(there) == len(stored), "a key is a session, and one that is no more is gone"
+    assert sum(m.value() is None for m in messages) > 20
 
 
 def make_named(name: str) -> None:

@@ -143,6 +143,8 @@ class _Commit(beam.DoFn):
         # a replay, a commit for each of them would take longer than all the rest.
         # Nor is each of them waited for then: ever more are skipped until the tick looks again.
         known = self._known(memory)
+        if known.closed_us == ALWAYS:
+            return  # Flink fires it after `ended` if both are in one bundle: no tick comes any more
         closed_us = max(known.closed_us, now.micros)
         known = replace(known, closed_us=closed_us, closes=min(known.closes + 1, _LEAPS))
         memory.write(pickle.dumps(known))

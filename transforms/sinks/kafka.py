@@ -2,7 +2,8 @@
 
 What a commit brings and the mark that it was sent are seen together or not at all by whoever reads
 committed messages, however often the sink is killed. Only one process at a time can send: a new one
-fences off those before it.
+fences off those before it. An aggregate's row that a commit takes out, and puts none in for, is
+sent as a tombstone of its key.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import pyarrow as pa
 
 from schemas.errors import UsageError
 from schemas.kafka_sink import KafkaSink
@@ -31,7 +34,7 @@ from transforms.commit.lake import Lake
 from transforms.kafka_client import TIMEOUT_S, connection, failed, kafka_client
 from transforms.schema_registry import SchemaRegistry
 from transforms.sinks.kafka_progress import KafkaSinkError, Progress
-from transforms.sinks.kafka_rows import Messages, RowMessages, rows_sent
+from transforms.sinks.kafka_rows import Messages, RowMessages, keys_gone, rows_sent
 
 _SENT: Final = BY_WINDOW | {"rebuild", "compact", EVERYTHING}
 _LONGEST_S: Final = 900  # what brokers allow a transaction, unless told otherwise
@@ -141,12 +144,18 @@ class KafkaOutbox:
         files = lake.commits().io
         for name, messages_of in self._rows.items():
             topic, frame = resolve(self._sink.topic_of(name)), None
-            table = self._plan.tables[name]
+            table, keys = self._plan.tables[name], list[pa.Array]()
             for rows in rows_sent(commit, table, files):
                 if frame is None and self._sink.registry is not None:
                     frame = self._registered(topic, messages_of)
-                _produce(self._client, producer, topic, _plain(messages_of(rows, frame)))
+                messages = messages_of(rows, frame)
+                _produce(self._client, producer, topic, _plain(messages))
                 counts[name] += rows.num_rows
+                keys.append(messages.keys)
+            for gone in keys_gone(commit, table, files, messages_of, keys):
+                tombstones = [{"key": key, "value": None} for key in gone.to_pylist()]
+                _produce(self._client, producer, topic, tombstones)
+                counts[name] += len(gone)
 
     def _registered(self, topic: str, messages_of: RowMessages) -> bytes:
         """Register the schema of a topic's values; return what each begins with."""

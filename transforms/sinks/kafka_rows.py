@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,7 +51,10 @@ class RowMessages:
         self._fields = [table.schema.field(name) for name in sent_columns(table)]
         self._open = {c.name for c in contract.columns if c.open}
         groups = [n for n in table.schema.names if n in (WINDOW, *table.key)]
-        self._key = sink.key or (tuple(groups) if WINDOW in table.schema.names else ())
+        windows = WINDOW in table.schema.names
+        self._key = sink.key or (tuple(groups) if windows else ())
+        self.key_is_row = windows and set(groups) <= set(self._key)
+        """Whether a key means a row of a window, which has no other."""
 
     def avro(self, pipeline: str) -> dict[str, Any]:
         """Return the Avro schema of the values."""
@@ -70,7 +74,7 @@ class RowMessages:
         else:
             values = avro_texts(list(columns.values()), self._fields, frame)
         headers = {n: _plain(columns[c]) for n, c in self._sink.headers.items()}
-        return Messages(values, self._keys(rows), headers)
+        return Messages(values, self.keys(rows), headers)
 
     def _objects(self, columns: dict[str, pa.Array]) -> pa.Array:
         parts: list[Any] = []
@@ -81,7 +85,8 @@ class RowMessages:
             parts += [f"{',' if parts else '{'}{key}:", text]
         return pc.binary_join_element_wise(*parts, "}", "")
 
-    def _keys(self, rows: pa.RecordBatch) -> pa.Array:
+    def keys(self, rows: pa.RecordBatch) -> pa.Array:
+        """Make the messages' keys, pa.binary()."""
         if not self._key:
             place = [rows[n].cast(pa.string()) for n in (SOURCE, POSITION, SEQUENCE)]
             return pc.binary_join_element_wise(*place, "/").cast(pa.binary())
@@ -104,14 +109,48 @@ def rows_sent(commit: DoneCommit, table: Table, open_file: FileIO) -> Iterator[p
     """Yield the rows of a table that a commit brings: new ones, and those of touched windows.
 
     Args:
-        commit: Of op append, refresh, rebuild or everything.
+        commit: Of op append, refresh, replay, rebuild or everything.
         table: With the columns to yield; those that a file lacks are null.
         open_file: Reads data files.
     """
+    yield from _rows(commit.added.get(table.name, ()), commit, table, open_file)
+
+
+def keys_gone(
+    commit: DoneCommit,
+    table: Table,
+    open_file: FileIO,
+    messages: RowMessages,
+    sent: Sequence[pa.Array],
+) -> Iterator[pa.Array]:
+    """Yield keys (pa.binary()) of windows' rows that a commit takes out and puts nothing in for.
+
+    Sessions that join, or begin earlier than was known, leave such rows.
+
+    Args:
+        commit: As for `rows_sent`.
+        table: The same.
+        open_file: The same.
+        messages: Makes the keys.
+        sent: Keys of the rows that it brings.
+    """
+    if not messages.key_is_row:
+        return
+    there = pa.chunked_array(list(sent), pa.binary())
+    for rows in _rows(commit.replaced.get(table.name, ()), commit, table, open_file):
+        keys = messages.keys(rows)
+        gone = keys.filter(pc.invert(pc.is_in(keys, value_set=there)))
+        if len(gone):
+            yield gone
+
+
+def _rows(
+    paths: Iterable[str], commit: DoneCommit, table: Table, open_file: FileIO
+) -> Iterator[pa.RecordBatch]:
     keep = _wanted(commit, table)
     if keep is None:
         return
-    for path in commit.added.get(table.name, ()):
+    for path in paths:
         with open_file.new_input(path).open() as stream:
             file = pq.ParquetFile(stream)
             names = [n for n in table.schema.names if n in file.schema_arrow.names]
@@ -125,10 +164,25 @@ def _wanted(commit: DoneCommit, table: Table) -> Callable[[pa.RecordBatch], pa.R
     """Return what keeps the wanted rows of a batch; None: there are none."""
     if WINDOW not in table.schema.names or commit.op not in BY_WINDOW:
         return lambda rows: rows
-    touched = commit.windows.get(table.name.partition(".")[2])
+    name = table.name.partition(".")[2]
+    stretches, touched = commit.stretches.get(name), commit.windows.get(name)
+    if stretches is not None and len(stretches):
+        return lambda rows: rows.filter(_within(rows[WINDOW], stretches))
     if touched is None or not len(touched):
         return None
     return lambda rows: rows.filter(pc.is_in(rows[WINDOW], value_set=touched))
+
+
+def _within(starts: pa.Array, stretches: pa.Table) -> pa.Array:
+    """Say which window starts are in one of the stretches, which may overlap."""
+    stretches = stretches.sort_by("first")
+    first, last, at = (
+        values.cast(pa.int64()).to_numpy()
+        for values in (stretches["first"], stretches["last"], starts)
+    )
+    before = np.searchsorted(first, at, side="right")
+    ends = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(last)])
+    return pa.array(at <= ends[before])
 
 
 def _fitted(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -62,6 +62,9 @@ class Timer:
             now, self.at = self.at, None
             yield Timestamp(micros=now)
 
+    def clear(self) -> None:
+        self.at = None
+
 
 @pytest.fixture
 def middle(tmp_path: Path) -> Middle:
@@ -90,6 +93,23 @@ def test_windows_that_end_in_one_leap_take_a_few_timers_and_all_become_final(
         do.closed(now, memory, tick, close)
     assert fired <= np.log2(len(starts)) + 2
     list(do.ticked(waiting, count, memory, tick, close))
+    assert all(row["_final"] for row in Out(middle.plan.out).rows(HOURLY))
+
+
+def test_a_window_that_is_told_complete_after_the_end_sets_no_tick(middle: Middle) -> None:
+    do = _Commit(CommitContinuously(make=middle.committer, every_us=1_000_000))
+    do.setup()
+    waiting, count, memory = Bag(), Cell(), Cell()
+    tick, close, end = Timer(), Timer(), Timer()
+    shipment = pickle.dumps(middle.ship(raw(sales(0, 400).splitlines())))
+    list(do.process((0, shipment), waiting, count, memory, tick, close, end))
+    list(do.ticked(waiting, count, memory, tick, close))
+    tick.clear()
+    late = close.at
+    assert late is not None
+    list(do.ended(waiting, count, memory, tick, close))
+    do.closed(Timestamp(micros=late), memory, tick, close)
+    assert tick.at is None
     assert all(row["_final"] for row in Out(middle.plan.out).rows(HOURLY))
 
 
