@@ -15,7 +15,7 @@ import pytest
 
 from runners.flink.rest import Rest
 from tests import servers
-from tests.pipelines.shop import Out, assert_tables, expected, make_folder, sales
+from tests.pipelines.shop import CONTRACT, Out, assert_tables, expected, make_folder, sales
 from tests.stack.streaming import wait_for
 
 pytestmark = pytest.mark.stack
@@ -97,3 +97,21 @@ def test_an_interrupt_cancels_the_job_on_the_cluster(tmp_path: Path) -> None:
         process.kill()
     time.sleep(0.5)
     assert rest.get(f"/jobs/{job}")["state"] in ("CANCELED", "FINISHED")
+
+
+def test_records_that_changed_are_met_and_told_as_they_are_in_process(tmp_path: Path) -> None:
+    mode = '    customProperties:\n      - {property: "penstock:onChange", value: quarantine}\n'
+    contract = CONTRACT.replace("    customProperties:\n", mode, 1)
+    folder = make_folder(tmp_path, contract=contract)
+    lines = sales(0, 300)
+    new = b"".join(
+        line.replace(b"{", b'{"coupon": "c", ', 1) for line in sales(300, 40).splitlines(True)
+    )
+    put(folder, "a.jsonl", lines)
+    put(folder, "b.jsonl", new)
+    said = ended(start(folder, "--json"))
+    assert_tables(Out(folder / "out"), expected({"a": lines}))
+    assert said["rows"]["refused"] == 40
+    assert [(c["column"], c["rows"], c["type"]) for c in said["changes"]] == [
+        ("coupon", 40, "string")
+    ]
