@@ -16,7 +16,16 @@ LONG = {
     "killed": Case(processes=2, tending=1, kills=25, die=0.03, every=2.5, age=20.0),
     "racing": Case(processes=2, tending=2, age=20.0),
     "racing, killed and asleep": Case(
-        processes=2, tending=2, kills=25, die=0.01, every=3.0, stop=0.02, keep=6, fold=3, age=20.0
+        processes=2,
+        tending=2,
+        kills=25,
+        die=0.01,
+        every=1.5,
+        stop=0.02,
+        keep=6,
+        fold=3,
+        positions=600,
+        age=20.0,
     ),
     "lied to": Case(processes=2, tending=1, kills=25, die=0.02, every=2.5, lie=0.3, age=20.0),
 }

@@ -115,7 +115,8 @@ def broken(folder: Path) -> Path:
     rows = (folder / "data.jsonl").read_text().splitlines()
     wrong = [json.loads(row) for row in rows[:3]]
     wrong[0] |= {"salary": leaks.CANARY}
-    wrong[1] |= {"n": 7, leaks.CANARY: {"deep": [leaks.CANARY]}}
+    # A key that looks like a name is told as a column that is not declared; others may be values.
+    wrong[1] |= {"n": 7, f"{leaks.CANARY}@example.org": {"deep": [leaks.CANARY]}}
     texts = [*map(json.dumps, wrong), rows[3], f"{leaks.CANARY} is no JSON"]
     (folder / "data.jsonl").write_text("".join(f"{text}\n" for text in texts))
     return folder

@@ -15,16 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.names import POSITION, SOURCE, TIMESTAMP
+from transforms.batches import compressed, one_batch
 from transforms.commit.ranges import Ranges, within
 
 CONFLICT: Final = "_conflict"
 """Column that says whether a row differs from the one that it repeats."""
 
 MARK: Final = pa.field(CONFLICT, pa.bool_())
-
-_COMPRESSED: Final = pa.ipc.IpcWriteOptions(
-    compression=pa.Codec("zstd", compression_level=1), use_threads=False
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +51,9 @@ class Doubtful:
         if not parts:
             return cls()
         plain = [_plain(part) for part in parts]
-        rows = pa.concat_tables(plain, promote_options="permissive").combine_chunks()
+        rows = pa.concat_tables(plain, promote_options="permissive")
         times = pc.min_max(rows[event_time].cast(TIMESTAMP).cast(pa.int64())).as_py()
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema, options=_COMPRESSED) as writer:
-            writer.write_table(rows)
-        packed = sink.getvalue().to_pybytes()
+        packed = compressed(one_batch(rows))
         return cls(rows=rows.num_rows, packed=packed, first_us=times["min"], last_us=times["max"])
 
     def read(self, among: Ranges) -> pa.Table:

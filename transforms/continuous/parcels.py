@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.names import Destiny
+from transforms.batches import compressed
 from transforms.changes.seen import Change
 from transforms.commit.doubtful import CONFLICT
 from transforms.commit.ranges import Ranges
@@ -24,9 +25,6 @@ from transforms.outcome import Outcome, chained, keep, removed
 
 TOKEN_BYTES: Final = 12
 _ALIGNED: Final = 16
-_COMPRESSED: Final = pa.ipc.IpcWriteOptions(
-    compression=pa.Codec("zstd", compression_level=1), use_threads=False
-)
 _PARCEL, _ANSWER = b"P", b"A"
 _CONFLICT, _MOVED = np.uint8(1), np.uint8(2)
 
@@ -57,7 +55,7 @@ class Parcel:
 
     def encode(self) -> bytes:
         """Return it as bytes: a small pickled head, then Arrow IPC streams."""
-        parts = [b"" if b is None else ipc(b) for b in self.outcome]
+        parts = [b"" if b is None else compressed(b) for b in self.outcome]
         sizes = [len(p) for p in parts]
         head = pickle.dumps((sizes, self.done, self.records, self.asked, self.changes))
         # Arrow wants its buffers aligned; pickle reads no further than its own end.
@@ -199,18 +197,6 @@ def whole_parcels(
         else:
             waiting.append(encoded)
     return ready, waiting, [a for several in by_token.values() for a in several]
-
-
-def ipc(batch: pa.RecordBatch) -> bytes:
-    """Return a batch as an Arrow IPC stream, its buffers compressed.
-
-    A third of the bytes is left, and a runner copies them half a dozen times: on Flink a byte that
-    is shuffled costs 17 ns, one that is compressed 2 ns.
-    """
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=_COMPRESSED) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
 
 
 def _read(buffer: pa.Buffer) -> pa.RecordBatch:
