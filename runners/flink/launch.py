@@ -24,6 +24,7 @@ _LOOK_S: Final = 0.1
 _STARTS_S: Final = 180.0
 _LISTENS_S: Final = 5.0
 _SILENT_S: Final = 60.0
+_BATCH_RETRIES: Final = 2
 
 KEY_BYTES: Final = 64 << 20
 """What a batch job can gather of one key: 315 MB ended in a heap that was full."""
@@ -94,7 +95,8 @@ class Flink:
     def batch(self, name: str, references: Iterable[str] = ()) -> Iterator[beam.Pipeline]:
         """Open a batch pipeline; when the block ends it has run.
 
-        An interrupt cancels the job.
+        An interrupt cancels the job, and so does its third failure: Beam leaves it to the cluster
+        how often a batch begins again, which may be for ever.
 
         Raises:
             FlinkError: It was refused, failed, or somebody else ended it.
@@ -104,8 +106,7 @@ class Flink:
         yield root
         job = self.launch(root, name, whole=False)
         try:
-            while not job.over():
-                time.sleep(_LOOK_S)
+            _follow(job)
         except BaseException:
             job.cancel()
             raise
@@ -156,6 +157,17 @@ class Flink:
     def discard(self, path: str) -> None:
         """Drop a checkpoint that nothing goes on from any more; a savepoint stays."""
         discard(path, self.options.checkpoints)
+
+
+def _follow(job: FlinkJob) -> None:
+    """Wait for the end of a batch job; raise what it failed with too often."""
+    failures = 0
+    while not job.over():
+        if (trouble := job.trouble()) is not None:
+            failures += 1
+            if failures > _BATCH_RETRIES:
+                raise trouble
+        time.sleep(_LOOK_S)
 
 
 def _environment(references: Iterable[str]) -> dict[str, str]:

@@ -21,8 +21,6 @@ _WORKERS: Final = ("process", "loopback", "external")
 _LEAST: Final = {"parallelism": 1, "worker_processes": 0, "restarts": 0, "bundle_elements": 1}
 _LENGTHS: Final = ("checkpoint_every", "restart_delay", "bundle_time")
 _IDLE_SOURCE_MS: Final = 500
-_BATCH_RETRIES: Final = 2
-_BATCH_RETRY_MS: Final = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +183,6 @@ def batch_flags(chosen: FlinkOptions, *, name: str, environment: Mapping[str, st
         f"--job_endpoint={chosen.job_endpoint}",
         f"--job_name={name}",
         f"--parallelism={chosen.parallelism}",
-        # A batch that fails for good must not begin again for ever, as a stream may.
-        f"--number_of_execution_retries={_BATCH_RETRIES}",
-        f"--execution_retry_delay={_BATCH_RETRY_MS}",
         *_workers(chosen, environment),
         *shlex.split(chosen.flags),
     ]

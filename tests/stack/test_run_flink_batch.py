@@ -71,6 +71,23 @@ def test_what_fails_in_a_worker_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert Out(folder / "out").done() == []
 
 
+def test_a_batch_that_fails_again_and_again_is_ended_by_the_run_not_by_the_cluster(
+    tmp_path: Path,
+) -> None:
+    mode = '      - {property: "penstock:onChange", value: freeze}\n'
+    at = "    customProperties:\n"
+    folder = make_folder(tmp_path, contract=CONTRACT.replace(at, at + mode, 1))
+    put(folder, "a.jsonl", sales(0, 100).replace(b'{"', b'{"colour": 1, "', 1))
+    said = ended(start(folder), code=1)["said"]
+    lines = [line for line in said.splitlines() if not line.startswith("shop:")]
+    assert len(lines) == 1, said
+    assert "colour" in lines[0]
+    assert Out(folder / "out").done() == []
+    jobs = Rest(f"http://{servers.flink()}").get("/jobs/overview")["jobs"]
+    last = max(jobs, key=lambda job: job["start-time"])
+    assert last["state"] == "CANCELED"
+
+
 def test_an_interrupt_cancels_the_job_on_the_cluster(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     put(folder, "a.jsonl", sales(0, 20_000))
