@@ -72,6 +72,8 @@ def _plan(args: argparse.Namespace, contract: Located | None = None) -> Plan:
 
 
 def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
+    from beam_pipelines.documents.escaping import printable  # noqa: PLC0415
+
     if args.json:
         told = {
             "contract": str(patch.file),
@@ -85,7 +87,7 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
         return
     print(patch.diff(), end="")
     for line in patch.left:
-        print(f"left as it is: {line}")
+        print(f"left as it is: {printable(line)}")
     if not patch.done:
         if not patch.left:
             print(f"{plan.name}: nothing to change; runs have seen no column that is not declared")

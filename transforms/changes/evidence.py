@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from schemas.errors import SourceError
 from schemas.plan import FileSource
 from transforms.changes.proposals import bare
+from transforms.decode.attached_records import ATTACHED, apart
 from transforms.inference.fields import Field
 from transforms.inference.properties import Property
 from transforms.masking import shape
@@ -64,7 +65,8 @@ def of_records(
 
     Args:
         records: As they came (pa.binary); nulls are passed over.
-        form: json, or csv: each under its header line.
+        form: json, or csv: each under its header line; perhaps with key and headers (`ATTACHED`),
+            which are not looked at.
         names: The keys.
         beside: See Beside.
         source: How CSV is written.
@@ -72,6 +74,8 @@ def of_records(
     known = records.drop_null()
     if not len(known):
         return {}
+    if form.endswith(ATTACHED):
+        known, form = apart(known).payloads.drop_null(), form.removesuffix(ATTACHED)
     fields: tuple[Field, ...] = ()
     if form == "csv" and source is not None:
         fields = _csv(known, source)

@@ -16,11 +16,14 @@ from schemas.errors import SourceError
 from schemas.names import POSITION, POSITION_NAMES, SOURCE
 from schemas.plan import FileSource
 from transforms.changes.evidence import LOOKED_AT, Beside, Said, of_batch, of_records
-from transforms.changes.seen import Change, Kind, told_by_name
+from transforms.changes.seen import MOST, Change, Kind, told_by_name
 from transforms.changes.taking import out_of_refused, out_of_rows, taken
+from transforms.decode.attached_records import ATTACHED
 from transforms.decode.decoded import Decoded, Numbers, Undeclared
 
 _SHOWN: Final = 3
+_MOST_NAMES: Final = 4 * MOST
+"""Of these is kept how often they were seen; of more no values are looked at any more."""
 _MOSTLY: Final = 0.5
 _COLUMN: Final = re.compile(r"`(.+?)(?:\[\]|\.[^`]*)?` must ")
 _TAKING: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE)
@@ -95,7 +98,7 @@ class Meet:
                 kind=Kind.UNDECLARED,
                 name=name,
                 mode=mode or "",
-                format=decoded.format,
+                format=decoded.format.removesuffix(ATTACHED),
                 rows=_count(several),
                 proposal=said.get(name, Said()).proposal,
                 note=said.get(name, Said()).note,
@@ -124,7 +127,7 @@ class Meet:
                 kind=Kind.LACKING,
                 name=column.name,
                 mode=mode,
-                format=decoded.format,
+                format=decoded.format.removesuffix(ATTACHED),
                 rows=count,
                 **_first(decoded, [Undeclared((), np.arange(1), np.arange(0))]),
             )
@@ -186,7 +189,7 @@ class Meet:
             kind=Kind.TYPE,
             name=column.name,
             mode=self.contract.met(column) or "",
-            format=form,
+            format=form.removesuffix(ATTACHED),
             rows=count,
             source=some[SOURCE][0].as_py(),
             position=some[POSITION][0].as_py(),
@@ -215,6 +218,8 @@ class Meet:
 
     def _due(self, kind: Kind, name: str) -> bool:
         """Whether to look at values once more: in the first block, the fourth, the 16th ..."""
+        if len(self._blocks) >= _MOST_NAMES and (kind, name) not in self._blocks:
+            return False  # keys are data: there is no end of them
         seen = self._blocks[kind, name] = self._blocks.get((kind, name), 0) + 1
         return not seen & (seen - 1) and seen.bit_length() % 2 == 1
 

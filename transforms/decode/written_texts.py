@@ -26,6 +26,8 @@ _PLAIN: Final = Written()
 def plain(texts: pa.Array, column: Column, written: Written) -> Cast:
     """Return texts of a column as `cast_text` reads them, and which are written otherwise.
 
+    Where fields are trimmed, one of nothing but spaces is null.
+
     Args:
         texts: `pa.string()`.
         column: Of any scalar type.
@@ -34,7 +36,9 @@ def plain(texts: pa.Array, column: Column, written: Written) -> Cast:
     if written == _PLAIN:
         return Cast(texts, None)
     if written.trim:
-        texts = pc.utf8_trim(texts, _AROUND)
+        bare = pc.utf8_trim(texts, _AROUND)
+        blank = pc.and_(pc.equal(bare, ""), pc.not_equal(texts, ""))
+        texts = pc.if_else(blank, None, bare)
     if pa.types.is_boolean(column.type):
         return Cast(_words(texts, written), None)
     if column.logical in ("integer", "number") and _dresses(written):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from beam_pipelines.cli import main
+from beam_pipelines.cli.evolve import _tell
+from beam_pipelines.evolving import Patch
 from schemas.contract_file import load_contract
+from schemas.plan import Plan
 from schemas.planning import load_plan
 from transforms.commit.lake import open_lake
 
@@ -171,3 +175,11 @@ def test_a_new_column_keeps_out_of_the_way_of_those_that_steps_make(
     told = evolved(folder, capsys, sample_of(folder, {"id": 1, "twice": 5}))
     assert told["changed"] == ["twice_2: added, integer"]
     assert load_contract(folder / "contract.odcs.yaml").columns[-1].physical == "twice"
+
+
+def test_no_terminal_obeys_a_key_that_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    patch = Patch(
+        file=Path("c.yaml"), before="", after="", versions=("1", "1"), done=(), left=("\x1b[31m\n",)
+    )
+    _tell(cast("Plan", None), patch, argparse.Namespace(json=False))
+    assert capsys.readouterr().out == "left as it is: \\x1b[31m\\n\n"

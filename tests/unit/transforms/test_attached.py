@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from schemas.names import POSITION, TIMESTAMP
 from tests import contracts
 from tests.unit.transforms.raws import raw
+from transforms.changes.meet import Meet
 from transforms.decode.attached_records import apart, together
 from transforms.decode.messages import MessageDecoder
 from transforms.sources.streams.raw import HEADERS, HEADERS_FIELD, KEY, KEY_FIELD
@@ -81,6 +82,15 @@ def test_what_does_not_fit_is_refused_with_its_payload_key_and_headers() -> None
         (6, "tombstone", None),
     ]
     assert {d["format"] for d in found.refused.to_pylist()[:-1]} == {"json+attached"}
+
+
+def test_a_contract_could_have_what_is_in_payloads_beside_keys_and_headers() -> None:
+    met = MessageDecoder(CONTRACT, key="who", headers={"at": "time"}, meet=Meet(CONTRACT))
+    new = [(b"a", [AT], b'{"n":1,"coupon":true}')] * 3
+    changes = met.decode(batch(*new, *[(b"a", [AT], b'{"n":1.5}')] * 9)).changes
+    made = {c.name: c.proposal.logical for c in changes if c.proposal is not None}
+    assert made == {"coupon": "boolean", "n": "number"}
+    assert {change.format for change in changes} == {"json"}
 
 
 @given(

@@ -206,6 +206,16 @@ def test_a_run_ends_at_the_first_change_and_a_replay_does_not() -> None:
     assert again.refused["rule"].to_pylist() == ["undeclared", "undeclared"]
 
 
+def test_values_of_keys_without_end_are_looked_at_for_a_while_only() -> None:
+    looked = []
+    decode = decoder(contract(None))
+    for number in range(9 * MOST):
+        (found,) = decode.decode(block({"n": 1, f"k{number}": 1})).changes
+        looked.append(found.proposal is not None)
+    assert all(looked[:MOST])
+    assert not any(looked[-MOST:])
+
+
 def change(name: str, rows: int = 1, **options: Any) -> Change:
     return Change(
         **{"kind": Kind.UNDECLARED, "name": name, "rows": rows, "source": "s", "position": 0}

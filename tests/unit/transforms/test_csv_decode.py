@@ -390,3 +390,10 @@ def test_a_file_without_header_is_read_by_the_names_of_its_source(tmp_path: Path
     found = decoder.decode(block)
     assert rows(found) == [("a", 1), ("b", 2)]
     assert found.rows[POSITION].to_pylist() == [3, 7]
+
+
+def test_a_trimmed_field_of_nothing_but_spaces_is_null() -> None:
+    of = (column("n", "integer", pa.int64()), column("s", "string", pa.string()))
+    found = decode(b" 1, x\n  ,  \n", *of, header=b"n,s", start=0, written=Written(trim=True))
+    assert found.refused is None
+    assert [row[:2] for row in rows(found)] == [(1, "x"), (None, None)]
