@@ -137,8 +137,7 @@ def assert_as_ever(folder: Path) -> None:
         assert want.items() <= rows[want["sale_id"]].items()
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
+each_mode = pytest.mark.parametrize(
     ("mode", "destiny"),
     [
         (None, "kept"),
@@ -148,6 +147,10 @@ def assert_as_ever(folder: Path) -> None:
         ("quarantine", "refused"),
     ],
 )
+
+
+@pytest.mark.parametrize("form", FORMS)
+@each_mode
 def test_a_column_that_is_not_declared_is_met_as_the_contract_says(
     tmp_path: Path, run: Run, form: str, mode: str | None, destiny: str
 ) -> None:
@@ -214,16 +217,7 @@ def test_a_value_of_another_type_is_met_as_the_contract_says(
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-@pytest.mark.parametrize(
-    ("mode", "destiny"),
-    [
-        (None, "kept"),
-        ("evolve", "kept"),
-        ("discard_value", "kept"),
-        ("discard_row", "filtered"),
-        ("quarantine", "refused"),
-    ],
-)
+@each_mode
 def test_a_file_without_a_column_is_met_as_the_contract_says(
     tmp_path: Path, run: Run, form: str, mode: str | None, destiny: str
 ) -> None:

@@ -74,42 +74,44 @@ def middle(tmp_path: Path) -> Middle:
     return Middle(stream_plan(folder))
 
 
+class Committing:
+    """A committer's state and timers after a first shipment and its tick."""
+
+    def __init__(self, middle: Middle) -> None:
+        self.do = _Commit(CommitContinuously(make=middle.committer, every_us=1_000_000))
+        self.do.setup()
+        waiting, count, self.memory = Bag(), Cell(), Cell()
+        self.state = (waiting, count, self.memory)
+        self.tick, self.close, end = Timer(), Timer(), Timer()
+        shipment = pickle.dumps(middle.ship(raw(sales(0, 400).splitlines())))
+        list(self.do.process((0, shipment), *self.state, self.tick, self.close, end))
+        list(self.do.ticked(*self.state, self.tick, self.close))
+
+
 def test_windows_that_end_in_one_leap_take_a_few_timers_and_all_become_final(
     middle: Middle,
 ) -> None:
-    do = _Commit(CommitContinuously(make=middle.committer, every_us=1_000_000))
-    do.setup()
-    waiting, count, memory = Bag(), Cell(), Cell()
-    tick, close, end = Timer(), Timer(), Timer()
-    shipment = pickle.dumps(middle.ship(raw(sales(0, 400).splitlines())))
-    list(do.process((0, shipment), waiting, count, memory, tick, close, end))
-    list(do.ticked(waiting, count, memory, tick, close))
+    c = Committing(middle)
     starts = {row["window_start"] for row in Out(middle.plan.out).rows(HOURLY)}
     assert len(starts) > 100
     leap = int(max(starts).timestamp() * 1e6) + 48 * HOUR
     fired = 0
-    for now in close.fires(leap):
+    for now in c.close.fires(leap):
         fired += 1
-        do.closed(now, memory, tick, close)
+        c.do.closed(now, c.memory, c.tick, c.close)
     assert fired <= np.log2(len(starts)) + 2
-    list(do.ticked(waiting, count, memory, tick, close))
+    list(c.do.ticked(*c.state, c.tick, c.close))
     assert all(row["_final"] for row in Out(middle.plan.out).rows(HOURLY))
 
 
 def test_a_window_that_is_told_complete_after_the_end_sets_no_tick(middle: Middle) -> None:
-    do = _Commit(CommitContinuously(make=middle.committer, every_us=1_000_000))
-    do.setup()
-    waiting, count, memory = Bag(), Cell(), Cell()
-    tick, close, end = Timer(), Timer(), Timer()
-    shipment = pickle.dumps(middle.ship(raw(sales(0, 400).splitlines())))
-    list(do.process((0, shipment), waiting, count, memory, tick, close, end))
-    list(do.ticked(waiting, count, memory, tick, close))
-    tick.clear()
-    late = close.at
+    c = Committing(middle)
+    c.tick.clear()
+    late = c.close.at
     assert late is not None
-    list(do.ended(waiting, count, memory, tick, close))
-    do.closed(Timestamp(micros=late), memory, tick, close)
-    assert tick.at is None
+    list(c.do.ended(*c.state, c.tick, c.close))
+    c.do.closed(Timestamp(micros=late), c.memory, c.tick, c.close)
+    assert c.tick.at is None
     assert all(row["_final"] for row in Out(middle.plan.out).rows(HOURLY))
 
 
