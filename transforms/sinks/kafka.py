@@ -151,7 +151,8 @@ class KafkaOutbox:
                 messages = messages_of(rows, frame)
                 _produce(self._client, producer, topic, _plain(messages))
                 counts[name] += rows.num_rows
-                keys.append(messages.keys)
+                if messages_of.key_is_row:
+                    keys.append(messages.keys)
             for gone in keys_gone(commit, table, files, messages_of, keys):
                 tombstones = [{"key": key, "value": None} for key in gone.to_pylist()]
                 _produce(self._client, producer, topic, tombstones)
