@@ -1,4 +1,4 @@
-"""Aligned columns of text for a terminal or a pipe."""
+"""Text for a terminal or a pipe: in aligned columns, and without what a terminal obeys."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def aligned(titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: in
         ).rstrip()
         for row in cells
     ]
+
+
+def printable(text: str) -> str:
+    r"""Return a text in one line that no terminal obeys: `\x1b` for what cannot be seen."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -100,7 +100,7 @@ def _size(document: Document) -> str:
 
 
 def _diff(document: Document) -> Iterator[str]:
-    from beam_pipelines.documents.escaping import printable  # noqa: PLC0415
+    from beam_pipelines.columns import printable  # noqa: PLC0415
 
     lines = [printable(line) for line in _changes(document)]
     yield f"{document.name}, - as it is, + as it should be"

@@ -72,7 +72,7 @@ def _plan(args: argparse.Namespace, contract: Located | None = None) -> Plan:
 
 
 def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
-    from beam_pipelines.documents.escaping import printable  # noqa: PLC0415
+    from beam_pipelines.columns import printable  # noqa: PLC0415
 
     if args.json:
         told = {

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
+from beam_pipelines.columns import printable
 from runners import audit
 from runners.lean import collect_from_here, import_libraries, no_warnings
 from schemas.errors import UsageError
@@ -148,7 +149,7 @@ def _text(value: Any) -> str:
     if value is None:
         return "null"
     text = value if isinstance(value, str) else str(value)
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return printable(text)
 
 
 def _end(row: Traced) -> str:

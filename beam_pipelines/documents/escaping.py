@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from beam_pipelines.columns import printable
+
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
 _SPECIAL: Final = re.compile(r"[&<>|\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])")
 _BEGINS: Final = re.compile(r"([0-9]{0,9})([#+\-=]|[.)](?: |$))")
@@ -54,11 +56,6 @@ def label(text: str) -> str:
     """
     line = printable(text)
     return "".join(c if c.isalnum() or c in _SAFE_IN_LABELS else f"#{ord(c)};" for c in line)
-
-
-def printable(text: str) -> str:
-    r"""Return a text in one line that no terminal obeys: `\x1b` for what cannot be seen."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
