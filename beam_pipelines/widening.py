@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from schemas.contract import Column
+from transforms.changes.proposals import Digits
 from transforms.inference.properties import Property
-
-_MOST_DIGITS: Final = 38
 
 
 class Wider(NamedTuple):
@@ -49,7 +48,8 @@ def takes(column: Column, found: Property, *, texts: bool) -> bool:
     if column.logical == "string":
         return texts or logical in ("string", "date", "timestamp", "time")
     if pa.types.is_decimal(kind):
-        return logical == "integer" or _decimal(kind, found) in (None, _written(kind))
+        same = Wider("number", _digits(kind).physical)
+        return logical == "integer" or _decimal(kind, found) in (None, same)
     if column.logical == "number":
         return logical in ("integer", "number")
     return column.logical == logical or bool(column.formats)
@@ -57,14 +57,12 @@ def takes(column: Column, found: Property, *, texts: bool) -> bool:
 
 def _decimal(kind: pa.DataType, found: Property) -> Wider | None:
     """Return the exact type that takes both, if the other is one."""
-    other = found.physical or ""
-    if found.logical != "number" or not other.startswith("DECIMAL("):
+    other = Digits.of(found.physical)
+    if found.logical != "number" or other is None:
         return None
-    precision, decimals = map(int, other[len("DECIMAL(") : -1].split(","))
-    scale = max(decimals, kind.scale)
-    digits = max(precision - decimals, kind.precision - kind.scale) + scale
-    return Wider("number", f"DECIMAL({digits},{scale})") if digits <= _MOST_DIGITS else None
+    physical = _digits(kind).also(other).physical
+    return None if physical is None else Wider("number", physical)
 
 
-def _written(kind: pa.DataType) -> Wider:
-    return Wider("number", f"DECIMAL({kind.precision},{kind.scale})")
+def _digits(kind: pa.DataType) -> Digits:
+    return Digits(kind.precision - kind.scale, kind.scale)

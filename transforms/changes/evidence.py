@@ -15,18 +15,14 @@ import pyarrow.compute as pc
 
 from schemas.errors import SourceError
 from schemas.plan import FileSource
-from transforms.changes.proposals import bare
+from transforms.changes.proposals import Digits, bare
 from transforms.decode.attached_records import ATTACHED, apart
 from transforms.inference.fields import Field
 from transforms.inference.properties import Property
 from transforms.masking import shape
 from transforms.sources.blocks import Block
 
-LOOKED_AT: Final = 500
-"""Records of a block that are looked at."""
-
 _PLAIN: Final = r"^-?(?P<whole>[0-9]+)(?:\.(?P<after>[0-9]+))?$"
-_MOST_DIGITS: Final = 38
 
 
 class Said(NamedTuple):
@@ -123,9 +119,7 @@ def _exact(prop: Property) -> Property:
     whole, after = (
         pc.max(pc.utf8_length(parts.field(name))).as_py() for name in ("whole", "after")
     )
-    digits = whole + after
-    physical = f"DECIMAL({digits},{after})" if digits <= _MOST_DIGITS else None
-    return replace(prop, logical="number", physical=physical)
+    return replace(prop, logical="number", physical=Digits(whole, after).physical)
 
 
 def _json(records: pa.Array) -> tuple[Field, ...]:

@@ -15,11 +15,11 @@ from schemas.contract import Column, Contract, OnChange
 from schemas.errors import SourceError
 from schemas.names import POSITION, POSITION_NAMES, SOURCE
 from schemas.plan import FileSource
-from transforms.changes.evidence import LOOKED_AT, Beside, Said, of_batch, of_records
+from transforms.changes.evidence import Beside, Said, of_batch, of_records
 from transforms.changes.seen import MOST, Change, Kind, told_by_name
 from transforms.changes.taking import out_of_refused, out_of_rows, taken
 from transforms.decode.attached_records import ATTACHED
-from transforms.decode.decoded import Decoded, Numbers, Undeclared
+from transforms.decode.decoded import LOOKED_AT, Decoded, Numbers, Undeclared
 
 _SHOWN: Final = 3
 _MOST_NAMES: Final = 4 * MOST

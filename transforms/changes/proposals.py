@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Final
+from functools import reduce
+from typing import Any, Final, NamedTuple
 
 from transforms.inference.properties import Property
 
@@ -13,6 +14,34 @@ _LEFT_OUT: Final = frozenset({"field", "enum", "distinct", "strptime"})
 """What holds values, or is told of a sample only."""
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _MOST_DIGITS: Final = 38
+
+
+class Digits(NamedTuple):
+    """What a `DECIMAL` holds.
+
+    Attributes:
+        whole: Digits before the point.
+        after: Digits after it.
+    """
+
+    whole: int
+    after: int
+
+    @classmethod
+    def of(cls, physical: str | None) -> Digits | None:
+        """Read a physical type; None if it is no `DECIMAL`."""
+        found = _DECIMAL.fullmatch(physical or "")
+        return None if found is None else cls(int(found[1]) - int(found[2]), int(found[2]))
+
+    def also(self, other: Digits) -> Digits:
+        """Return what holds the numbers of both."""
+        return Digits(max(self.whole, other.whole), max(self.after, other.after))
+
+    @property
+    def physical(self) -> str | None:
+        """The physical type; None if there is none so wide."""
+        digits = self.whole + self.after
+        return f"DECIMAL({digits},{self.after})" if digits <= _MOST_DIGITS else None
 
 
 def to_json(prop: Property) -> dict[str, Any]:
@@ -92,10 +121,7 @@ def _open(one: Property, other: Property) -> Property:
 def _exact(one: Property, other: Property) -> str | None:
     """Return the exact type of two kinds of numbers; None if one is not exact, or none is wide."""
     numbers = [p for p in (one, other) if p.logical == "number"]
-    found = [_DECIMAL.fullmatch(p.physical or "") for p in numbers]
-    sizes = [(int(m[1]), int(m[2])) for m in found if m is not None]
-    if not sizes or len(sizes) < len(found):
+    sizes = [digits for p in numbers if (digits := Digits.of(p.physical)) is not None]
+    if not sizes or len(sizes) < len(numbers):
         return None
-    scale = max(s for _, s in sizes)
-    digits = max(p - s for p, s in sizes) + scale
-    return f"DECIMAL({digits},{scale})" if digits <= _MOST_DIGITS else None
+    return reduce(Digits.also, sizes).physical

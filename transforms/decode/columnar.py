@@ -31,7 +31,7 @@ from schemas.contract import Column, Contract
 from schemas.errors import SourceError
 from schemas.names import POSITION, SEQUENCE
 from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate, known
-from transforms.decode.decoded import Decoded, everything
+from transforms.decode.decoded import LOOKED_AT, Decoded, everything
 from transforms.decode.headers import find_columns, lacking, undeclared
 from transforms.decode.json_texts import json_texts
 from transforms.decode.nested import NestedTexts, to_json
@@ -40,7 +40,6 @@ from transforms.decode.typed import Failures, by_row, nested, nulled_rows, posit
 from transforms.sources.blocks import Block
 
 _T: Final = pa.types
-_BESIDE: Final = 500
 
 
 class ColumnarDecoder:
@@ -97,7 +96,7 @@ class ColumnarDecoder:
         strange = undeclared(self.contract, data.schema.names)
         return decoded._replace(
             undeclared=everything(decoded, strange),
-            beside=data.slice(0, _BESIDE).select(strange) if strange else None,
+            beside=data.slice(0, LOOKED_AT).select(strange) if strange else None,
             lacking=lacking(self.contract, places),
             nulled=nulled_rows(failures),
         )

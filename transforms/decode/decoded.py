@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from transforms.decode.json_shape import Values
 
 Numbers = NDArray[np.int64]
 """Numbers of rows in a batch, ascending."""
+
+LOOKED_AT: Final = 500
+"""Records of a block whose undeclared values are looked at."""
 
 
 class Undeclared(NamedTuple):
@@ -43,7 +46,8 @@ class Decoded(NamedTuple):
         records: Original bytes (pa.binary) of the records that rows were made of, given by their
             position columns, for steps that refuse later; null where the position does not tell the
             record (Avro).
-        format: What the records are: json or csv.
+        format: What the records are, in words of the pipeline file; `json+attached` and the like
+            where a message is kept with its key or headers.
         places: By path column, where its values stand in the texts of its open object, in bytes
             from the start of each row's text; empty where decode did not see them.
         undeclared: What the contract does not declare, where that was looked for.

@@ -19,7 +19,7 @@ from schemas.names import POSITION_NAMES
 from transforms.decode.casts import expected
 from transforms.decode.columnar import ColumnarDecoder, fits
 from transforms.decode.cursors import Cursors, Ints
-from transforms.decode.decoded import Decoded, Undeclared
+from transforms.decode.decoded import LOOKED_AT, Decoded, Undeclared
 from transforms.decode.refusals import refusals
 from transforms.decode.typed import Failures, nested, nulled_rows, rows_of
 from transforms.schema_registry import SchemaRegistry, UnknownSchemaError, Written
@@ -28,7 +28,6 @@ from transforms.sources.streams.raw import RECORD, find_rows, payloads
 FRAME_RULE: Final = "frame"
 SCHEMA_RULE: Final = "schema"
 FRAME_BYTES: Final = 5
-LOOKED_AT: Final = 500
 _ASK_AGAIN_S: Final = 30.0
 
 Columns = dict[str, pa.Array]
