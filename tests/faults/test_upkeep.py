@@ -56,11 +56,14 @@ def test_upkeep_beside_committers_loses_and_doubles_nothing_for_long(
 @pytest.mark.stack
 @pytest.mark.parametrize("rule", BROKEN)
 def test_with_a_rule_of_upkeep_switched_off_the_same_test_fails(tmp_path: Path, rule: str) -> None:
-    assert not _holds(tmp_path, replace(BROKEN[rule], broken=rule))
+    # A run may miss the race that the rule is for: about one in six did.
+    case = replace(BROKEN[rule], broken=rule)
+    assert not all(_holds(tmp_path / str(seed), seed, case) for seed in range(1, 7))
 
 
-def _holds(root: Path, case: Case) -> bool:
+def _holds(root: Path, seed: int, case: Case) -> bool:
+    root.mkdir()
     try:
-        return drive(root, 1, case).right
+        return drive(root, seed, case).right
     except (CommitError, FileNotFoundError):  # Not even the oracle can read the lake.
         return False
