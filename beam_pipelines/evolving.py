@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from beam_pipelines.contract_text import ContractText, EditError, minor, read_text
 from beam_pipelines.init_contract import property_lines
@@ -18,12 +18,19 @@ from schemas.located import Located, load
 from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
 from transforms.changes.kept import kept_changes
+from transforms.changes.meet import TAKING
 from transforms.changes.seen import Change, Kind, merged
 from transforms.commit import evolve
 from transforms.commit.lake import Lake, open_lake
 from transforms.inference.names import free
 from transforms.inference.properties import Property
 from transforms.inference.reading import read_sample
+
+_MAY_LACK: Final = "Files that came before it have none; once there are no more, remove mayLack."
+_LACKING: Final = (
+    "a file without it says nothing of what it is; if files may be without it, let it say "
+    "penstock:mayLack: true (and not required); if it is gone for good, take it out"
+)
 
 PlanOf = Callable[[Located], Plan]
 """Makes the plan of a pipeline whose contract says something else."""
@@ -122,11 +129,7 @@ class _NoneError(Exception):
 def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractText, str]:
     """Return a contract that has a change, and what it says now."""
     if change.kind is Kind.LACKING:
-        msg = (
-            "a file without it says nothing of what it is; if it may be missing, set another "
-            "penstock:onChange on it; if it is gone for good, take it out"
-        )
-        raise _NoneError(msg)
+        raise _NoneError(_LACKING)
     if not change.name:
         msg = (
             "keys that do not look like names, or more of them than are told apart; where keys are "
@@ -163,7 +166,13 @@ def _added(
     taken += plan.tables[plan.processed].schema.names
     records = f"{change.rows:,} record{'s' if change.rows != 1 else ''}"
     seen = f"Seen in {records}, first in {PurePosixPath(change.source).name}"
-    prop = replace(proposal, name=free(proposal.name, taken), notes=(seen, *proposal.notes))
+    taking = plan.contract.on_change in TAKING
+    prop = replace(
+        proposal,
+        name=free(proposal.name, taken),
+        notes=(seen, *([_MAY_LACK] if taking else ()), *proposal.notes),
+        may_lack=taking,
+    )
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
     made = text.with_property(list(property_lines(prop, 0)))
     return made, f"{prop.name}: added, {prop.physical or prop.logical}{personal}"

@@ -99,11 +99,11 @@ def folder_of(root: Path, form: str, mode: str | None, second: list[dict[str, An
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def once(folder: Path, *flags: str, verb: str = "run") -> dict[str, Any]:
+    def once(folder: Path, *flags: str, verb: str = "run", code: int = 0) -> dict[str, Any]:
         capsys.readouterr()
-        code = main([*verb.split(), str(folder), "--json", *flags])
+        ended = main([*verb.split(), str(folder), "--json", *flags])
         captured = capsys.readouterr()
-        assert code == 0, captured.err
+        assert ended == code, captured.err
         return json.loads(captured.out.splitlines()[-1])
 
     return once
@@ -313,6 +313,62 @@ def test_rows_that_landed_without_a_column_have_it_after_a_rebuild(
     run(folder, "--rebuild")
     want = {row["sale_id"]: row["coupon"] for row in NEW}
     assert {k: row["coupon"] for k, row in landed(folder).items() if k >= 100} == want
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("mode", ["quarantine", "discard_row", "freeze"])
+def test_an_evolved_contract_reads_the_older_files_too(
+    tmp_path: Path, run: Run, form: str, mode: str
+) -> None:
+    folder = folder_of(tmp_path, form, mode, NEW)
+    assert main(["run", str(folder)]) == (1 if mode == "freeze" else 0)
+    run(folder, verb="evolve")
+    result = run(folder, "--rebuild")
+    assert result["rows"]["kept"] == result["rows"]["read"] == len(GOOD) + len(NEW)
+    assert_balanced(folder, result)
+    assert {row["sale_id"]: row["coupon"] for row in landed(folder).values()} == {
+        row["sale_id"]: row.get("coupon") for row in (*GOOD, *NEW)
+    }
+    assert destinies(folder) == {("kept", ""): len(GOOD) + len(NEW)}
+    told = [(c["kind"], c["column"], c["mode"], c["rows"]) for c in result["changes"]]
+    old = [("lacking", "coupon", "may_lack", len(GOOD))]
+    assert told == ([] if form == "json" else old)  # a record of JSON lines need not have a key
+    assert run(folder, "--dry-run", verb="evolve")["left"] == []
+    write(folder / "data" / f"c.{form}", [{**row, "sale_id": 200} for row in GOOD[:1]])
+    assert run(folder)["rows"]["kept"] == 1
+    assert landed(folder)[200]["coupon"] is None
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("mode", "destiny"), [("discard_row", "filtered"), ("quarantine", "refused")]
+)
+def test_a_column_that_was_always_there_may_not_be_lacking_after_evolve(
+    tmp_path: Path, run: Run, form: str, mode: str, destiny: str
+) -> None:
+    folder = folder_of(tmp_path, form, mode, NEW)
+    run(folder)
+    run(folder, verb="evolve")
+    run(folder, "--rebuild")
+    write(folder / "data" / f"c.{form}", [{**row, "sale_id": 200} for row in LACKING[:1]])
+    assert run(folder)["rows"][destiny] == 1
+    assert destinies(folder)[destiny, "lacking"] == 1
+    assert 200 not in landed(folder)
+
+
+def test_rows_refused_for_a_column_that_files_may_lack_land_when_the_contract_says_so(
+    tmp_path: Path, run: Run
+) -> None:
+    folder = folder_of(tmp_path, "csv", "quarantine", LACKING)
+    run(folder)
+    told = run(folder, "--dry-run", verb="evolve", code=1)
+    assert "penstock:mayLack: true" in told["left"][0]
+    path = folder / "contract.odcs.yaml"
+    own = '\n        customProperties: [{property: "penstock:mayLack", value: true}]'
+    was = "logicalType: number"
+    path.write_text(path.read_text().replace(was, f"{was}{own}"))
+    assert run(folder, verb="dlq replay")["rows"]["kept"] == len(LACKING)
+    assert {row["price"] for key, row in landed(folder).items() if key >= 100} == {None}
 
 
 def test_a_column_may_be_met_in_another_way_than_the_others(tmp_path: Path, run: Run) -> None:

@@ -16,7 +16,7 @@ from schemas.errors import SourceError
 from schemas.names import POSITION, POSITION_NAMES, SOURCE
 from schemas.plan import FileSource
 from transforms.changes.evidence import Beside, Said, of_batch, of_records
-from transforms.changes.seen import MOST, Change, Kind, told_by_name
+from transforms.changes.seen import MAY_LACK, MOST, Change, Kind, told_by_name
 from transforms.changes.taking import out_of_refused, out_of_rows, taken
 from transforms.decode.attached_records import ATTACHED
 from transforms.decode.decoded import LOOKED_AT, Decoded, Numbers, Undeclared
@@ -26,7 +26,8 @@ _MOST_NAMES: Final = 4 * MOST
 """Of these is kept how often they were seen; of more no values are looked at any more."""
 _MOSTLY: Final = 0.5
 _COLUMN: Final = re.compile(r"`(.+?)(?:\[\]|\.[^`]*)?` must ")
-_TAKING: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE)
+TAKING: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE)
+"""Modes that let no changed row land."""
 
 
 class SchemaChangeError(SourceError):
@@ -88,7 +89,7 @@ class Meet:
             strange = {n if told_by_name(n) else "" for n in one.names if n not in known}
             for name in strange:
                 by.setdefault(name, []).append(one)
-            for row in one.rows.tolist() if strange and self.contract.on_change in _TAKING else ():
+            for row in one.rows.tolist() if strange and self.contract.on_change in TAKING else ():
                 names.setdefault(row, set()).update(strange)
         if not by:
             return decoded
@@ -112,7 +113,7 @@ class Meet:
             got = repr(first.name) if first.name else "another"
             must = "a record must have no column that its contract does not declare"
             raise _frozen(must, got, first, decoded)
-        if mode not in _TAKING or not names:
+        if mode not in TAKING or not names:
             return decoded
         rows = np.array(sorted(names))
         reasons = [_reason(names[row]) for row in rows.tolist()]
@@ -120,13 +121,14 @@ class Meet:
 
     def _lacking(self, decoded: Decoded) -> Decoded:
         for column in (c for c in self.contract.columns if c.name in decoded.lacking):
-            mode, count = self.contract.met(column), decoded.rows.num_rows
-            if mode is None or not count:
+            mode = None if column.may_lack else self.contract.met(column)
+            told, count = MAY_LACK if column.may_lack else mode, decoded.rows.num_rows
+            if told is None or not count:
                 continue
             change = Change(
                 kind=Kind.LACKING,
                 name=column.name,
-                mode=mode,
+                mode=told,
                 format=decoded.format.removesuffix(ATTACHED),
                 rows=count,
                 **_first(decoded, [Undeclared((), np.arange(1), np.arange(0))]),
@@ -135,7 +137,7 @@ class Meet:
             must = f"a file must have the column `{column.name}`"
             if mode is OnChange.FREEZE and self.ends:
                 raise _frozen(must, "none", change, decoded)
-            if mode in _TAKING:
+            if mode in TAKING:
                 everything, reasons = np.arange(count), [f"{must}; got none"] * count
                 decoded = out_of_rows(decoded, everything, mode, Kind.LACKING, reasons)
         return decoded

@@ -14,6 +14,9 @@ from transforms.inference.properties import Property
 MOST: Final = 100
 """Undeclared names that are told apart: where keys are data there is no end of them."""
 
+MAY_LACK: Final = "may_lack"
+"""What meets a file without a column that the contract says may be missing: no change of mode."""
+
 _NAME: Final = re.compile(r"[\w .$%#/()-]{1,60}")
 _DIGITS: Final = re.compile(r"\d{5}")
 
@@ -34,7 +37,7 @@ class Change:
         kind: What.
         name: Of `UNDECLARED` the key in records (empty: others, see `told_by_name`, or more than
             are told apart), else the column.
-        mode: The `penstock:onChange` that met it; empty: the contract says none.
+        mode: The `penstock:onChange` that met it, or `MAY_LACK`; empty: the contract says none.
         format: Of the records.
         rows: How many records.
         source: Where the first of them stands.
