@@ -12,7 +12,7 @@ from beam_pipelines.contract_text import ContractText, EditError, minor, read_te
 from beam_pipelines.init_contract import property_lines
 from beam_pipelines.widening import takes, wider
 from beam_pipelines.writing import writing
-from schemas.contract import Column
+from schemas.contract import Column, OnChange
 from schemas.errors import UsageError
 from schemas.located import Located, load
 from schemas.plan import Plan
@@ -47,6 +47,7 @@ class Patch:
         versions: Before and after; the same if its version is not made of numbers.
         done: What is changed, in words.
         left: What is not, with why and what to do.
+        met: By which modes records of what is changed are met; None: the contract says none.
     """
 
     file: Path
@@ -55,6 +56,7 @@ class Patch:
     versions: tuple[str, str]
     done: tuple[str, ...]
     left: tuple[str, ...]
+    met: frozenset[OnChange | None]
 
     def diff(self) -> str:
         """Return the change as a unified diff."""
@@ -98,7 +100,7 @@ def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
     located = load(file)
     before = now = read_text(file.read_bytes().decode(), located)
     lake = open_lake(plan) if (plan.out / "lake").is_dir() else None
-    done, left = [], []
+    done, left, met = [], [], set[OnChange | None]()
     for change in changes:
         try:
             made, said = _edited(now, change, plan)
@@ -108,6 +110,7 @@ def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
             continue
         now = made
         done.append(said)
+        met.add(_met(change, plan))
     version = plan.contract.version
     raised = minor(version) if done else None
     if raised is not None:
@@ -119,6 +122,7 @@ def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
         versions=(version, raised or version),
         done=tuple(done),
         left=tuple(left),
+        met=frozenset(met),
     )
 
 
@@ -176,6 +180,12 @@ def _added(
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
     made = text.with_property(list(property_lines(prop, 0)))
     return made, f"{prop.name}: added, {prop.physical or prop.logical}{personal}"
+
+
+def _met(change: Change, plan: Plan) -> OnChange | None:
+    own = (c for c in plan.contract.columns if change.kind is Kind.TYPE and c.name == change.name)
+    column = next(own, None)
+    return plan.contract.on_change if column is None else plan.contract.met(column)
 
 
 def _type(column: Column) -> str:

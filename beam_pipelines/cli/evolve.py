@@ -13,7 +13,10 @@ from beam_pipelines.cli import flags
 from runners.lean import collect_from_here, deferred_models, import_libraries, no_warnings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from beam_pipelines.evolving import Patch
+    from schemas.contract import OnChange
     from schemas.located import Located
     from schemas.plan import Plan
 
@@ -99,5 +102,16 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
         print("note: its version is not made of numbers: raise it yourself")
     if not args.dry_run:
         folder = shlex.quote(os.path.relpath(args.folder))
-        print(f"rows that were refused for it land now: penstock dlq replay {folder}")
-        print(f"rows that landed without it hold null: penstock run {folder} --rebuild")
+        print(*_next(patch.met, folder), sep="\n")
+
+
+def _next(met: frozenset[OnChange | None], folder: str) -> Iterator[str]:
+    """Say how rows come by what the contract has now."""
+    from schemas.contract import OnChange  # noqa: PLC0415
+
+    if OnChange.FREEZE in met:
+        yield f"a run that was ended by it goes on: penstock run {folder}"
+    if met & {None, OnChange.EVOLVE, OnChange.QUARANTINE}:
+        yield f"rows that were refused for it land now: penstock dlq replay {folder}"
+    dropped = "were dropped for it, or " if OnChange.DISCARD_ROW in met else ""
+    yield f"rows that {dropped}landed without it come anew: penstock run {folder} --rebuild"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -354,6 +356,27 @@ def test_a_column_that_was_always_there_may_not_be_lacking_after_evolve(
     assert run(folder)["rows"][destiny] == 1
     assert destinies(folder)[destiny, "lacking"] == 1
     assert 200 not in landed(folder)
+
+
+@each_mode
+def test_what_evolve_says_is_to_be_done_lands_every_row_with_its_column(
+    tmp_path: Path,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    mode: str | None,
+    destiny: str,
+) -> None:
+    folder = folder_of(tmp_path, "csv", mode, NEW)
+    assert run(folder)["rows"][destiny] >= len(NEW)
+    assert main(["evolve", str(folder)]) == 0
+    said = re.findall(r": penstock (.+)", capsys.readouterr().out)
+    assert said[-1].endswith(" --rebuild")
+    assert ("dlq replay" in said[0]) is (mode not in ("discard_value", "discard_row"))
+    for line in said:
+        assert main(shlex.split(line)) == 0
+    assert {row["sale_id"]: row["coupon"] for row in landed(folder).values()} == {
+        row["sale_id"]: row.get("coupon") for row in (*GOOD, *NEW)
+    }
 
 
 def test_rows_refused_for_a_column_that_files_may_lack_land_when_the_contract_says_so(

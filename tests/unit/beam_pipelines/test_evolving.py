@@ -179,7 +179,13 @@ def test_a_new_column_keeps_out_of_the_way_of_those_that_steps_make(
 
 def test_no_terminal_obeys_a_key_that_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     patch = Patch(
-        file=Path("c.yaml"), before="", after="", versions=("1", "1"), done=(), left=("\x1b[31m\n",)
+        file=Path("c.yaml"),
+        before="",
+        after="",
+        versions=("1", "1"),
+        done=(),
+        left=("\x1b[31m\n",),
+        met=frozenset(),
     )
     _tell(cast("Plan", None), patch, argparse.Namespace(json=False))
     assert capsys.readouterr().out == "left as it is: \\x1b[31m\\n\n"
