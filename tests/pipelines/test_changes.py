@@ -517,6 +517,17 @@ def test_a_file_of_another_type_is_met_row_by_row_where_the_contract_says_how(
         assert destinies(folder)[destiny, "type"] == len(texts)
 
 
+def test_a_file_of_another_type_for_a_required_column_has_its_rows_refused_under_discard_value(
+    tmp_path: Path, run: Run
+) -> None:
+    texts = [{**row, "sale_id": f"s{row['sale_id']}"} for row in GOOD]
+    folder = folder_of(tmp_path, "parquet", "discard_value", texts)
+    result = run(folder)
+    assert_balanced(folder, result)
+    assert_as_ever(folder)
+    assert destinies(folder) == {("kept", ""): len(GOOD), ("refused", "type"): len(texts)}
+
+
 @pytest.mark.parametrize("mode", [None, "evolve", "freeze", "discard_value"])
 def test_a_file_that_cannot_be_of_the_contract_ends_the_run_as_ever(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str | None
