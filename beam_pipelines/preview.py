@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.errors import UsageError
+from beam_pipelines.looking import LookingProtector
 from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
 from schemas.personal.check import ever_clear
 from schemas.plan import Plan
@@ -23,7 +22,6 @@ from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
 from transforms.decode.preflight import check_files
 from transforms.duplicates import duplicates, ids_of
-from transforms.keys import Key, Keyring
 from transforms.masking import Masks, shape
 from transforms.middle import step_kernel
 from transforms.outcome import Kernel, Outcome, keep, refused, removed
@@ -145,28 +143,6 @@ def _stepped(
         rows = outcome.rows
         show.rows(name, rows)
     return rows
-
-
-class LookingProtector(Protector):
-    """Protects for a screen: without the pipeline's key it makes one for itself, and keeps none."""
-
-    def __init__(self, plan: Plan) -> None:
-        """Read the keys of a plan, or make one."""
-        super().__init__(plan.contract, plan.secret, plan.folder)
-        self.notes: list[str] = []
-        _ = self.keyring
-
-    @cached_property
-    def keyring(self) -> Keyring | None:
-        """The keys, or one that lives as long as this process."""
-        try:
-            return Protector(self.contract, self.secret, self.folder).keyring
-        except UsageError:
-            self.notes.append(
-                f"no key could be read from {self.secret}: pseudonyms are made with one for this "
-                "screen only"
-            )
-            return Keyring((Key(secrets.token_urlsafe(32)),))
 
 
 class _Show:

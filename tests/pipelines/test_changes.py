@@ -555,3 +555,26 @@ def test_a_file_without_a_required_column_may_be_taken_out_whole(
     assert_balanced(folder, result)
     assert_as_ever(folder)
     assert destinies(folder)[destiny, "lacking"] == len(nameless)
+
+
+def test_a_replay_is_simulated_before_there_is_a_key_and_makes_none(
+    tmp_path: Path, run: Run
+) -> None:
+    mails = [{**row, "sale_id": 100 + i, "mail": f"a{i}@example.org"} for i, row in enumerate(GOOD)]
+    folder = folder_of(tmp_path, "json", "evolve", mails)
+    path, most = folder / "contract.odcs.yaml", "\n        logicalTypeOptions: {maximum: 1}"
+    path.write_text(path.read_text().replace("Type: number", f"Type: number{most}"))
+    refused = run(folder)["rows"]["refused"]
+    assert refused > 0
+    run(folder, verb="evolve")  # adds the first column that is protected
+    path.write_text(path.read_text().replace(most, ""))
+    key = folder / ".penstock-key"
+    would = run(folder, "--simulate", verb="dlq replay")
+    assert would["rows"]["kept"] == refused
+    assert ["no key could be read" in warning for warning in would["warnings"]] == [True]
+    assert not key.exists()
+    did = run(folder, verb="dlq replay")
+    assert did["became"] == would["became"]
+    assert run(folder, "--simulate", verb="dlq replay")["warnings"] == []
+    key.unlink()  # now rows have landed that were protected with it
+    assert main(["dlq", "replay", str(folder), "--simulate"]) == 2
