@@ -145,8 +145,8 @@ def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractTex
     if change.kind is Kind.UNDECLARED:
         return _added(text, change, change.proposal, plan)
     (column,) = (c for c in plan.contract.columns if c.name == change.name)
-    texts = change.format == "csv"
-    found = None if column.children or column.items else wider(column, change.proposal, texts=texts)
+    texts, scalar = change.texts, not column.children and column.items is None
+    found = wider(column, change.proposal, texts=texts) if scalar else None
     if found is None:
         msg = (
             f"no type takes both {column.logical} and {change.proposal.logical}; mend the records, "
@@ -158,7 +158,7 @@ def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractTex
 
 
 def _unseen(change: Change) -> str:
-    if change.format in ("json", "csv"):
+    if change.format == "json" or change.texts:
         return "no value of it was seen"
     return f"its values in {change.format} were not looked at; change the contract by hand"
 
