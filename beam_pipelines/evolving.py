@@ -44,7 +44,8 @@ class Patch:
         file: The contract.
         before: Its text.
         after: The text that it would have.
-        versions: Before and after; the same if its version is not made of numbers.
+        versions: Before and after; the same if it is not made of numbers, or cannot be changed
+            safely.
         done: What is changed, in words.
         left: What is not, with why and what to do.
         met: By which modes records of what is changed are met; None: the contract says none.
@@ -114,7 +115,10 @@ def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
     version = plan.contract.version
     raised = minor(version) if done else None
     if raised is not None:
-        now = now.with_version(raised)
+        try:
+            now = now.with_version(raised)
+        except EditError:
+            raised = None
     return Patch(
         file=file,
         before=before.text,

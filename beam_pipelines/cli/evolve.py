@@ -99,7 +99,7 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
     how = "would be" if args.dry_run else "is"
     print(f"{plan.name}: the contract {how} version {after}, it was {before}")
     if after == before:
-        print("note: its version is not made of numbers: raise it yourself")
+        print("note: raise its version yourself: it is no numbers, or on no line of its own")
     if not args.dry_run:
         folder = shlex.quote(os.path.relpath(args.folder))
         print(*_next(patch.met, folder), sep="\n")

@@ -129,6 +129,21 @@ def test_what_a_lake_cannot_take_in_place_is_left_with_what_to_do(
     assert told["changed"] == ["new: added, integer"]
 
 
+@pytest.mark.parametrize("version", ["version:\n  1.0.0", "version: spring"])
+def test_a_version_that_cannot_be_raised_keeps_nothing_else_from_being_changed(
+    folder: Path, capsys: pytest.CaptureFixture[str], version: str
+) -> None:
+    text = CONTRACT.replace("version: 1.0.0", version)
+    (folder / "contract.odcs.yaml").write_text(text)
+    sample = sample_of(folder, {"id": 1, "new": 1})
+    told = evolved(folder, capsys, sample, "--dry-run")
+    assert told["changed"] == ["new: added, integer"]
+    assert main(["evolve", str(folder), "--from", str(sample)]) == 0
+    assert "note: raise its version yourself" in capsys.readouterr().out
+    contract = load_contract(folder / "contract.odcs.yaml")
+    assert (contract.columns[-1].name, contract.version) == ("new", version.rsplit(maxsplit=1)[-1])
+
+
 def test_samples_that_share_a_new_column_add_it_once(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
