@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from beam_pipelines.contract_text import ContractText, EditError, minor, read_text
 from beam_pipelines.init_contract import property_lines
+from beam_pipelines.unlisted import Unlisted, unlisted
 from beam_pipelines.widening import takes, wider
 from beam_pipelines.writing import writing
 from schemas.contract import Column, OnChange
@@ -83,7 +84,7 @@ class Patch:
             part.replace(path)
 
 
-def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
+def propose(plan: Plan, changes: Sequence[Change | Unlisted], plan_of: PlanOf) -> Patch:
     """Change a contract so that it has what was seen, as far as the lake can take it.
 
     Each change is checked by itself: by the rules of both files, and against the tables that are
@@ -134,8 +135,10 @@ class _NoneError(Exception):
     """There is nothing that a contract could say."""
 
 
-def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractText, str]:
+def _edited(text: ContractText, change: Change | Unlisted, plan: Plan) -> tuple[ContractText, str]:
     """Return a contract that has a change, and what it says now."""
+    if isinstance(change, Unlisted):
+        return _listed(text, change)
     if change.kind is Kind.LACKING:
         raise _NoneError(_LACKING)
     if not change.name:
@@ -159,6 +162,14 @@ def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractTex
         raise _NoneError(msg)
     made = text.with_type(column.name, found.logical, found.physical)
     return made, f"{column.name}: {_type(column)} becomes {found.physical or found.logical}"
+
+
+def _listed(text: ContractText, more: Unlisted) -> tuple[ContractText, str]:
+    if not more.values:
+        raise _NoneError(more.note)
+    values, s = ", ".join(map(repr, more.values)), "s" if more.rows != 1 else ""
+    made = text.with_values(more.name, more.values)
+    return made, f"{more.name}: lists {values} too, of {more.rows:,} refused row{s}"
 
 
 def _unseen(change: Change) -> str:
@@ -186,7 +197,9 @@ def _added(
     return made, f"{prop.name}: added, {prop.physical or prop.logical}{personal}"
 
 
-def _met(change: Change, plan: Plan) -> OnChange | None:
+def _met(change: Change | Unlisted, plan: Plan) -> OnChange | None:
+    if isinstance(change, Unlisted):
+        return None
     own = (c for c in plan.contract.columns if change.kind is Kind.TYPE and c.name == change.name)
     column = next(own, None)
     return plan.contract.on_change if column is None else plan.contract.met(column)
@@ -196,7 +209,7 @@ def _type(column: Column) -> str:
     return column.logical if column.logical != "number" else str(column.type)
 
 
-def _called(change: Change) -> str:
+def _called(change: Change | Unlisted) -> str:
     return change.name or "others"
 
 
@@ -211,8 +224,8 @@ def _check(plan: Plan, lake: Lake | None) -> None:
             evolve.refuse_breaks(lake.catalog, table)
 
 
-def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change, ...]:
-    """Return the changes that runs have kept, or those that samples have.
+def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change | Unlisted, ...]:
+    """Return the changes that runs have kept, and refused values; or the changes of samples.
 
     Args:
         plan: By the contract as it is.
@@ -222,7 +235,7 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change, ...]:
         SourceError: A sample cannot be read.
     """
     if not samples:
-        return kept_changes(plan)
+        return (*kept_changes(plan), *unlisted(plan))
     return merged(change for path in samples for change in _in_sample(plan, path))
 
 

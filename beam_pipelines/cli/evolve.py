@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from schemas.located import Located
     from schemas.plan import Plan
 
-SUMMARY = "change the contract as its records have changed: new columns, wider types"
+SUMMARY = "change the contract as its records have changed: new columns, wider types, new values"
 EXAMPLES = """\
 examples:
   penstock evolve events/ --dry-run            what runs have seen, as a diff of the contract
@@ -29,7 +29,9 @@ examples:
 
 A run that meets columns which the contract does not declare, or values of another type, says so at
 its end and keeps what it could say of them in out/changes/ (no values). Only this command changes
-the contract. A type that the lake cannot take in place is left out, with why.
+the contract. Of rows that were refused for a value that an enumeration does not list it adds the
+value, if such values are few and not personal. A type that the lake cannot take in place is left
+out, with why.
 """
 
 
@@ -93,7 +95,7 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
         print(f"left as it is: {printable(line)}")
     if not patch.done:
         if not patch.left:
-            print(f"{plan.name}: nothing to change; runs have seen no column that is not declared")
+            print(f"{plan.name}: nothing to change; runs have seen what the contract has already")
         return
     before, after = patch.versions
     how = "would be" if args.dry_run else "is"

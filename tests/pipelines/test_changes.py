@@ -358,20 +358,26 @@ def test_a_column_that_was_always_there_may_not_be_lacking_after_evolve(
     assert 200 not in landed(folder)
 
 
-@each_mode
+@pytest.mark.parametrize(
+    ("mode", "first"),
+    [
+        (None, "dlq replay"),
+        ("evolve", "dlq replay"),
+        ("freeze", "run"),
+        ("quarantine", "dlq replay"),
+        ("discard_value", "run"),
+        ("discard_row", "run"),
+    ],
+)
 def test_what_evolve_says_is_to_be_done_lands_every_row_with_its_column(
-    tmp_path: Path,
-    run: Run,
-    capsys: pytest.CaptureFixture[str],
-    mode: str | None,
-    destiny: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str | None, first: str
 ) -> None:
     folder = folder_of(tmp_path, "csv", mode, NEW)
-    assert run(folder)["rows"][destiny] >= len(NEW)
+    assert main(["run", str(folder)]) == (1 if mode == "freeze" else 0)
     assert main(["evolve", str(folder)]) == 0
     said = re.findall(r": penstock (.+)", capsys.readouterr().out)
+    assert said[0].startswith(first)
     assert said[-1].endswith(" --rebuild")
-    assert ("dlq replay" in said[0]) is (mode not in ("discard_value", "discard_row"))
     for line in said:
         assert main(shlex.split(line)) == 0
     assert {row["sale_id"]: row["coupon"] for row in landed(folder).values()} == {
@@ -578,3 +584,78 @@ def test_a_replay_is_simulated_before_there_is_a_key_and_makes_none(
     assert run(folder, "--simulate", verb="dlq replay")["warnings"] == []
     key.unlink()  # now rows have landed that were protected with it
     assert main(["dlq", "replay", str(folder), "--simulate"]) == 2
+
+
+LISTS = """\
+      - name: state
+        logicalType: string
+        enum:
+          - {value: open}   # at first
+          - value: paid
+        {more}
+      - {name: step, logicalType: integer, enum: [{value: 1}, {value: 2}]}
+"""
+
+
+def listed(root: Path, mode: str, more: str, rows: list[dict[str, Any]]) -> Path:
+    folder = folder_of(root, "json", mode, [{"sale_id": 100 + i, **r} for i, r in enumerate(rows)])
+    path = folder / "contract.odcs.yaml"
+    path.write_text(path.read_text() + LISTS.replace("{more}\n", f"{more}\n" if more else "\n"))
+    return folder
+
+
+@pytest.mark.parametrize("mode", ["evolve", "quarantine"])
+def test_values_that_an_enumeration_refused_are_listed_by_evolve_and_their_rows_land(
+    tmp_path: Path, run: Run, mode: str
+) -> None:
+    rows = [{"state": state} for state in ("lost", "paid", "sent back", "lost")]
+    rows += [{"state": "open", "step": 3}, {"state": "new", "step": 1, "sale_id": "x"}]
+    folder = listed(tmp_path, mode, "", rows)
+    assert run(folder)["rows"]["refused"] == 5
+    kept = (folder / "out/changes").rglob("*") if (folder / "out/changes").exists() else []
+    assert not any(b"lost" in file.read_bytes() for file in kept if file.is_file())
+    told = run(folder, verb="evolve")
+    assert told["changed"] == [
+        "state: lists 'lost', 'sent back' too, of 3 refused rows",
+        "step: lists 3 too, of 1 refused row",
+    ]
+    text = (folder / "contract.odcs.yaml").read_text()
+    assert (
+        """\
+          - value: paid
+          - {value: lost}
+          - {value: sent back}
+"""
+        in text
+    )
+    assert "enum: [{value: 1}, {value: 2}, {value: 3}]" in text
+    assert run(folder, verb="dlq replay")["rows"]["kept"] == 4
+    assert run(folder, verb="evolve")["changed"] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "states", "said"),
+    [
+        ("classification: confidential", ["lost"], "it is personal"),
+        ("", [f"canary {n}" for n in range(11)], "more than 10 different values"),
+        ("", ["canary@example.org"], "do not look like words"),
+        ("", [f"192.168.7.{n}" for n in range(8)], "look personal"),
+    ],
+    ids=["protected", "many", "mail", "addresses"],
+)
+def test_values_that_may_be_personal_or_are_many_are_not_listed(
+    tmp_path: Path,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    more: str,
+    states: list[str],
+    said: str,
+) -> None:
+    folder = listed(tmp_path, "evolve", more, [{"state": state} for state in states])
+    assert run(folder)["rows"]["refused"] == len(states)
+    before = (folder / "contract.odcs.yaml").read_text()
+    assert main(["evolve", str(folder)]) == 1
+    told = capsys.readouterr().out
+    assert said in told
+    assert not any(state in told for state in states)
+    assert (folder / "contract.odcs.yaml").read_text() == before
