@@ -374,6 +374,7 @@ def test_what_evolve_says_is_to_be_done_lands_every_row_with_its_column(
 ) -> None:
     folder = folder_of(tmp_path, "csv", mode, NEW)
     assert main(["run", str(folder)]) == (1 if mode == "freeze" else 0)
+    capsys.readouterr()
     assert main(["evolve", str(folder)]) == 0
     said = re.findall(r": penstock (.+)", capsys.readouterr().out)
     assert said[0].startswith(first)
