@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from beam_pipelines.contract_text import ContractText, EditError, minor, read_text
 from beam_pipelines.init_contract import property_lines
-from beam_pipelines.unlisted import Unlisted, unlisted
+from beam_pipelines.unlisted import ENUM, Unlisted, unlisted
 from beam_pipelines.widening import takes, wider
 from beam_pipelines.writing import writing
-from schemas.contract import Column, OnChange
+from schemas.contract import Column
 from schemas.errors import UsageError
 from schemas.located import Located, load
 from schemas.plan import Plan
@@ -49,7 +49,8 @@ class Patch:
             safely.
         done: What is changed, in words.
         left: What is not, with why and what to do.
-        met: By which modes records of what is changed are met; None: the contract says none.
+        met: What meets records of what is changed: modes, nothing ("") where the contract says
+            none, and `ENUM`.
     """
 
     file: Path
@@ -58,7 +59,7 @@ class Patch:
     versions: tuple[str, str]
     done: tuple[str, ...]
     left: tuple[str, ...]
-    met: frozenset[OnChange | None]
+    met: frozenset[str]
 
     def diff(self) -> str:
         """Return the change as a unified diff."""
@@ -102,7 +103,7 @@ def propose(plan: Plan, changes: Sequence[Change | Unlisted], plan_of: PlanOf) -
     located = load(file)
     before = now = read_text(file.read_bytes().decode(), located)
     lake = open_lake(plan) if (plan.out / "lake").is_dir() else None
-    done, left, met = [], [], set[OnChange | None]()
+    done, left, met = [], [], set[str]()
     for change in changes:
         try:
             made, said = _edited(now, change, plan)
@@ -197,12 +198,12 @@ def _added(
     return made, f"{prop.name}: added, {prop.physical or prop.logical}{personal}"
 
 
-def _met(change: Change | Unlisted, plan: Plan) -> OnChange | None:
+def _met(change: Change | Unlisted, plan: Plan) -> str:
     if isinstance(change, Unlisted):
-        return None
+        return ENUM
     own = (c for c in plan.contract.columns if change.kind is Kind.TYPE and c.name == change.name)
     column = next(own, None)
-    return plan.contract.on_change if column is None else plan.contract.met(column)
+    return (plan.contract.on_change if column is None else plan.contract.met(column)) or ""
 
 
 def _type(column: Column) -> str:

@@ -23,6 +23,7 @@ from schemas.errors import UsageError
 from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
 from transforms.changes.seen import told_by_name
+from transforms.commit.lake import Lake
 from transforms.commit.maintain.look import look
 from transforms.inference.fields import Field, Kind
 from transforms.replay import Replayer
@@ -30,7 +31,9 @@ from transforms.replay_files import FromFiles
 from transforms.sealing import SealError
 from transforms.sources.identity import remembered
 
-_RULE: Final = "enum"
+ENUM: Final = "enum"
+"""The rule that refuses them."""
+
 _MOST: Final = 10
 """So many values are a longer enumeration; more are none."""
 
@@ -55,10 +58,11 @@ class Unlisted:
 def unlisted(plan: Plan) -> tuple[Unlisted, ...]:
     """Look for such values in the dead letters, at most 50,000 of them; records are not kept."""
     listed = {c.name: c for c in plan.contract.columns if _enumeration(c) is not None}
-    if not listed or not (plan.out / "lake").is_dir() or not landed(plan).exists():
+    if not listed or not (plan.out / "lake").is_dir():
         return ()
+    lake = landed(plan)
     try:
-        counts = _counted(plan, listed)
+        counts = _counted(lake, plan, listed) if lake.exists() else {}
     except (UsageError, SealError) as error:
         note = f"their records cannot be opened: {error}"
         return (Unlisted(name="values that are not listed", rows=0, note=note),)
@@ -69,21 +73,20 @@ def unlisted(plan: Plan) -> tuple[Unlisted, ...]:
 
 def _enumeration(column: Column) -> tuple[Any, ...] | None:
     """Return the values of a column's one enumeration that refuses rows."""
-    rules = [rule for rule in column.rules if rule.kind == _RULE]
+    rules = [rule for rule in column.rules if rule.kind == ENUM]
     if len(rules) != 1 or not rules[0].refuse or column.logical not in ("string", "integer"):
         return None
     values: Any = rules[0].value
     return tuple(values)
 
 
-def _counted(plan: Plan, listed: dict[str, Column]) -> dict[str, Counter[Any]]:
+def _counted(lake: Lake, plan: Plan, listed: dict[str, Column]) -> dict[str, Counter[Any]]:
     """Decode the refused rows by the contract of now; return what they have, by column."""
-    lake = landed(plan)
     state = look(lake)
     dead = state.snapshots.get(plan.operations("refused"))
     replayer = Replayer(plan, FromFiles(plan, remembered(state.sources)))
     counts: dict[str, Counter[Any]] = {name: Counter() for name in listed}
-    for some in islice(rounds(opened_rows(lake, plan, dead, Choice(rule=_RULE))), 1):
+    for some in islice(rounds(opened_rows(lake, plan, dead, Choice(rule=ENUM))), 1):
         for decoded in replayer(in_clear(lake, plan, some, dead)):
             for name, column in listed.items():
                 values = decoded.rows[name].drop_null()

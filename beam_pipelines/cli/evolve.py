@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from beam_pipelines.evolving import Patch
-    from schemas.contract import OnChange
     from schemas.located import Located
     from schemas.plan import Plan
 
@@ -107,13 +106,12 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
         print(*_next(patch.met, folder), sep="\n")
 
 
-def _next(met: frozenset[OnChange | None], folder: str) -> Iterator[str]:
+def _next(met: frozenset[str], folder: str) -> Iterator[str]:
     """Say how rows come by what the contract has now."""
-    from schemas.contract import OnChange  # noqa: PLC0415
-
-    if OnChange.FREEZE in met:
+    if "freeze" in met:
         yield f"a run that was ended by it goes on: penstock run {folder}"
-    if met & {None, OnChange.EVOLVE, OnChange.QUARANTINE}:
+    if met & {"", "evolve", "quarantine", "enum"}:
         yield f"rows that were refused for it land now: penstock dlq replay {folder}"
-    dropped = "were dropped for it, or " if OnChange.DISCARD_ROW in met else ""
-    yield f"rows that {dropped}landed without it come anew: penstock run {folder} --rebuild"
+    if met - {"enum"}:
+        dropped = "were dropped for it, or " if "discard_row" in met else ""
+        yield f"rows that {dropped}landed without it come anew: penstock run {folder} --rebuild"

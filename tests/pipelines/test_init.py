@@ -150,7 +150,7 @@ def test_columns_of_one_name_are_told_apart_by_a_number_and_each_lands(
     assert main(["run", str(tmp_path / "new"), "--out", str(tmp_path / "other")]) == 1
     said = capsys.readouterr().err
     assert "must have different names; got the same for columns 2 and 5" in said
-    assert "let the contract read the latter as its name and '_4'" in said
+    assert "let the contract read the latter by its name and '_4' behind it" in said
 
 
 def test_nested_json_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:

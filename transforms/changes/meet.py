@@ -204,12 +204,11 @@ class Meet:
         """
         key, beside = column.key, Beside(exact=pa.types.is_decimal(column.type))
         said, records = Said(), some["record"]
-        if not self._due(Kind.TYPE, key):
-            pass
-        elif column.name in attached:
-            said = of_attached(records, key, attached[column.name], beside)
-        else:
-            said = of_records(records, form, [key], beside, self.source).get(key, said)
+        if self._due(Kind.TYPE, key):
+            if column.name in attached:
+                said = of_attached(records, key, attached[column.name], beside)
+            else:
+                said = of_records(records, form, [key], beside, self.source).get(key, said)
         return Change(
             kind=Kind.TYPE,
             name=column.name,

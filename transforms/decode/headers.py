@@ -68,7 +68,7 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
             msg = (
                 f"columns of a file must have different names; got the same for columns "
                 f"{places[name] + 1} and {i + 1} of {source}; rename one, give it a header, or let "
-                f"the contract read the latter as its name and {own.removeprefix(name)!r}"
+                f"the contract read the latter by its name and {own.removeprefix(name)!r} behind it"
             )
             raise SourceError(msg)
         places.setdefault(own, i)

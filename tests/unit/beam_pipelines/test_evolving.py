@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pipelines.cli import main
-from beam_pipelines.cli.evolve import _tell
+from beam_pipelines.cli.evolve import _next, _tell
 from beam_pipelines.evolving import Patch
 from schemas.contract_file import load_contract
 from schemas.plan import Plan
@@ -190,6 +190,20 @@ def test_a_new_column_keeps_out_of_the_way_of_those_that_steps_make(
     told = evolved(folder, capsys, sample_of(folder, {"id": 1, "twice": 5}))
     assert told["changed"] == ["twice_2: added, integer"]
     assert load_contract(folder / "contract.odcs.yaml").columns[-1].physical == "twice"
+
+
+@pytest.mark.parametrize(
+    ("met", "said"),
+    [
+        ({"enum"}, ["dlq replay f"]),
+        ({"quarantine"}, ["dlq replay f", "run f --rebuild"]),
+        ({"discard_row", "enum"}, ["dlq replay f", "run f --rebuild"]),
+        ({"discard_value"}, ["run f --rebuild"]),
+        ({"freeze"}, ["run f", "run f --rebuild"]),
+    ],
+)
+def test_what_is_to_be_done_hangs_on_what_met_the_records(met: set[str], said: list[str]) -> None:
+    assert [line.partition(": penstock ")[2] for line in _next(frozenset(met), "f")] == said
 
 
 def test_no_terminal_obeys_a_key_that_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:

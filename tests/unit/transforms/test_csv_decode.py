@@ -272,7 +272,7 @@ def test_columns_of_one_name_are_read_by_their_numbers() -> None:
             b"a,b,c\n", second, column("name_3", "string", pa.string()), header=b"name,name_2,name"
         )
     ) == [("b", "c")]
-    with pytest.raises(SourceError, match="the latter as its name and '_3'"):
+    with pytest.raises(SourceError, match="the latter by its name and '_3' behind"):
         decode(b"a,b,c\n", NAME, second, header=b"name,name,name")
 
 
