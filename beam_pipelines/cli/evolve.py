@@ -103,15 +103,17 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
         print("note: raise its version yourself: it is no numbers, or on no line of its own")
     if not args.dry_run:
         folder = shlex.quote(os.path.relpath(args.folder))
-        print(*_next(patch.met, folder), sep="\n")
+        for line in _next(patch.met, folder, batch=bool(plan.source.path)):
+            print(line)
 
 
-def _next(met: frozenset[str], folder: str) -> Iterator[str]:
-    """Say how rows come by what the contract has now."""
+def _next(met: frozenset[str], folder: str, *, batch: bool) -> Iterator[str]:
+    """Say how rows come by what the contract has now; without a batch face nothing is rebuilt."""
+    own = folder if batch else f"{folder} --stream --runner prism"
     if "freeze" in met:
-        yield f"a run that was ended by it goes on: penstock run {folder}"
+        yield f"a run that was ended by it goes on: penstock run {own}"
     if met & {"", "evolve", "quarantine", "enum"}:
-        yield f"rows that were refused for it land now: penstock dlq replay {folder}"
-    if met - {"enum"}:
+        yield f"rows that were refused for it land now: penstock dlq replay {own}"
+    if batch and met - {"enum"}:
         dropped = "were dropped for it, or " if "discard_row" in met else ""
         yield f"rows that {dropped}landed without it come anew: penstock run {folder} --rebuild"

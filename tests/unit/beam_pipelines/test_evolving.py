@@ -203,7 +203,13 @@ def test_a_new_column_keeps_out_of_the_way_of_those_that_steps_make(
     ],
 )
 def test_what_is_to_be_done_hangs_on_what_met_the_records(met: set[str], said: list[str]) -> None:
-    assert [line.partition(": penstock ")[2] for line in _next(frozenset(met), "f")] == said
+    told = list(_next(frozenset(met), "f", batch=True))
+    assert [line.partition(": penstock ")[2] for line in told] == said
+    streamed = [line for line in said if "--rebuild" not in line]
+    told = list(_next(frozenset(met), "f", batch=False))
+    assert [line.partition(": penstock ")[2] for line in told] == [
+        f"{line} --stream --runner prism" for line in streamed
+    ]
 
 
 def test_no_terminal_obeys_a_key_that_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
