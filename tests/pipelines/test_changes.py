@@ -358,6 +358,24 @@ def test_a_column_that_was_always_there_may_not_be_lacking_after_evolve(
     assert 200 not in landed(folder)
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_of_a_renamed_column_both_names_are_told_and_evolve_says_what_becomes_of_each(
+    tmp_path: Path, run: Run, form: str
+) -> None:
+    renamed = [{"sale_id": 100 + i, "pieces": 1, "cost": 1.5} for i in range(4)]
+    folder = folder_of(tmp_path, form, "quarantine", renamed)
+    result = run(folder)
+    assert destinies(folder)["refused", "undeclared"] == len(renamed)
+    assert [(c["kind"], c["column"], c["rows"]) for c in result["changes"]] == [
+        ("lacking", "price", len(renamed)),
+        ("undeclared", "cost", len(renamed)),
+    ]
+    told = run(folder, verb="evolve")
+    assert told["changed"][0].startswith("cost: added")
+    assert [line.partition(":")[0] for line in told["left"]] == ["price"]
+    assert "penstock:mayLack: true" in told["left"][0]
+
+
 @pytest.mark.parametrize(
     ("mode", "first"),
     [

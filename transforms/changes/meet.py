@@ -73,9 +73,10 @@ class Meet:
         Raises:
             SchemaChangeError: The contract says `freeze`.
         """
+        whole = decoded
         if decoded.undeclared:
             decoded = self._undeclared(decoded)
-        return self._lacking(decoded) if decoded.lacking else decoded
+        return self._lacking(decoded, whole) if decoded.lacking else decoded
 
     def types(self, decoded: Decoded, attached: Attachments = _NOWHERE) -> Decoded:
         """Meet values that are not of their column's type: passed over, or refused until now.
@@ -131,25 +132,25 @@ class Meet:
         reasons = [_reason(names[row]) for row in rows.tolist()]
         return out_of_rows(decoded, rows, mode, Kind.UNDECLARED, reasons)
 
-    def _lacking(self, decoded: Decoded) -> Decoded:
+    def _lacking(self, decoded: Decoded, whole: Decoded) -> Decoded:
         for column in (c for c in self.contract.columns if c.name in decoded.lacking):
             mode = None if column.may_lack else self.contract.met(column)
-            told, count = MAY_LACK if column.may_lack else mode, decoded.rows.num_rows
-            if told is None or not count:
+            told = MAY_LACK if column.may_lack else mode
+            if told is None or not whole.rows.num_rows:
                 continue
             change = Change(
                 kind=Kind.LACKING,
                 name=column.name,
                 mode=told,
                 format=decoded.format.removesuffix(ATTACHED),
-                rows=count,
-                **_first(decoded, [Undeclared((), np.arange(1), np.arange(0))]),
+                rows=whole.rows.num_rows,
+                **_first(whole, [Undeclared((), np.arange(1), np.arange(0))]),
             )
             decoded = _with(decoded, change)
             must = f"a file must have the column `{column.name}`"
             if mode is OnChange.FREEZE and self.ends:
                 raise _frozen(must, "none", change, decoded)
-            if mode in TAKING:
+            if mode in TAKING and (count := decoded.rows.num_rows):
                 everything, reasons = np.arange(count), [f"{must}; got none"] * count
                 decoded = out_of_rows(decoded, everything, mode, Kind.LACKING, reasons)
         return decoded
