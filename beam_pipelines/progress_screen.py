@@ -116,7 +116,7 @@ def detached(result: Result) -> Iterator[str]:
     if not job:
         yield f"{result.plan.name}: nothing new, so no job was started"
     else:
-        name, folder = result.plan.name, _folder(result.plan)
+        name, folder = result.plan.name, _place(result.plan)
         yield f"{name}: job {job['id']} runs after {job['seconds']:.1f} s  {job['page']}"
         yield f"see it: penstock status {folder}; end it: penstock stop {folder} --savepoint"
     for warning in result.warnings:
@@ -144,7 +144,7 @@ def summary(result: Result) -> Iterator[str]:
     ]
     yield from aligned(("table", "where", "rows", "new"), tables, numbers=2)
     if rows["refused"]:
-        yield f"refused rows and why: penstock dlq list {_folder(result.plan)}"
+        yield f"refused rows and why: penstock dlq list {arguments(result.plan)}"
     for warning in result.warnings:
         yield f"note: {warning}"
 
@@ -168,7 +168,7 @@ def changed(result: Result) -> Iterator[str]:
     if len(result.changes) > _SHOWN:
         yield f"... and {len(result.changes) - _SHOWN:,} more: penstock run --json has all"
     if any(c.proposal is not None for c in result.changes):
-        folder = _folder(result.plan)
+        folder = _place(result.plan)
         yield f"what the contract could say: penstock evolve {folder} --dry-run"
 
 
@@ -181,8 +181,15 @@ def _looks(change: Change) -> str:
     return ", ".join(told) + (f" such as {change.shape!a}" if change.shape else "")
 
 
-def _folder(plan: Plan) -> str:
-    """Return the arguments that name a plan's folder and where it put things."""
+def arguments(plan: Plan) -> str:
+    """Return the arguments by which `run` and `dlq` find what a plan has put somewhere."""
+    if plan.source.path:
+        return _place(plan)
+    runner = plan.runner if plan.mode == "stream" else "prism"
+    return f"{_place(plan)} --stream --runner {runner}"
+
+
+def _place(plan: Plan) -> str:
     where = shlex.quote(os.path.relpath(plan.folder))
     other = plan.out != plan.folder / "out"
     return where + (f" --out {shlex.quote(os.path.relpath(plan.out))}" if other else "")

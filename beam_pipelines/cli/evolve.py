@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -102,18 +100,18 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
     if after == before:
         print("note: raise its version yourself: it is no numbers, or on no line of its own")
     if not args.dry_run:
-        folder = shlex.quote(os.path.relpath(args.folder))
-        for line in _next(patch.met, folder, batch=bool(plan.source.path)):
-            print(line)
+        print(*_next(patch.met, plan), sep="\n")
 
 
-def _next(met: frozenset[str], folder: str, *, batch: bool) -> Iterator[str]:
+def _next(met: frozenset[str], plan: Plan) -> Iterator[str]:
     """Say how rows come by what the contract has now; without a batch face nothing is rebuilt."""
-    own = folder if batch else f"{folder} --stream --runner prism"
+    from beam_pipelines.progress_screen import arguments  # noqa: PLC0415
+
+    own = arguments(plan)
     if "freeze" in met:
         yield f"a run that was ended by it goes on: penstock run {own}"
     if met & {"", "evolve", "quarantine", "enum"}:
         yield f"rows that were refused for it land now: penstock dlq replay {own}"
-    if batch and met - {"enum"}:
+    if plan.source.path and met - {"enum"}:
         dropped = "were dropped for it, or " if "discard_row" in met else ""
-        yield f"rows that {dropped}landed without it come anew: penstock run {folder} --rebuild"
+        yield f"rows that {dropped}landed without it come anew: penstock run {own} --rebuild"

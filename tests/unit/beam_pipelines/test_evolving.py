@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -202,13 +203,24 @@ def test_a_new_column_keeps_out_of_the_way_of_those_that_steps_make(
         ({"freeze"}, ["run f", "run f --rebuild"]),
     ],
 )
-def test_what_is_to_be_done_hangs_on_what_met_the_records(met: set[str], said: list[str]) -> None:
-    told = list(_next(frozenset(met), "f", batch=True))
-    assert [line.partition(": penstock ")[2] for line in told] == said
-    streamed = [line for line in said if "--rebuild" not in line]
-    told = list(_next(frozenset(met), "f", batch=False))
-    assert [line.partition(": penstock ")[2] for line in told] == [
-        f"{line} --stream --runner prism" for line in streamed
+def test_what_is_to_be_done_hangs_on_what_met_the_records(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, met: set[str], said: list[str]
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    f = folder.name
+
+    def advice(plan: Plan) -> list[str]:
+        told = _next(frozenset(met), plan)
+        return [line.partition(": penstock ")[2].replace(f" {f}", " f") for line in told]
+
+    batch = load_plan(folder)
+    assert advice(batch) == said
+    elsewhere = replace(batch, out=folder.parent / "else where")
+    to = "f --out 'else where'"
+    assert advice(elsewhere) == [line.replace("f", to) for line in said]
+    streamed = replace(batch, source=replace(batch.source, path=""))
+    assert advice(streamed) == [
+        f"{line} --stream --runner prism" for line in said if "--rebuild" not in line
     ]
 
 
