@@ -49,6 +49,7 @@ from transforms.continuous.in_process import InProcess
 from transforms.continuous.positions import DonePositions
 from transforms.decode.message_format import MessageFormat
 from transforms.middle import RowSteps
+from transforms.saved_state import LAYOUT
 from transforms.sources.kafka.ends import Ends
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
@@ -234,6 +235,7 @@ def _launched(
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
+        layout=LAYOUT,
     )
     root = runner.pipeline(
         name,

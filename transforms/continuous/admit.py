@@ -121,7 +121,7 @@ class Admission:
             SchemaChangeError: They do, and the contract says that a run ends then.
         """
         plan = self.plan
-        with noted(plan):
+        with noted(plan, stretches(raw)[0]):
             decoded = self.messages.decode(raw)
         made = admitted(decoded, plan.contract, self._protector, self._steps)
         outcome = Outcome(made.rows)

@@ -22,10 +22,12 @@ from transforms.changes.seen import Change
 from transforms.commit.doubtful import CONFLICT
 from transforms.commit.ranges import Ranges
 from transforms.outcome import Outcome, chained, keep, removed
+from transforms.saved_state import MARK_BYTES, check, prefix
 
 TOKEN_BYTES: Final = 12
 _ALIGNED: Final = 16
-_PARCEL, _ANSWER = b"P", b"A"
+_PARCEL, _ANSWER = b"p", b"a"
+_TOKEN: Final = slice(MARK_BYTES, MARK_BYTES + TOKEN_BYTES)
 _CONFLICT, _MOVED = np.uint8(1), np.uint8(2)
 
 
@@ -59,13 +61,18 @@ class Parcel:
         sizes = [len(p) for p in parts]
         head = pickle.dumps((sizes, self.done, self.records, self.asked, self.changes))
         # Arrow wants its buffers aligned; pickle reads no further than its own end.
-        head += bytes(-(1 + TOKEN_BYTES + 4 + len(head)) % _ALIGNED)
-        return b"".join((_PARCEL, self.token, len(head).to_bytes(4, "big"), head, *parts))
+        head += bytes(-(_TOKEN.stop + 4 + len(head)) % _ALIGNED)
+        return b"".join((prefix(_PARCEL), self.token, len(head).to_bytes(4, "big"), head, *parts))
 
     @classmethod
     def decode(cls, encoded: bytes) -> Parcel:
-        """Read what `encode` wrote; the batches are views of the bytes."""
-        at = 1 + TOKEN_BYTES
+        """Read what `encode` wrote; the batches are views of the bytes.
+
+        Raises:
+            LayoutError: Another release wrote it.
+        """
+        check(encoded, _PARCEL)
+        at = _TOKEN.stop
         begin = at + 4
         end = begin + int.from_bytes(encoded[at:begin], "big")
         head = pickle.loads(encoded[begin:end])  # noqa: S301 - our own state
@@ -77,7 +84,7 @@ class Parcel:
             end += size
         rows, removed, refused = batches
         return cls(
-            token=encoded[1:at],
+            token=encoded[_TOKEN],
             outcome=Outcome(rows, removed, refused),
             done=done,
             records=records,
@@ -108,17 +115,22 @@ class Answer:
         """Return it as bytes."""
         rows, unsure = self.rows.astype("<u4"), bytes([self.unsure])
         marks = self.conflict * _CONFLICT | self.moved * _MOVED
-        return b"".join((_ANSWER, self.token, unsure, rows.tobytes(), marks.tobytes()))
+        return b"".join((prefix(_ANSWER), self.token, unsure, rows.tobytes(), marks.tobytes()))
 
     @classmethod
     def decode(cls, encoded: bytes) -> Answer:
-        """Read what `encode` wrote."""
-        at = 1 + TOKEN_BYTES + 1
+        """Read what `encode` wrote.
+
+        Raises:
+            LayoutError: Another release wrote it.
+        """
+        check(encoded, _ANSWER)
+        at = _TOKEN.stop + 1
         count = (len(encoded) - at) // 5
         rows = np.frombuffer(encoded, "<u4", count, at)
         marks = np.frombuffer(encoded, np.uint8, count, at + 4 * count)
         conflict, moved = ((marks & bit).astype(bool) for bit in (_CONFLICT, _MOVED))
-        return cls(encoded[1 : at - 1], rows, conflict, moved, bool(encoded[at - 1]))
+        return cls(encoded[_TOKEN], rows, conflict, moved, bool(encoded[at - 1]))
 
 
 class Answered(NamedTuple):
@@ -186,7 +198,7 @@ def whole_parcels(
     """
     by_token: dict[bytes, list[bytes]] = {}
     for answer in answers:
-        by_token.setdefault(answer[1 : 1 + TOKEN_BYTES], []).append(answer)
+        by_token.setdefault(answer[_TOKEN], []).append(answer)
     ready, waiting = [], []
     for encoded in parcels:
         parcel = take(encoded)
