@@ -115,6 +115,7 @@ class Landing:
                 files=files,
                 done=done,
                 removed=_removed(gone),
+                lost=merged(*(parcel.lost for parcel, _ in parcels)),
                 doubtful=self._packed(doubtful),
             ),
             partials=partials,

@@ -41,6 +41,7 @@ class Parcel:
         done: Positions of all its messages.
         records: Source -> number of messages.
         asked: Dedupe partitions that will answer.
+        lost: Those of `done` that were to be read and are gone.
         unsure: What an answer says of it that came at once (`Answer.unsure`).
         changes: How its records differ from the contract.
         doubtful: What such an answer leaves to the committer (`Answered.doubtful`).
@@ -51,6 +52,7 @@ class Parcel:
     done: Ranges
     records: dict[str, int]
     asked: int = 0
+    lost: Ranges = field(default_factory=dict)
     unsure: bool = False
     changes: tuple[Change, ...] = ()
     doubtful: pa.RecordBatch | None = None
@@ -59,7 +61,7 @@ class Parcel:
         """Return it as bytes: a small pickled head, then Arrow IPC streams."""
         parts = [b"" if b is None else compressed(b) for b in self.outcome]
         sizes = [len(p) for p in parts]
-        head = pickle.dumps((sizes, self.done, self.records, self.asked, self.changes))
+        head = pickle.dumps((sizes, self.done, self.records, self.asked, self.lost, self.changes))
         # Arrow wants its buffers aligned; pickle reads no further than its own end.
         head += bytes(-(_TOKEN.stop + 4 + len(head)) % _ALIGNED)
         return b"".join((prefix(_PARCEL), self.token, len(head).to_bytes(4, "big"), head, *parts))
@@ -76,7 +78,7 @@ class Parcel:
         begin = at + 4
         end = begin + int.from_bytes(encoded[at:begin], "big")
         head = pickle.loads(encoded[begin:end])  # noqa: S301 - our own state
-        sizes, done, records, asked, changes = head
+        sizes, done, records, asked, lost, changes = head
         batches: list[pa.RecordBatch | None] = []
         whole = pa.py_buffer(encoded)
         for size in sizes:
@@ -89,6 +91,7 @@ class Parcel:
             done=done,
             records=records,
             asked=asked,
+            lost=lost,
             changes=changes,
         )
 

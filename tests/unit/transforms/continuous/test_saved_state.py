@@ -133,7 +133,7 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
     layouts = {
         2: {
             "Shipment": "landed,partials,evidence,rows,late,unsure,watermark_us",
-            "Landed": "files,done,removed,changes,doubtful",
+            "Landed": "files,done,removed,lost,changes,doubtful",
             "Removed": "source,destiny,step,rule,rows,first,last,packed,width",
             "Doubtful": "rows,packed,first_us,last_us",
             "Evidence": "positions,changes",
@@ -141,7 +141,7 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
             "Memory": "asked,handed,closed_us,closes,astray_us",
             "Asked": "seq,snapshot,began",
             "ids": "low,high,time,place,content",
-            "parcel": "token,outcome,done,records,asked,unsure,changes,doubtful",
+            "parcel": "token,outcome,done,records,asked,lost,unsure,changes,doubtful",
         }
     }
     assert held == layouts[LAYOUT]
