@@ -74,7 +74,7 @@ def test_as_avro_only_rows_that_the_contract_takes_are_sent() -> None:
 
 def test_a_key_that_is_no_name_in_avro_is_refused() -> None:
     first, *rest = CONTRACT.columns
-    strange = replace(CONTRACT, columns=(replace(first, key="sold at"), *rest))
+    strange = replace(CONTRACT, columns=(replace(first, physical="sold at"), *rest))
     with pytest.raises(UsageError, match="must have a name of letters"):
         AvroValues(strange, "beats")
 
