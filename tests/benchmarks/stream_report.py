@@ -121,21 +121,22 @@ def panes(costs: list[float]) -> tuple[str, bool]:
 def shuffles(rows: int, events: Shuffle, few: Shuffle, many: Shuffle) -> tuple[str, bool]:
     """What a batch on Flink shuffles, and whether fast enough and in keys that are small enough."""
     speed = rate(few, many)
-    fast = speed >= LEAST_MB
+    fast = speed.by_second >= LEAST_MB
     small = max(events.key_bytes, many.key_bytes) <= KEY_BYTES
     mb, mib = 1e6, 2**20
     return (
         f"**the shuffle of a batch on Flink**, parallelism {PARALLELISM}\n\n{taken()}. Nothing but "
         f"batches of {BATCH_BYTES / mib:.0f} MiB through one GroupByKey: {few.bytes / mb:,.0f} MB in "
         f"{few.seconds:.1f} s and {many.bytes / mb:,.0f} MB in {many.seconds:.1f} s of the whole "
-        f"job, so {speed:,.0f} MB/s (promised ≥ {LEAST_MB:.0f}: {_kept(fast)}). Events, {rows:,} "
-        f"rows: {events.bytes / mb:,.0f} MB by hash in a job of {events.seconds:.1f} s, since rows "
-        f"stay where they are. Largest key {many.key_bytes / mib:.0f} MiB there, about "
-        f"{events.key_bytes / mib:.0f} MiB here (promised ≤ {KEY_BYTES / mib:.0f}: {_kept(small)})."
+        f"job, so {speed.by_second:,.0f} MB/s (promised ≥ {LEAST_MB:.0f}: {_kept(fast)}), "
+        f"{speed.by_cpu:,.0f} MB a CPU second. Events, {rows:,} rows: {events.bytes / mb:,.0f} MB by "
+        f"hash in a job of {events.seconds:.1f} s, since rows and ids wait in files. Largest key "
+        f"{many.key_bytes / mib:.0f} MiB there, {events.key_bytes / mib:.0f} MiB of ids here "
+        f"(promised ≤ {KEY_BYTES / mib:.0f}: {_kept(small)})."
     ), fast and small
 
 
-def _kept(held: bool) -> str:  # noqa: FBT001
+def _kept(held: bool) -> str:
     return "kept" if held else "**broken**"
 
 

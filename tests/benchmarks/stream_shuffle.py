@@ -1,8 +1,10 @@
 """What a batch on Flink shuffles: by the events pipeline, and by batches of rows that go through whole.
 
-The pipeline sends ids, partial aggregates and names of files through its shuffles, never rows: a
-rate over the job's time then says nothing of the shuffle. So a second job does nothing else: Arrow
-batches of random bytes, which nothing compresses, go through one GroupByKey by hash partition.
+The pipeline sends partial aggregates and names of files through its shuffles, and rows and ids wait
+in files: a rate over the job's time then says nothing of the shuffle. So a second job does nothing
+else: Arrow batches of random bytes, which nothing compresses, go through one GroupByKey by hash
+partition. CPU is that of the cluster's processes and their workers, which tell how fast it would be
+on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -12,21 +14,23 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 
+from infra.local.servers import manager
 from runners.flink.job import Job, find
 from runners.flink.launch import KEY_BYTES, open_flink
 from runners.flink.options import options
 from runners.flink.rest import Rest
 from tests import servers
-from tests.benchmarks import measure
+from tests.benchmarks import measure, watch
 from tests.benchmarks.environments import ROOT, own
 from tests.benchmarks.jobs import event_file
+from tests.benchmarks.stream_jobs import ON_FLINK
 from transforms import batches as _registers  # noqa: F401 - the coder of record batches
 
 PARALLELISM: Final = 2
@@ -35,6 +39,7 @@ KEYS: Final = 16
 LEAST_MB: Final = 90.0
 _HASH: Final = "Hash Partition"
 _MB: Final = 1e6
+_ID_BYTES: Final = 44
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +49,27 @@ class Shuffle:
     Attributes:
         bytes: That came in over exchanges by hash, of all vertices, as Flink counts them.
         seconds: From the job's start to its end.
-        key_bytes: About those of its largest key.
+        cpu: CPU seconds of cluster and workers meanwhile.
+        key_bytes: About how many come together for its largest key.
     """
 
     bytes: int
     seconds: float
+    cpu: float
     key_bytes: float
 
 
-def rate(few: Shuffle, many: Shuffle) -> float:
-    """Return MB a second, what a job takes beside its bytes left out: workers start, it ends."""
-    return (many.bytes - few.bytes) / (many.seconds - few.seconds) / _MB
+class Rate(NamedTuple):
+    """MB by second and by CPU second, without what a job takes beside its bytes."""
+
+    by_second: float
+    by_cpu: float
+
+
+def rate(few: Shuffle, many: Shuffle) -> Rate:
+    """Compare a job with one of the same kind that shuffles less."""
+    more = (many.bytes - few.bytes) / _MB
+    return Rate(more / (many.seconds - few.seconds), more / (many.cpu - few.cpu))
 
 
 def measured(rows: int, megabytes: int, work: Path) -> tuple[Shuffle, Shuffle, Shuffle]:
@@ -72,7 +87,7 @@ def _events(rows: int, work: Path) -> Shuffle:
     run = ["run", "beam_pipelines/events", "--runner", "flink", "--sinks", "lake", "--json"]
     where = ["--job-endpoint", servers.job_server(), "--flink-rest", servers.flink()]
     sets = ["--set", f"runner.parallelism={PARALLELISM}", "--input", str(file), "--out", str(out)]
-    began = time.time()
+    began, cpu = time.time(), _cpu()
     command = [own("python"), "-m", "beam_pipelines", *run, *where, *sets]
     measure.run(command, log=work / "shuffle.log", cwd=ROOT, timeout=600)
     shutil.rmtree(out, ignore_errors=True)
@@ -82,7 +97,9 @@ def _events(rows: int, work: Path) -> Shuffle:
     plan = load_plan(ROOT / "beam_pipelines" / "events", input=str(file))
     slices = discover(plan.source, plan.folder, {}).slices
     keys = partitioned(Engine(open_pipeline=beam.Pipeline, key_bytes=KEY_BYTES), plan, slices)
-    return _shuffled(_found(rest, name), keys.partitions or plan.hash_partitions)
+    partitions = keys.partitions or plan.hash_partitions
+    # Ids come together key by key, though only the names of their files cross.
+    return _shuffled(_found(rest, name), cpu, rows * _ID_BYTES / partitions)
 
 
 def _batches(megabytes: int, work: Path) -> Shuffle:
@@ -97,6 +114,7 @@ def _batches(megabytes: int, work: Path) -> Shuffle:
     name, said = f"penstock-shuffle-{os.urandom(4).hex()}", work / "shuffled"
     shutil.rmtree(said, ignore_errors=True)
     said.mkdir()
+    cpu = _cpu()
     with open_flink(chosen) as flink, flink.batch(name) as root:
         _ = (
             root
@@ -109,8 +127,7 @@ def _batches(megabytes: int, work: Path) -> Shuffle:
     if (came := sum(one["batches"] for one in told)) != count:
         msg = f"every batch must come through the shuffle; {count} were sent, and {came} came"
         raise SystemExit(msg)
-    shuffle = _shuffled(_found(flink.rest, name), KEYS)
-    return replace(shuffle, key_bytes=max(one["bytes"] for one in told))
+    return _shuffled(_found(flink.rest, name), cpu, max(one["bytes"] for one in told))
 
 
 class _Make(beam.DoFn):
@@ -148,11 +165,15 @@ def _found(rest: Rest, name: str) -> Job:
     return job
 
 
-def _shuffled(job: Job, keys: int) -> Shuffle:
+def _cpu() -> float:
+    found = [manager.last(name) for name in ON_FLINK]
+    return watch.cpu(watch.tree([one.pid for one in found if one is not None]))
+
+
+def _shuffled(job: Job, cpu: float, key_bytes: float) -> Shuffle:
     details = job.details()
-    size = hashed(details)
     seconds = (details["end-time"] - details["start-time"]) / 1000
-    return Shuffle(bytes=size, seconds=seconds, key_bytes=size / keys)
+    return Shuffle(bytes=hashed(details), seconds=seconds, cpu=_cpu() - cpu, key_bytes=key_bytes)
 
 
 def hashed(details: Any) -> int:
