@@ -35,12 +35,12 @@ def folder(tmp_path: Path) -> Path:
     return folder_of(tmp_path, "json", "evolve", NEW)
 
 
-def batches(middle_size: int) -> list[Any]:
+def batches(size: int) -> list[Any]:
     """The rows as messages of one partition, cut so."""
     payloads = [json.dumps(row).encode() for row in ROWS]
     return [
-        raw(*(("t/0", at + i, p) for i, p in enumerate(payloads[at : at + middle_size])))
-        for at in range(0, len(payloads), middle_size)
+        raw(*(("t/0", at + i, p) for i, p in enumerate(payloads[at : at + size])))
+        for at in range(0, len(payloads), size)
     ]
 
 
