@@ -19,7 +19,6 @@ from schemas.errors import SourceError
 from schemas.kafka_sink import kafka_sink
 from schemas.names import Destiny
 from schemas.plan import Plan
-from transforms.changes.kept import keep_changes
 from transforms.changes.seen import Change
 from transforms.commit.follow import FollowerTooFarError
 from transforms.commit.lake import Deployed, Lake, open_lake
@@ -140,7 +139,6 @@ def ingest(
             result.rows, committed = outcome["rows"], outcome["committed"]
             result.destinies = outcome["destinies"]
             result.changes = tuple(map(Change.of_json, outcome["changes"]))
-            keep_changes(plan, result.changes)
             if committed:
                 added = committed["added"]
                 result.warnings += committed["notes"]

@@ -14,6 +14,7 @@ import pyarrow as pa
 from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import to_json
+from transforms.changes.kept import Evidence, keep_changes
 from transforms.changes.seen import merged
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake, open_lake
@@ -61,6 +62,10 @@ class Commit:
         one = committer(lake, self.plan, self.run_id, self.started, self.keys)
         counts, removed = _destinies(self.plan, reads, landed, lake, one)
         self.found.verify()
+        changes = merged(change for some in landed for change in some.changes)
+        if changes:
+            seen = [Evidence(reads.done, changes)]
+            keep_changes(self.plan, seen, one.ask().done, anew=self.rebuild)
         read = remember(footprints)
         committed = one.commit(
             [*landed, Landed(done=reads.done)],
@@ -80,7 +85,7 @@ class Commit:
                 "rows": counts,
                 "destinies": _most_first(removed),
                 "committed": _summary(committed),
-                "changes": [c.json() for c in merged(c for one in landed for c in one.changes)],
+                "changes": [change.json() for change in changes],
                 "sources": read.select(["source", "size", "hash"]).to_pylist(),
             }
         )

@@ -6,12 +6,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
 from beam_pipelines.failures import meant
+from beam_pipelines.stream_gaps import gaps
 from beam_pipelines.stream_lag import Behind, behind, ends
 from beam_pipelines.stream_runner import StreamJob
 from schemas.errors import PenstockError, SourceError
@@ -22,6 +23,7 @@ from transforms.sources.streams.vector import Place
 
 _LOOK_S: Final = 0.25
 _COMMITS_S: Final = 2.0
+_GAPS_S: Final = 10.0
 _TROUBLES: Final = 10
 _NAMED: Final = 3
 _WRONG: Final = 2
@@ -124,6 +126,7 @@ class _Look:
         self._done = DonePositions(lake, every=0)
         self._moved = time.monotonic()
         self._troubles, self._warned = 0, ""
+        self._asked, self._gaps_seq = self._moved, self._seq
 
     def __call__(self) -> None:
         now = time.monotonic()
@@ -131,6 +134,9 @@ class _Look:
         if done.seq != self._seq:
             self._seq, self._moved = done.seq, now
             self._troubles, self._warned = 0, ""
+        if now - self._asked > _GAPS_S and self._seq != self._gaps_seq:
+            self._asked = now
+            self._gaps()
         self._trouble()
         stall_s = self._watching.stall_s
         if stall_s and now - self._moved > stall_s:
@@ -155,6 +161,16 @@ class _Look:
         if str(told) != self._warned:
             self._warned = str(told)
             self._warn(f"the job failed and begins again at its last checkpoint: {told}")
+
+    def _gaps(self) -> None:
+        """Tell of what was passed over since this was asked last."""
+        after, self._gaps_seq = self._gaps_seq, self._seq
+        found = gaps(self._lake, self._plan, {}, after=after)
+        if found:
+            with suppress(SourceError):  # then they are told without the partitions' names
+                found = gaps(self._lake, self._plan, ends(self._plan), after=after)
+        for gap in found:
+            self._warn(gap.said())
 
     def _warn(self, text: str) -> None:
         if self._watching.warn is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.plan import Plan
+from transforms.saved_state import UNMARKED
 
 FILE: Final = "stream.json"
 _VERSIONS: Final = ("penstock", "apache-beam")
@@ -36,6 +37,7 @@ class Record:
         ended: Empty while nobody has seen it end; else finished, stopped, cancelled or failed.
             Drained and finished ones leave nothing to go on from.
         resumed: Where its own state came from.
+        layout: How its state is laid out (`saved_state`).
     """
 
     runner: str
@@ -51,6 +53,7 @@ class Record:
     draining: bool = False
     ended: str = ""
     resumed: str = ""
+    layout: int = UNMARKED  # of records that do not say
 
 
 def last_stream(out: Path) -> Record | None:

@@ -12,6 +12,7 @@ from beam_pipelines.stream_runner import StreamRunner
 from schemas.errors import UsageError
 from schemas.plan import Plan
 from transforms.keys import resolve
+from transforms.saved_state import LAYOUT
 
 AUTO: Final = "auto"
 RESUME: Final = "resume"
@@ -91,7 +92,9 @@ def _state(runner: StreamRunner, plan: Plan, last: Record | None) -> tuple[Begin
     if not path:
         return Begin(), "one that left neither"
     lacks = ""
-    if last.state != state_of(plan):
+    if last.layout != LAYOUT:
+        lacks = f"state of layout {last.layout}, of another release (this one reads {LAYOUT})"
+    elif last.state != state_of(plan):
         lacks = "the state of another plan"
     elif last.key_id and resolve(plan.secret, plan.folder).by_id(last.key_id) is None:
         lacks = f"a state of the key {last.key_id}, which is lost"

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from beam_pipelines.stream_gaps import Gap, gone
 from schemas.names import Destiny
 from schemas.plan import Plan
 from transforms.commit.committer import Committer
 from transforms.commit.landed import Landed
+from transforms.commit.ledger import SOURCE_STEP
 from transforms.commit.near import Asked
 from transforms.commit.ranges import Ranges
 from transforms.commit.removed import Removed
@@ -21,9 +23,7 @@ from transforms.commit.state import State
 from transforms.continuous.committer import Memory
 from transforms.sources.streams.vector import Vector
 
-STEP: Final = "source"
 BEFORE: Final = "before_start"
-GAP: Final = "gap"
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,22 @@ def record_start(
         at: Where the source says that reading begins.
     """
     passed: Ranges = {}
+    lost: Ranges = {}
     removed, warnings = [], []
     for source, place in at.places.items():
         before = known.get(source, 0)
         if place.position > before:
             passed[source] = [(before, place.position)]
-            rule = GAP if source in known else BEFORE
-            removed.append(_none(source, rule, before, place.position))
-            if rule == GAP:
-                warnings.append(
-                    f"passed over: {place.position - before} positions of {place.label}, from "
-                    f"{before} to {place.position - 1}, were gone"
-                )
-    warnings += [
-        f"passed over: {s} is gone, read up to {known[s]}" for s in known if s not in at.places
-    ]
+            if source in known:
+                lost[source] = passed[source]
+                warnings.append(Gap(place.label, before, place.position).said())
+            else:
+                removed.append(_none(source, before, place.position))
+    warnings += [gone(source, known[source]) for source in known if source not in at.places]
     memory = Memory()
     if passed:
-        committer.commit([Landed(done=passed, removed=tuple(removed))], {}, book=False)
+        whole = Landed(done=passed, removed=tuple(removed), lost=lost)
+        committer.commit([whole], {}, book=False)
         if not state.totals.get(plan.processed):
             # No row has landed yet, so the dedupe knows all of them.
             now = committer.ask()
@@ -82,13 +80,13 @@ def record_start(
     return Begun(at.positions, memory, tuple(warnings))
 
 
-def _none(source: str, rule: str, start: int, end: int) -> Removed:
+def _none(source: str, start: int, end: int) -> Removed:
     """Say why positions have no rows."""
     return Removed(
         source=source,
         destiny=Destiny.FILTERED,
-        step=STEP,
-        rule=rule,
+        step=SOURCE_STEP,
+        rule=BEFORE,
         rows=0,
         first=start,
         last=end - 1,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from beam_pipelines.stream_gaps import Gap, gaps, vanished
 from beam_pipelines.stream_lag import Behind, behind, ends
 from schemas.errors import PenstockError
 from schemas.plan import Plan
 from transforms.commit import journal
 from transforms.commit.journal import Entry
 from transforms.commit.lake import Lake
-from transforms.commit.ranges import size
+from transforms.commit.ranges import Ranges, size
 from transforms.continuous.positions import DonePositions
+from transforms.sources.streams.vector import Place
 
 _RECENT: Final = 12
 _RATE_S: Final = 300.0
@@ -29,6 +32,7 @@ class Landed:
         rows: Rows of `processed_data`.
         rows_per_second: Messages landed by the last commits, by the time between them; None if
             fewer than two are recent.
+        gaps: What was to be read and was passed over, being gone.
         lag: Partitions of which something has not landed; None: not known.
         notes: What could not be found out, and why.
     """
@@ -37,6 +41,7 @@ class Landed:
     at: datetime | None = None
     rows: int = 0
     rows_per_second: float | None = None
+    gaps: list[Gap] = field(default_factory=list)
     lag: list[Behind] | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -44,7 +49,7 @@ class Landed:
 def landed(plan: Plan, lake: Lake | None, now: datetime | None = None) -> Landed:
     """Look at a lake, writing nothing, and ask the source for its ends."""
     notes: list[str] = []
-    done, entries = {}, list[Entry]()
+    done, entries, files = Ranges(), list[Entry](), set[str]()
     seq = rows = 0
     if lake is not None and lake.exists():
         last = lake.last_done()
@@ -52,9 +57,14 @@ def landed(plan: Plan, lake: Lake | None, now: datetime | None = None) -> Landed
         done = DonePositions(lake)()
         recent = journal.tail(lake.commits(), max(seq - _RECENT, 0))
         entries = [e for e in recent if e.state == "done"]
+        files = set(lake.read(plan.operations("sources"), ["source"])["source"].to_pylist())
     lag = None
+    places: Mapping[str, Place] = {}
     try:
-        lag = behind(ends(plan), done)
+        places = ends(plan)
+        lag = behind(places, done)
+        if places:
+            notes += vanished({s: done[s] for s in done if s not in files}, places)
     except PenstockError as error:
         notes.append(f"lag is not known: {error}")
     return Landed(
@@ -62,6 +72,7 @@ def landed(plan: Plan, lake: Lake | None, now: datetime | None = None) -> Landed
         at=entries[-1].at if entries else None,
         rows=rows,
         rows_per_second=rate(entries, datetime.now(UTC) if now is None else now),
+        gaps=gaps(lake, plan, places) if lake is not None and seq else [],
         lag=lag,
         notes=notes,
     )

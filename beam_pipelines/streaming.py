@@ -19,6 +19,7 @@ from beam_pipelines.failures import fate, told
 from beam_pipelines.following import following
 from beam_pipelines.stream import StreamEngine, build_stream
 from beam_pipelines.stream_follow import Watching, follow
+from beam_pipelines.stream_gaps import gaps, vanished
 from beam_pipelines.stream_lag import first_missing
 from beam_pipelines.stream_landed import count_landed
 from beam_pipelines.stream_record import (
@@ -34,7 +35,7 @@ from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from beam_pipelines.stream_screen import Standing, say
 from beam_pipelines.stream_start import Begun, record_start
-from schemas.errors import UsageError
+from schemas.errors import SourceError, UsageError
 from schemas.plan import Plan
 from schemas.plan_json import plan_references
 from schemas.stream_source import StreamFace
@@ -49,6 +50,7 @@ from transforms.continuous.in_process import InProcess
 from transforms.continuous.positions import DonePositions
 from transforms.decode.message_format import MessageFormat
 from transforms.middle import RowSteps
+from transforms.saved_state import LAYOUT
 from transforms.sources.kafka.ends import Ends
 from transforms.sources.kafka.source import KafkaStream
 from transforms.sources.streams.interface import StreamSource
@@ -190,6 +192,8 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
                 )
         else:
             follower = beside.enter_context(following(plan, say))
+        late = _passed_over(lake, result, source, left)
+        result.warnings += [said for said in late if said not in result.warnings]
         result.balance = balance(lake, plan, result.run_id)
         result.changes = since(known, kept_changes(plan))
         count_landed(lake, state.totals, result, result.balance)
@@ -234,6 +238,7 @@ def _launched(
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
+        layout=LAYOUT,
     )
     root = runner.pipeline(
         name,
@@ -256,6 +261,17 @@ def _left_over(plan: Plan, runner: StreamRunner, last: Record | None) -> set[str
     if last is None or last.runner != plan.runner:
         return set()
     return {last.resumed, runner.restorable(last.job)}
+
+
+def _passed_over(lake: Lake, result: Result, source: KafkaStream, left: Vector) -> list[str]:
+    """Say what was to be read and is gone, that of the start included."""
+    places, lost = left.places, list[str]()
+    with suppress(SourceError):  # the broker may be gone by now
+        places = source.begin({}, 0, 1).places
+        done = DonePositions(lake)()
+        lost = vanished({s: done[s] for s in left.places if s in done}, places)
+    found = gaps(lake, result.plan, {**left.places, **places}, run_id=result.run_id)
+    return [*(gap.said() for gap in found), *lost]
 
 
 def starts(source: StreamSource, state: State) -> dict[str, int]:

@@ -17,7 +17,7 @@ from transforms.changes.meet import Meet
 from transforms.commit.committer import Committer
 from transforms.commit.lake import open_lake
 from transforms.commit.near import Asked
-from transforms.continuous.admit import Admission, Asking, stretches
+from transforms.continuous.admit import Admission, Asking, lost_of, stretches
 from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.land import Landing, Shipment
 from transforms.continuous.parcels import Answer, Parcel, new_token
@@ -132,6 +132,7 @@ class Middle:
             done=done,
             records=records,
             asked=len(answers),
+            lost=lost_of(batch),
             changes=changes,
         )
         return Parcel.decode(parcel.encode()), answers

@@ -121,7 +121,7 @@ class _Admit(ThreadedDoFn):
             yield from self.submit(self.kernel, block)
 
     def kernel(self, block: Block | LongRecord) -> Iterator[Any]:
-        with noted(self.plan):
+        with noted(self.plan, {block.source: [(block.start, block.end)]}):
             decoded = self._decoder.decode(block)
         records = decoded.rows.num_rows + _size(decoded.refused) + _size(decoded.removed)
         yield TaggedOutput("reads", (block.source, block.start, block.end, records))

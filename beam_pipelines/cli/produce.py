@@ -21,9 +21,12 @@ examples:
   penstock produce events/ --rate 0                       at once, to the pipeline's own topic
   penstock produce events/ --disorder 30s --key user_id   out of order; one partition a user
   penstock produce events/ --input more.jsonl.gz          other files than the pipeline's
+  penstock produce events/ --topic e --format avro --registry http://127.0.0.1:8081
 
-Records of the pipeline's batch source go out in the order of their event time. JSON records are
-sent as they are, broken ones too; other formats become JSON. They are held in memory meanwhile.
+Records of the pipeline's batch source go out in the order of their event time. As JSON, records of
+JSON files are sent as they are, broken ones too; other formats become JSON. As Avro, rows that the
+contract takes are sent with the schema's number before each, and its schema is registered. They are
+held in memory meanwhile.
 """
 
 
@@ -44,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--disorder", default="0s", metavar="30s", help="how far records may be out of order"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the disorder")
+    parser.add_argument(
+        "--format", choices=("json", "avro"), help="default: source.stream.kafka.format, else json"
+    )
+    parser.add_argument(
+        "--registry", metavar="URL", help="of avro; default: source.stream.kafka.registry"
+    )
     parser.add_argument("--key", metavar="COLUMN", help="column whose values are the keys")
     parser.add_argument(
         "--partitions", type=int, default=4, metavar="N", help="of a topic that is made (4)"
@@ -61,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args.folder, input=args.input)
     kafka = _where(args, plan)
     disorder = flags.micros("--disorder", args.disorder)
-    messages = _messages(plan, args.key)
     settings = connection(kafka, plan.folder)
     topic = kafka.topics[0]
+    messages = _messages(plan, args.key, _avro(plan, kafka))
     _make_topic(settings, topic, args.partitions)
     order = sending_order(messages.times, disorder, args.seed)
     producer = client.Producer({**settings, "enable.idempotence": True, "linger.ms": 20})
@@ -82,7 +91,7 @@ def _where(args: argparse.Namespace, plan: Plan) -> Any:
     from dataclasses import replace  # noqa: PLC0415
 
     from schemas.errors import UsageError  # noqa: PLC0415
-    from schemas.stream_source import KafkaSource  # noqa: PLC0415
+    from schemas.stream_source import KafkaSource, Registry  # noqa: PLC0415
 
     usual = os.environ.get("KAFKA_BROKERS", "127.0.0.1:9092")
     kafka = plan.stream.kafka if plan.stream is not None else KafkaSource(brokers=usual)
@@ -96,16 +105,37 @@ def _where(args: argparse.Namespace, plan: Plan) -> Any:
             "give --topic"
         )
         raise UsageError(msg)
-    if kafka.format != "json":
+    wanted = args.format or kafka.format
+    if (args.topic is None and wanted != kafka.format) or wanted not in ("json", "avro"):
         msg = (
-            f"a topic that is produced to must hold json, which is all that is sent; got "
-            f"{kafka.format}; let the topic's own writers fill it"
+            f"a topic that is produced to must be read as what is sent, json or avro; got "
+            f"{kafka.format} in source.stream.kafka.format; give --format and --topic, or let the "
+            "topic's own writers fill it"
         )
         raise UsageError(msg)
-    return kafka
+    registry = kafka.registry if args.registry is None else Registry(url=args.registry)
+    if wanted == "avro" and registry is None:
+        msg = "avro must have a registry for its schema; got none; give --registry URL"
+        raise UsageError(msg)
+    if wanted != "avro" and args.registry is not None:
+        msg = f"--registry must come with avro; got {wanted}; give --format avro, or leave it out"
+        raise UsageError(msg)
+    return replace(kafka, format=wanted, registry=registry if wanted == "avro" else None)
 
 
-def _messages(plan: Plan, key: str | None) -> Any:
+def _avro(plan: Plan, kafka: Any) -> Any:
+    """Return what makes Avro of rows, its schema registered; None for JSON."""
+    from transforms.schema_registry import SchemaRegistry  # noqa: PLC0415
+    from transforms.sinks.kafka_replay import AvroValues  # noqa: PLC0415
+
+    if kafka.registry is None:
+        return None
+    values = AvroValues(plan.contract, plan.name)
+    values.register(SchemaRegistry(kafka.registry, plan.folder), kafka.topics[0])
+    return values
+
+
+def _messages(plan: Plan, key: str | None, avro: Any) -> Any:
     from schemas.errors import UsageError  # noqa: PLC0415
     from schemas.located import did_you_mean  # noqa: PLC0415
     from transforms.decode.decoder import make_decoder  # noqa: PLC0415
@@ -119,7 +149,7 @@ def _messages(plan: Plan, key: str | None) -> Any:
         raise UsageError(msg)
     slices = discover(plan.source, Path(plan.folder), {}).slices
     blocks = (decoder.decode(block) for piece in slices for block in read_blocks(piece))
-    return messages_of(blocks, plan.contract, key)
+    return messages_of(blocks, plan.contract, key, avro)
 
 
 def _make_topic(settings: dict[str, Any], topic: str, partitions: int) -> None:

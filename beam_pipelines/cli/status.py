@@ -18,6 +18,7 @@ from schemas.errors import PenstockError
 if TYPE_CHECKING:
     from beam_pipelines.stream_record import Record
     from beam_pipelines.stream_status import Landed
+    from runners.flink.job import Job
     from schemas.plan import Plan
 
 SUMMARY = "say what a stream does: state, watermark, lag, rows/s, last checkpoint, last commit"
@@ -30,6 +31,7 @@ Of a stream that does not run, it says what is known without it: what has landed
 """
 
 _SHOWN: Final = 5
+_WELL: Final = ("CREATED", "INITIALIZING", "RUNNING", "FINISHED", "CANCELED", "SUSPENDED")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,12 +123,23 @@ def _on_flink(record: Record, rest: str | None) -> dict[str, Any]:
     if not record.ended or state == "RUNNING":
         told["state"] = state
     said = job.checkpoints()
+    told["notes"] = list(_failed(job, state))
     # Going on from a savepoint counts as the first.
     told["restarts"] = max(said["counts"]["restored"] - bool(record.resumed), 0)
     told["checkpoint"] = checkpoint(said)
     if state == "RUNNING" and (low := job.watermark_ms()) is not None:
         told["watermark"] = "end" if low > END_MS else _time(low / 1000)
     return told
+
+
+def _failed(job: Job, state: str) -> Iterator[str]:
+    """Say what a job fails with that nobody follows."""
+    from beam_pipelines.failures import meant  # noqa: PLC0415  imports Arrow
+
+    error = None if state in _WELL else job.failure()
+    if error is not None:
+        ours = isinstance(error, PenstockError)
+        yield f"the job fails: {error if ours else meant(error, lambda: 'it begins again')}"
 
 
 def _lake(found: Landed) -> dict[str, Any]:
@@ -140,6 +153,19 @@ def _lake(found: Landed) -> dict[str, Any]:
     at = found.at.isoformat(timespec="seconds") if found.at else None
     return {
         "lag": lag,
+        "passed_over": {
+            "positions": sum(gap.end - gap.start for gap in found.gaps),
+            "gaps": [
+                {
+                    "partition": gap.label,
+                    "from": gap.start,
+                    "to": gap.end - 1,
+                    "commit": gap.seq,
+                    "at": gap.at.isoformat(timespec="seconds") if gap.at else None,
+                }
+                for gap in found.gaps
+            ],
+        },
         "rows_per_second": None if rate is None else round(rate, 1),
         "commit": {"seq": found.seq, "at": at, "rows": found.rows} if found.seq else None,
     }
@@ -162,6 +188,11 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     if lag is not None:
         most = ", ".join(f"{label} {n:,}" for label, n in list(lag["partitions"].items())[:3])
         yield f"  lag         {lag['messages']:,} messages{f' ({most} ...)' if most else ''}"
+    if found := told["passed_over"]["gaps"]:
+        last = found[-1]
+        most = f"{told['passed_over']['positions']:,} positions that were gone"
+        place = f"{last['partition']}, {last['from']} to {last['to']}"
+        yield f"  passed over {most}; the last {place}, in commit {last['commit']} of {last['at']}"
     if rate is not None:
         yield f"  landing     {rate:,.0f} messages/s"
     if kept is not None:

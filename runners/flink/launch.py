@@ -25,6 +25,7 @@ _STARTS_S: Final = 180.0
 _LISTENS_S: Final = 5.0
 _SILENT_S: Final = 60.0
 _BATCH_RETRIES: Final = 2
+_START_RETRIES: Final = 2
 
 KEY_BYTES: Final = 64 << 20
 """What a batch job can gather of one key: 315 MB ended in a heap that was full."""
@@ -116,6 +117,7 @@ class Flink:
 
         Raises:
             FlinkError: It was refused, or does not run in time; it is cancelled then.
+            RuntimeError: Its workers raise something each time that it begins.
         """
         result = root.run()
         try:
@@ -128,12 +130,18 @@ class Flink:
 
     def _running(self, result: Any, name: str, *, whole: bool) -> Job:
         until = time.monotonic() + _STARTS_S
+        failed: dict[int, str] = {}
         while True:
             job = find(self.rest, name)
             if job is not None and (not whole or job.runs() or job.state() in ENDED):
                 return job
             if job is None and result.state == PipelineState.FAILED:
                 raise _refused(result)
+            if job is not None:
+                at_ms, text = job.trouble()
+                failed |= {at_ms: text} if text else {}
+                if len(failed) > _START_RETRIES:  # it would go on so for a hundred restarts
+                    raise failure(text)
             if time.monotonic() > until:
                 state = "no job" if job is None else job.state()
                 free = self.rest.get("/overview")["slots-available"]

@@ -192,24 +192,18 @@ def _workers(chosen: FlinkOptions, environment: Mapping[str, str]) -> list[str]:
     many = f"--sdk_worker_parallelism={chosen.worker_processes or chosen.parallelism}"
     if chosen.workers == "loopback":
         return ["--environment_type=LOOPBACK", many]
+    # Not 0, else every stage starts a worker of its own; not as long as a restart waits, else the
+    # job of a worker that died is restarted with that.
+    kept = f"--environment_cache_millis={max(1, _ms(chosen.restart_delay) // 2)}"
     if chosen.workers == "external":
-        return [
-            "--environment_type=EXTERNAL",
-            f"--environment_config={chosen.worker_pool}",
-            many,
-        ]
-    config = {
+        config = chosen.worker_pool
+        return ["--environment_type=EXTERNAL", f"--environment_config={config}", kept, many]
+    process = {
         "command": chosen.worker_command,
         "env": {"PENSTOCK_WORKER_PYTHON": chosen.worker_python, **environment},
     }
-    return [
-        "--environment_type=PROCESS",
-        f"--environment_config={json.dumps(config)}",
-        # Not 0, else every stage starts a worker of its own; not as long as a restart waits, else
-        # the job of a worker that died is restarted with that.
-        f"--environment_cache_millis={max(1, _ms(chosen.restart_delay) // 2)}",
-        many,
-    ]
+    config = json.dumps(process)
+    return ["--environment_type=PROCESS", f"--environment_config={config}", kept, many]
 
 
 def _ms(text: str) -> int:

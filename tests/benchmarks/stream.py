@@ -3,7 +3,7 @@
 Every contestant reads the same topic of a local Kafka to its end, as a fresh job, once with a
 quarter of the rows and once with all. What the rest took is its steady speed; what the quarter took
 beyond that is its start. CPU is that of all processes of the job; the broker's is not counted.
-Latency, memory over time and the cost of panes are measured by `--what`.
+Latency, memory over time, the cost of panes and the shuffle of a batch are measured by `--what`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.benchmarks.jobs import event_file
 from tests.benchmarks.stream_jobs import Streamer, streamers
 
 WORK = ROOT / "build" / "bench"
-PARTS = ("speed", "latency", "memory", "panes")
+PARTS = ("speed", "latency", "memory", "panes", "shuffle")
 PAGE = ROOT / "docs" / "benchmarks.md"
 TIMEOUT_S = 3600
 
@@ -59,6 +59,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=30, help="for memory; latency takes one")
     parser.add_argument("--runner", default="prism", help="prism or flink, for latency and memory")
     parser.add_argument("--firings", type=int, default=360, help="early panes, for panes")
+    parser.add_argument("--megabytes", type=int, default=600, help="of batches, for shuffle")
     parser.add_argument("--write", action="store_true", help="put the text into docs/benchmarks.md")
     chosen = parser.parse_args(arguments)
     measure.adopt_orphans()
@@ -150,4 +151,12 @@ def panes(chosen: argparse.Namespace) -> tuple[str, bool]:
     return stream_report.panes(stream_panes.measured(chosen.firings, Path(WORK)))
 
 
-_PARTS = {"speed": speed, "latency": latency, "memory": memory, "panes": panes}
+def shuffle(chosen: argparse.Namespace) -> tuple[str, bool]:
+    """See `stream_shuffle`."""
+    from tests.benchmarks import stream_shuffle  # noqa: PLC0415
+
+    found = stream_shuffle.measured(chosen.rows, chosen.megabytes, Path(WORK))
+    return stream_report.shuffles(chosen.rows, *found)
+
+
+_PARTS = {"speed": speed, "latency": latency, "memory": memory, "panes": panes, "shuffle": shuffle}

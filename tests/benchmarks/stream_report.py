@@ -9,9 +9,13 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from runners.flink.launch import KEY_BYTES
+from tests.benchmarks.stream_shuffle import BATCH_BYTES, LEAST_MB, PARALLELISM, rate
+
 if TYPE_CHECKING:
     from tests.benchmarks.stream import Speed
     from tests.benchmarks.stream_jobs import Streamer
+    from tests.benchmarks.stream_shuffle import Shuffle
 
 
 def taken() -> str:
@@ -112,6 +116,28 @@ def panes(costs: list[float]) -> tuple[str, bool]:
         f"a commit in the first quarter, {1000 * late:,.0f} ms in the last: "
         f"{'flat' if flat else '**not flat**'}."
     ), flat
+
+
+def shuffles(rows: int, events: Shuffle, few: Shuffle, many: Shuffle) -> tuple[str, bool]:
+    """What a batch on Flink shuffles, and whether fast enough and in keys that are small enough."""
+    speed = rate(few, many)
+    fast = speed.by_second >= LEAST_MB
+    small = max(events.key_bytes, many.key_bytes) <= KEY_BYTES
+    mb, mib = 1e6, 2**20
+    return (
+        f"**the shuffle of a batch on Flink**, parallelism {PARALLELISM}\n\n{taken()}. Nothing but "
+        f"batches of {BATCH_BYTES / mib:.0f} MiB through one GroupByKey: {few.bytes / mb:,.0f} MB in "
+        f"{few.seconds:.1f} s and {many.bytes / mb:,.0f} MB in {many.seconds:.1f} s of the whole "
+        f"job, so {speed.by_second:,.0f} MB/s (promised ≥ {LEAST_MB:.0f}: {_kept(fast)}), "
+        f"{speed.by_cpu:,.0f} MB a CPU second. Events, {rows:,} rows: {events.bytes / mb:,.0f} MB by "
+        f"hash in a job of {events.seconds:.1f} s, since rows and ids wait in files. Largest key "
+        f"{many.key_bytes / mib:.0f} MiB there, {events.key_bytes / mib:.0f} MiB of ids here "
+        f"(promised ≤ {KEY_BYTES / mib:.0f}: {_kept(small)})."
+    ), fast and small
+
+
+def _kept(held: bool) -> str:
+    return "kept" if held else "**broken**"
 
 
 def write(page: Path, part: str, text: str) -> None:

@@ -70,7 +70,8 @@ def _no_dead_letters() -> None:
     admit = Admission.__call__
 
     def lossy(self: Admission, raw: Any) -> Any:
-        return admit(self, raw)._replace(refused=None)
+        outcome, changes = admit(self, raw)
+        return outcome._replace(refused=None), changes
 
     Admission.__call__ = lossy  # type: ignore[method-assign]
 

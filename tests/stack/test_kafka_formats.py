@@ -244,3 +244,22 @@ def test_a_registry_that_is_away_ends_the_run_and_no_row_is_refused(tmp_path: Pa
     said = ended(start(folder, *flags), code=1)["said"]
     assert "the schema registry must answer" in said
     assert ended(start(folder))["rows"]["refused"] == 0
+
+
+def test_files_produced_as_avro_land_as_a_batch_of_them_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = servers.unique("produced")
+    folder = folder_of(tmp_path, topic, "avro")
+    lines = sales(0, 500, broken=6, copies=30).splitlines()
+    (folder / "data" / "a.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    produced = ["produce", str(folder), "--rate", "0", "--disorder", "10m", "--partitions", "2"]
+    assert main(produced) == 0
+    want = expected({"a": b"\n".join(lines)})
+    count = want["counts"]["read"] - want["counts"]["refused"]
+    assert f"{topic}: {count:,} records" in capsys.readouterr().out, "what is refused is no Avro"
+    said = ended(start(folder))
+    assert_tables(Out(folder / "out"), want)
+    assert (said["rows"]["read"], said["rows"]["refused"]) == (count, 0)
+    assert main([*produced, "--format", "json"]) == 2
+    assert "must be read as what is sent" in capsys.readouterr().err

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests import servers
 from tests.pipelines.shop import LEDGER, PROCESSED, REFUSED, Out, assert_tables, expected, sales
-from tests.stack.streaming import make_topic, produce
-from tests.stack.test_run_stream import counted, destinies, ended, folder_of, start
+from tests.stack.streaming import make_topic, produce, wait_for
+from tests.stack.test_run_stream import counted, destinies, ended, folder_of, landed, start
 
 pytestmark = pytest.mark.stack
 
@@ -73,6 +79,58 @@ def test_a_gap_that_a_run_begins_with_is_in_the_ledger_and_said(tmp_path: Path) 
     assert_tables(out, expected({"a": b"\n".join(first), "b": b"\n".join(rest)}))
     assert ("gap", 0, [(20, 35)]) in done(out)
     assert ended(start(folder))["rows"]["read"] == 0
+
+
+def test_a_gap_that_comes_while_a_stream_runs_is_in_the_ledger_and_said(tmp_path: Path) -> None:
+    topic = make_topic(servers.kafka())
+    folder = folder_of(tmp_path, topic, more=", on_gap: skip, refresh: 1s")
+    out = Out(folder / "out")
+    first, gone, rest, anew = lines(0, 20), lines(100, 15), lines(200, 10), lines(300, 5)
+    send(topic, [*first])
+    running = start(folder)
+    with ended_after(running):
+        assert wait_for(lambda: landed(out) == 20, 60)
+        # While it is held up, retention is faster.
+        running.send_signal(signal.SIGSTOP)
+        time.sleep(2)  # what it had asked for is answered
+        send(topic, [*gone, *rest])
+        admin = AdminClient({"bootstrap.servers": servers.kafka()})
+        asked = TopicPartition(topic, 0, 35)
+        admin.delete_records([asked])[asked].result()
+        running.send_signal(signal.SIGCONT)
+        assert wait_for(lambda: landed(out) == 30, 60)
+        running.send_signal(signal.SIGSTOP)
+        admin.delete_topics([topic])[topic].result(30)
+        time.sleep(1)
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+        send(topic, [*anew])
+        running.send_signal(signal.SIGCONT)
+        assert wait_for(lambda: landed(out) == 35, 60)
+        status = json.loads(asked_status(folder))
+        running.send_signal(signal.SIGTERM)
+        said = ended(running)
+    text = f"passed over: 15 positions of {topic}/0, from 20 to 34, were gone"
+    assert said["warnings"].count(text) == 1
+    (lost,) = [w for w in said["warnings"] if "is gone, read up to 45" in w]
+    assert ("gap", 0, [(20, 35)]) in done(out)
+    assert lost in status["notes"]
+    (one,) = status["passed_over"]["gaps"]
+    assert (one["from"], one["to"]) == (20, 34)
+    want = expected({"a": b"\n".join([*first, *rest, *anew])})
+    assert destinies(out) == counted(want)
+
+
+@contextmanager
+def ended_after(process: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+def asked_status(folder: Path) -> str:
+    command = [sys.executable, "-m", "beam_pipelines", "status", str(folder), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_marks_of_transactions_and_tombstones_are_positions_like_any_other(

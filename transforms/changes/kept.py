@@ -1,20 +1,47 @@
-"""What is kept of changes in `out/changes/`, so that `evolve` needs no other run."""
+"""What is kept of changes in `out/changes/`, so that `evolve` needs no other run.
+
+It is written before the rows land: a disk that is full then fails nothing that has landed. What is
+tried again is not counted again, since the positions that were counted are kept, too, until the
+lake says that they are done.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from schemas.plan import Plan
 from transforms.changes.meet import SchemaChangeError
-from transforms.changes.seen import MAY_LACK, Change, merged
+from transforms.changes.seen import MAY_LACK, Change, Kind, merged
+from transforms.commit import ranges
+from transforms.commit.ranges import Ranges
 
 FOLDER: Final = "changes"
+
+
+class Evidence(NamedTuple):
+    """How the records at some positions differ from their contract."""
+
+    positions: Ranges
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the file says.
+
+    Attributes:
+        changes: What was seen.
+        counted: Positions whose changes are among them, and that were not done when it was written.
+    """
+
+    changes: tuple[Change, ...] = ()
+    counted: Ranges = field(default_factory=dict)
 
 
 def changes_file(plan: Plan) -> Path:
@@ -22,20 +49,45 @@ def changes_file(plan: Plan) -> Path:
     return plan.out / FOLDER / f"{plan.name}.json"
 
 
-def keep_changes(plan: Plan, changes: Sequence[Change]) -> None:
+def keep_changes(
+    plan: Plan, evidence: Iterable[Evidence], done: Ranges, *, anew: bool = False
+) -> None:
     """Add changes to those that are kept, of this contract; others are of no use any more.
 
-    What the contract says may be is none that it could have. Several processes may do so at once.
+    Each position counts once, however often it is handed in. Records that are cut into other
+    batches when they are read again count at least as often as is certain: of a batch that was
+    counted in part, as many as the new positions must hold. What the contract says may be is none
+    that it could have. Several processes may do so at once.
+
+    Args:
+        plan: Whose changes.
+        evidence: What was seen.
+        done: Positions that have landed.
+        anew: Forget what is kept: everything is read again.
+
+    Raises:
+        OSError: The disk is full, or not writable; what was kept before is still there.
     """
-    changes = [change for change in changes if change.mode != MAY_LACK]
-    if not changes:
+    seen = [
+        one._replace(changes=told)
+        for one in evidence
+        if (told := tuple(change for change in one.changes if change.mode != MAY_LACK))
+    ]
+    if not seen:
         return
     path = changes_file(plan)
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        every = merged([*kept_changes(plan), *changes])
-        told = {"contract": plan.contract.hash, "changes": [change.json() for change in every]}
+        before = _Kept() if anew else _read(plan)
+        now = _with(before, seen, done)
+        if now is None:
+            return
+        told = {
+            "contract": plan.contract.hash,
+            "changes": [change.json() for change in now.changes],
+            "counted": now.counted,
+        }
         part = path.with_name(f".{path.name}.part")
         part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         part.replace(path)
@@ -43,13 +95,7 @@ def keep_changes(plan: Plan, changes: Sequence[Change]) -> None:
 
 def kept_changes(plan: Plan) -> tuple[Change, ...]:
     """Return the changes that were seen by a pipeline's contract as it is; none if none were."""
-    try:
-        told = json.loads(changes_file(plan).read_text(encoding="utf-8"))
-        if told["contract"] != plan.contract.hash:
-            return ()
-        return tuple(map(Change.of_json, told["changes"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        return ()
+    return _read(plan).changes
 
 
 def since(before: Sequence[Change], now: Sequence[Change]) -> tuple[Change, ...]:
@@ -60,10 +106,52 @@ def since(before: Sequence[Change], now: Sequence[Change]) -> tuple[Change, ...]
 
 
 @contextmanager
-def noted(plan: Plan) -> Iterator[None]:
-    """Keep what was found when a change ends a run, which nobody else hears of."""
+def noted(plan: Plan, positions: Ranges) -> Iterator[None]:
+    """Keep what was found when a change ends a run, which nobody else hears of.
+
+    Args:
+        plan: Whose changes.
+        positions: Of the records that the block decodes.
+    """
     try:
         yield
     except SchemaChangeError as error:
-        keep_changes(plan, error.changes)
+        with suppress(OSError):  # of the two, the change is what ends the run
+            keep_changes(plan, [Evidence(positions, error.changes)], {})
         raise
+
+
+def _read(plan: Plan) -> _Kept:
+    try:
+        told = json.loads(changes_file(plan).read_text(encoding="utf-8"))
+        if told["contract"] != plan.contract.hash:
+            return _Kept()
+        return _Kept(tuple(map(Change.of_json, told["changes"])), _ranges(told.get("counted", {})))
+    except (OSError, ValueError, TypeError, KeyError):
+        return _Kept()
+
+
+def _ranges(told: dict[str, Any]) -> Ranges:
+    return {source: [(start, end) for start, end in own] for source, own in told.items()}
+
+
+def _with(before: _Kept, seen: Sequence[Evidence], done: Ranges) -> _Kept | None:
+    """Count what is new; None if nothing is."""
+    counted = ranges.missing(before.counted, done)
+    known = {(c.kind, c.name) for c in before.changes}
+    more: list[Change] = []
+    for one in seen:
+        new = ranges.missing(one.positions, ranges.merged(done, counted))
+        if new:
+            old = ranges.size(one.positions) - ranges.size(new)
+            more += _certain(one.changes, old, known)
+            counted = ranges.merged(counted, new)
+    return _Kept(merged([*before.changes, *more]), counted) if more else None
+
+
+def _certain(changes: Sequence[Change], old: int, known: set[tuple[Kind, str]]) -> Iterator[Change]:
+    """Yield changes with as many rows as are certainly new, `old` positions having been counted."""
+    for change in changes:
+        if old and (change.kind, change.name) in known:
+            change = replace(change, rows=max(change.rows - old, 0))  # noqa: PLW2901
+        yield change

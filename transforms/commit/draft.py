@@ -296,6 +296,7 @@ class Drafter:
             commit_id=draft.commit_id,
             run_id=self.run_id,
             at=now(),
+            lost=fresh.lost,
             moved=None if closed is None else closed.positions,
         )
         self._operations(draft, state, "ledger", rows, replace=request.rebuild)

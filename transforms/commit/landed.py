@@ -24,6 +24,7 @@ class Landed:
             (`processed_data.<pipeline>`, `operations.<pipeline>_refused`).
         done: Positions read completely, whatever became of their rows.
         removed: Rows taken out on purpose (`removed.fold_removed` of duplicate, filtered).
+        lost: Those of `done` that were to be read and are gone: retention was faster.
         changes: How the records differ from the contract.
         doubtful: Those of the duplicates among them that are some only if the row that they repeat
             is kept; None: nobody knows which.
@@ -32,5 +33,6 @@ class Landed:
     files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
     done: Ranges = field(default_factory=dict)
     removed: tuple[Removed, ...] = ()
+    lost: Ranges = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     doubtful: Doubtful | None = None

@@ -15,9 +15,13 @@ from pyiceberg.manifest import DataFile
 from schemas.names import SOURCE, Destiny
 from transforms.commit.bounds import one_source
 from transforms.commit.files import read_file
-from transforms.commit.ranges import Ranges
+from transforms.commit.ranges import Ranges, missing
 from transforms.commit.table_info import TableInfo
 from transforms.commit.tables import LEDGER
+
+SOURCE_STEP: Final = "source"
+GAP: Final = "gap"
+"""The rule of positions that were to be read and are gone."""
 
 _KEYS: Final = (SOURCE, "destiny", "step", "rule")
 _COUNTS: Final = pa.schema([*((k, pa.string()) for k in _KEYS), ("rows", pa.int64())])
@@ -85,9 +89,12 @@ def ledger_rows(
     commit_id: str,
     run_id: str,
     at: datetime,
+    lost: Ranges | None = None,
     moved: Ranges | None = None,
 ) -> pa.Table:
     """Return the rows of `_ledger` for one commit; a source without rows has an entry too.
+
+    What is lost of a source has an entry of its own, so that its ranges say what.
 
     Args:
         counts: By source, destiny, step and rule.
@@ -96,16 +103,20 @@ def ledger_rows(
         commit_id: Its id.
         run_id: The run that it is of.
         at: When.
+        lost: Those of `done` that were to be read and are gone.
         moved: Positions done before, whose rows get another destiny.
     """
-    counted = pa.concat_tables(counts)
+    gaps = lost or {}
+    counted = pa.concat_tables([*counts, _lost(gaps)])
+    done = missing(done, gaps)
     silent = sorted(set(done) - set(counted[SOURCE].to_pylist()))
     if silent:
         empty = pa.table({SOURCE: silent, "rows": pa.repeat(pa.scalar(0, pa.int64()), len(silent))})
         counted = pa.concat_tables([counted, _filled(empty, destiny=Destiny.KEPT)])
     counted = counted.sort_by([(k, "ascending") for k in _KEYS])
     ranges = [
-        [{"start": a, "end": b} for a, b in done.get(s, [])] for s in counted[SOURCE].to_pylist()
+        [{"start": a, "end": b} for a, b in (gaps if rule == GAP else done).get(s, [])]
+        for s, rule in zip(counted[SOURCE].to_pylist(), counted["rule"].to_pylist(), strict=True)
     ]
     moves = [
         [{"start": a, "end": b} for a, b in (moved or {}).get(s, [])]
@@ -125,6 +136,11 @@ def totals(counts: Sequence[pa.Table]) -> Counts:
     keys = _KEYS[1:]
     summed = pa.concat_tables(counts).group_by(keys).aggregate([("rows", "sum")]).to_pylist()
     return {(r["destiny"], r["step"] or "", r["rule"] or ""): r["rows_sum"] for r in summed}
+
+
+def _lost(gaps: Ranges) -> pa.Table:
+    keys = [(source, Destiny.FILTERED.value, SOURCE_STEP, GAP) for source in gaps]
+    return count_removed(Counter(dict.fromkeys(keys, 0)))
 
 
 def _counted(rows: pa.Table, keys: Sequence[str]) -> pa.Table:

@@ -60,7 +60,8 @@ LEDGER: Final = pa.schema(
 """`_ledger`: an entry is the rows of one (commit, source); all of them name the entry's ranges.
 
 The ranges (`start` in, `end` not) are disjoint from those of every other entry. One row for each
-(destiny, step, rule) with its count; `kept` has neither step nor rule.
+(destiny, step, rule) with its count; `kept` has neither step nor rule. Positions that were to be
+read and are gone are an entry of their own: no row, step `source`, rule `gap`.
 
 The entry of a replay has no ranges: no position becomes done. It names in `moved` (empty in others)
 the positions of the rows whose destiny changes, and its counts, `refused` below zero, sum to zero.

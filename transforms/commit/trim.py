@@ -29,6 +29,7 @@ class Fresh:
         files: Table -> data files whose rows are all new, of the table's present spec.
         trimmed: Table -> landed files of which rows were dropped.
         removed: (source, destiny, step, rule) -> rows taken out that are new.
+        lost: Those of `done` that are gone.
         doubtful: Doubtful duplicates, and which of their positions are new.
         guessed: Whether it is not known how doubtful some duplicates are.
     """
@@ -37,6 +38,7 @@ class Fresh:
     files: dict[str, list[DataFile]] = field(default_factory=dict)
     trimmed: dict[str, list[DataFile]] = field(default_factory=dict)
     removed: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    lost: Ranges = field(default_factory=dict)
     doubtful: list[tuple[Doubtful, Ranges]] = field(default_factory=list)
     guessed: bool = False
 
@@ -53,7 +55,8 @@ def trim(landed: Sequence[Landed], done: Ranges, infos: dict[str, TableInfo]) ->
         infos: Every table that `landed` names, as it is now.
     """
     every = merged(*(one.done for one in landed))
-    fresh = Fresh(done=missing(every, done))
+    new = missing(every, done)
+    fresh = Fresh(done=new, lost=common(merged(*(one.lost for one in landed)), new))
     taken: Ranges = {}
     overlap = sum(size(merged(one.done)) for one in landed) > size(every)
     for one in landed:

@@ -121,7 +121,7 @@ class Admission:
             SchemaChangeError: They do, and the contract says that a run ends then.
         """
         plan = self.plan
-        with noted(plan):
+        with noted(plan, stretches(raw)[0]):
             decoded = self.messages.decode(raw)
         made = admitted(decoded, plan.contract, self._protector, self._steps)
         outcome = Outcome(made.rows)
@@ -148,6 +148,7 @@ class _Admit(beam.DoFn):
         done, records = stretches(raw)
         if not done:
             return
+        lost = lost_of(raw)
         outcome, changes = self.admission(raw)
         token = new_token()
         shard = zlib.crc32(min(done).encode()) % self.shards
@@ -158,6 +159,7 @@ class _Admit(beam.DoFn):
                 outcome=left.outcome,
                 done=done,
                 records=records,
+                lost=lost,
                 unsure=unsure,
                 doubtful=left.doubtful,
                 changes=changes,
@@ -169,7 +171,13 @@ class _Admit(beam.DoFn):
             asked += 1
             yield TaggedOutput("ids", (partition, ids))
         parcel = Parcel(
-            token=token, outcome=outcome, done=done, records=records, asked=asked, changes=changes
+            token=token,
+            outcome=outcome,
+            done=done,
+            records=records,
+            asked=asked,
+            lost=lost,
+            changes=changes,
         )
         yield shard, parcel.encode()
 
@@ -208,6 +216,12 @@ def stretches(raw: pa.RecordBatch) -> tuple[Ranges, dict[str, int]]:
     if has_spans(raw):
         done = [{span.source: [(span.start, span.end)]} for span in spans_of(raw)]
     return merged(*done), records
+
+
+def lost_of(raw: pa.RecordBatch) -> Ranges:
+    """Return for each source the positions of a batch that were to be read and are gone."""
+    spans = spans_of(raw) if has_spans(raw) else ()
+    return merged(*({span.source: [(span.start, span.end)]} for span in spans if span.lost))
 
 
 def _ids(

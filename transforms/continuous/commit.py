@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,10 +27,12 @@ from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.land import Shipment
 from transforms.continuous.rollup import ALWAYS, NEVER
 from transforms.continuous.ticks import moment
+from transforms.saved_state import dumped, loaded
 
 COMMIT_ROWS: Final = 8 << 20
 _SETTLE: Final = 10
 _LEAPS: Final = 30
+_SHIPMENT, _MEMORY = b"s", b"m"
 
 MakeCommitter = Callable[[], StreamCommitter]
 """Opens the lake and makes the committer of a stream; pickles."""
@@ -74,7 +75,7 @@ class CommitContinuously(beam.PTransform[PCollection[Shipment], PCollection[str]
 def _to_the_committer(one: Shipment) -> TimestampedValue:
     # Prism hands a key its elements and timers of event time in one order: what is stamped later
     # than the next close would wait until the watermark has come there.
-    return TimestampedValue((0, pickle.dumps(one)), MIN_TIMESTAMP)
+    return TimestampedValue((0, dumped(one, _SHIPMENT)), MIN_TIMESTAMP)
 
 
 class _Commit(beam.DoFn):
@@ -115,7 +116,7 @@ class _Commit(beam.DoFn):
                 settled = time.time_ns() // 1000 + self.every_us // _SETTLE
                 tick.set(moment(max(settled, self._last_us + self.every_us)))
             end.set(GlobalWindow().max_timestamp())
-        rows = int.from_bytes(before or b"", "big") + pickle.loads(element[1]).rows  # noqa: S301
+        rows = int.from_bytes(before or b"", "big") + loaded(element[1], _SHIPMENT).rows
         count.write(rows.to_bytes(8, "big"))
         if rows > self.rows:
             yield from self._commit(waiting, count, memory, tick, close)
@@ -147,7 +148,7 @@ class _Commit(beam.DoFn):
             return  # Flink fires it after `ended` if both are in one bundle: no tick comes any more
         closed_us = max(known.closed_us, now.micros)
         known = replace(known, closed_us=closed_us, closes=min(known.closes + 1, _LEAPS))
-        memory.write(pickle.dumps(known))
+        memory.write(dumped(known, _MEMORY))
         self._next_close(close, known)
         if self.every_us:
             tick.set(moment(max(time.time_ns() // 1000, self._last_us + self.every_us)))
@@ -175,11 +176,11 @@ class _Commit(beam.DoFn):
     ) -> Iterator[str]:
         known = self._known(memory)
         known = replace(known, closed_us=max(known.closed_us, closed_us))
-        shipments = [pickle.loads(one) for one in waiting.read()]  # noqa: S301 - our own state
+        shipments = [loaded(one, _SHIPMENT) for one in waiting.read()]
         waiting.clear()
         count.clear()
         committed, known = self._committer.commit(shipments, known)
-        memory.write(pickle.dumps(known))
+        memory.write(dumped(known, _MEMORY))
         self._next_close(close, known)
         fire_us = self._committer.next_fire_us() if self.delays else None
         if fire_us is not None:
@@ -190,7 +191,7 @@ class _Commit(beam.DoFn):
 
     def _known(self, memory: Any) -> Memory:
         written = memory.read()
-        return self.start if written is None else pickle.loads(written)  # noqa: S301 - our own
+        return self.start if written is None else loaded(written, _MEMORY)
 
     def _next_close(self, close: Any, known: Memory) -> None:
         at_us = self._committer.next_close_us(known.closed_us, 2**known.closes - 1)

@@ -74,8 +74,10 @@ class StreamCommitter:
 
         Raises:
             CommitError: The lake could not be changed; nothing of this commit is visible.
+            OSError: What was seen of changes could not be kept; nothing of this commit is visible.
         """
         before = self._committer.ask()
+        keep_changes(self._plan, (e for one in shipments for e in one.evidence), before.done)
         rollup = self._rollup
         rollup.closed_us, rollup.now_us = memory.closed_us, int(self._clock() * 1_000_000)
         rollup.any_late = any(one.late for one in shipments)
@@ -85,7 +87,6 @@ class StreamCommitter:
             asked=_nothing(memory.asked) if self._unsure(shipments, memory) else memory.asked,
             rollup=rollup,
         )
-        keep_changes(self._plan, [change for one in shipments for change in one.landed.changes])
         now = self._committer.ask()
         snapshot = now.snapshots.get(self._plan.processed)
         if committed is not None and now.seq == committed.seq:

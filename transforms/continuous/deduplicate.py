@@ -28,10 +28,12 @@ from typing_extensions import override
 
 from transforms.continuous.parcels import Answer
 from transforms.continuous.seen import NEVER, Seen, Stay, look, pack
+from transforms.saved_state import MARK_BYTES, check, prefix
 
 _CACHED: Final = 64
 _RANDOM: Final = 8
 _MARK: Final = struct.Struct(">qqq")
+_STAMP: Final = b"i"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -163,7 +165,8 @@ class _AnswerIds(beam.DoFn):
         written = stamp.read()
         if written is None:
             return Seen(), _Mark()
-        mark = _Mark(*_MARK.unpack(written[_RANDOM:]))
+        check(written, _STAMP)  # says it of the ids, too, whose 36 bytes a row have no room
+        mark = _Mark(*_MARK.unpack(written[MARK_BYTES + _RANDOM :]))
         known = self._known.by_partition.get(partition)
         if known is not None and known[0] == written:
             self._known.by_partition.move_to_end(partition)
@@ -172,7 +175,7 @@ class _AnswerIds(beam.DoFn):
 
     def _stamped(self, partition: int, seen: Seen, mark: _Mark, stamp: Any) -> None:
         # A stamp is random: a bundle that is tried again must not meet what its first try knew.
-        new = os.urandom(_RANDOM) + _MARK.pack(*mark)
+        new = prefix(_STAMP) + os.urandom(_RANDOM) + _MARK.pack(*mark)
         stamp.write(new)
         self._known.by_partition[partition] = (new, seen)
         while len(self._known.by_partition) > _CACHED:

@@ -15,7 +15,7 @@ from schemas.plan import Aggregate, Plan
 from transforms.aggregate.partials import merge_all, partial
 from transforms.aggregate.windows import late
 from transforms.batches import one_batch
-from transforms.changes.seen import merged as together
+from transforms.changes.kept import Evidence
 from transforms.commit.doubtful import MARK, Doubtful
 from transforms.commit.landed import Landed
 from transforms.commit.ranges import merged
@@ -37,6 +37,7 @@ class Shipment:
     Attributes:
         landed: Files, all positions of their rows, removed rows: whole positions only.
         partials: Aggregate -> partial aggregates over exactly the rows of `landed`.
+        evidence: How records differ from the contract, parcel by parcel.
         rows: Messages in it.
         late: Rows that are late for some window, doubtful ones included.
         unsure: Whether a row may repeat one that the dedupe has forgotten.
@@ -45,6 +46,7 @@ class Shipment:
 
     landed: Landed
     partials: dict[str, pa.RecordBatch] = field(default_factory=dict)
+    evidence: tuple[Evidence, ...] = ()
     rows: int = 0
     late: int = 0
     unsure: bool = False
@@ -113,10 +115,11 @@ class Landing:
                 files=files,
                 done=done,
                 removed=_removed(gone),
-                changes=together(change for parcel, _ in parcels for change in parcel.changes),
+                lost=merged(*(parcel.lost for parcel, _ in parcels)),
                 doubtful=self._packed(doubtful),
             ),
             partials=partials,
+            evidence=tuple(Evidence(p.done, p.changes) for p, _ in parcels if p.changes),
             rows=count,
             late=int(behind),
             unsure=any(p.unsure or any(a.unsure for a in answers) for p, answers in parcels),

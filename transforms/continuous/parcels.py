@@ -22,10 +22,12 @@ from transforms.changes.seen import Change
 from transforms.commit.doubtful import CONFLICT
 from transforms.commit.ranges import Ranges
 from transforms.outcome import Outcome, chained, keep, removed
+from transforms.saved_state import MARK_BYTES, check, prefix
 
 TOKEN_BYTES: Final = 12
 _ALIGNED: Final = 16
-_PARCEL, _ANSWER = b"P", b"A"
+_PARCEL, _ANSWER = b"p", b"a"
+_TOKEN: Final = slice(MARK_BYTES, MARK_BYTES + TOKEN_BYTES)
 _CONFLICT, _MOVED = np.uint8(1), np.uint8(2)
 
 
@@ -39,6 +41,7 @@ class Parcel:
         done: Positions of all its messages.
         records: Source -> number of messages.
         asked: Dedupe partitions that will answer.
+        lost: Those of `done` that were to be read and are gone.
         unsure: What an answer says of it that came at once (`Answer.unsure`).
         changes: How its records differ from the contract.
         doubtful: What such an answer leaves to the committer (`Answered.doubtful`).
@@ -49,6 +52,7 @@ class Parcel:
     done: Ranges
     records: dict[str, int]
     asked: int = 0
+    lost: Ranges = field(default_factory=dict)
     unsure: bool = False
     changes: tuple[Change, ...] = ()
     doubtful: pa.RecordBatch | None = None
@@ -57,19 +61,24 @@ class Parcel:
         """Return it as bytes: a small pickled head, then Arrow IPC streams."""
         parts = [b"" if b is None else compressed(b) for b in self.outcome]
         sizes = [len(p) for p in parts]
-        head = pickle.dumps((sizes, self.done, self.records, self.asked, self.changes))
+        head = pickle.dumps((sizes, self.done, self.records, self.asked, self.lost, self.changes))
         # Arrow wants its buffers aligned; pickle reads no further than its own end.
-        head += bytes(-(1 + TOKEN_BYTES + 4 + len(head)) % _ALIGNED)
-        return b"".join((_PARCEL, self.token, len(head).to_bytes(4, "big"), head, *parts))
+        head += bytes(-(_TOKEN.stop + 4 + len(head)) % _ALIGNED)
+        return b"".join((prefix(_PARCEL), self.token, len(head).to_bytes(4, "big"), head, *parts))
 
     @classmethod
     def decode(cls, encoded: bytes) -> Parcel:
-        """Read what `encode` wrote; the batches are views of the bytes."""
-        at = 1 + TOKEN_BYTES
+        """Read what `encode` wrote; the batches are views of the bytes.
+
+        Raises:
+            LayoutError: Another release wrote it.
+        """
+        check(encoded, _PARCEL)
+        at = _TOKEN.stop
         begin = at + 4
         end = begin + int.from_bytes(encoded[at:begin], "big")
         head = pickle.loads(encoded[begin:end])  # noqa: S301 - our own state
-        sizes, done, records, asked, changes = head
+        sizes, done, records, asked, lost, changes = head
         batches: list[pa.RecordBatch | None] = []
         whole = pa.py_buffer(encoded)
         for size in sizes:
@@ -77,11 +86,12 @@ class Parcel:
             end += size
         rows, removed, refused = batches
         return cls(
-            token=encoded[1:at],
+            token=encoded[_TOKEN],
             outcome=Outcome(rows, removed, refused),
             done=done,
             records=records,
             asked=asked,
+            lost=lost,
             changes=changes,
         )
 
@@ -108,17 +118,22 @@ class Answer:
         """Return it as bytes."""
         rows, unsure = self.rows.astype("<u4"), bytes([self.unsure])
         marks = self.conflict * _CONFLICT | self.moved * _MOVED
-        return b"".join((_ANSWER, self.token, unsure, rows.tobytes(), marks.tobytes()))
+        return b"".join((prefix(_ANSWER), self.token, unsure, rows.tobytes(), marks.tobytes()))
 
     @classmethod
     def decode(cls, encoded: bytes) -> Answer:
-        """Read what `encode` wrote."""
-        at = 1 + TOKEN_BYTES + 1
+        """Read what `encode` wrote.
+
+        Raises:
+            LayoutError: Another release wrote it.
+        """
+        check(encoded, _ANSWER)
+        at = _TOKEN.stop + 1
         count = (len(encoded) - at) // 5
         rows = np.frombuffer(encoded, "<u4", count, at)
         marks = np.frombuffer(encoded, np.uint8, count, at + 4 * count)
         conflict, moved = ((marks & bit).astype(bool) for bit in (_CONFLICT, _MOVED))
-        return cls(encoded[1 : at - 1], rows, conflict, moved, bool(encoded[at - 1]))
+        return cls(encoded[_TOKEN], rows, conflict, moved, bool(encoded[at - 1]))
 
 
 class Answered(NamedTuple):
@@ -186,7 +201,7 @@ def whole_parcels(
     """
     by_token: dict[bytes, list[bytes]] = {}
     for answer in answers:
-        by_token.setdefault(answer[1 : 1 + TOKEN_BYTES], []).append(answer)
+        by_token.setdefault(answer[_TOKEN], []).append(answer)
     ready, waiting = [], []
     for encoded in parcels:
         parcel = take(encoded)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -9,16 +11,19 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from schemas.contract import Contract
-from schemas.errors import SourceError
+from schemas.contract import Column, Contract
+from schemas.errors import SourceError, UsageError
 from schemas.names import POSITION
 from transforms.decode.decoded import Decoded
 from transforms.decode.json_texts import json_texts
+from transforms.schema_registry import SchemaRegistry
+from transforms.sinks.avro_texts import avro_schema, avro_texts
 
 _TICK_S: Final = 0.05
 _MOST: Final = 10_000
 _WAIT_S: Final = 60.0
 _KIND: Final = pa.large_binary()
+_AVRO_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _UNKNOWN: Final = np.iinfo(np.int64).min
 
 
@@ -26,7 +31,7 @@ class Messages(NamedTuple):
     """What is to be sent.
 
     Attributes:
-        payloads: pa.large_binary, one JSON object each.
+        payloads: pa.large_binary, one JSON object or framed Avro datum each.
         keys: pa.large_binary, or None: no keys.
         times: Event times, microseconds UTC; that of the record before it for one without.
     """
@@ -36,21 +41,64 @@ class Messages(NamedTuple):
     times: np.ndarray
 
 
-def messages_of(blocks: Iterable[Decoded], contract: Contract, key: str | None = None) -> Messages:
+class AvroValues:
+    """Rows as Avro in Confluent's framing: the contract's columns that are read from records."""
+
+    def __init__(self, contract: Contract, name: str) -> None:
+        """Describe them.
+
+        Args:
+            contract: Of the rows.
+            name: Of the pipeline, for the schema's names.
+
+        Raises:
+            UsageError: A key of a record is no name in Avro.
+        """
+        self._name, self._fields = name, [pa.field(c.key, c.type) for c in _read(contract)]
+        for field in self._fields:
+            if not _AVRO_NAME.fullmatch(field.name):
+                msg = (
+                    f"a field of Avro must have a name of letters, digits and _; got {field.name!r}"
+                    " in the contract; send json"
+                )
+                raise UsageError(msg)
+        self._frame = b""
+
+    def register(self, registry: SchemaRegistry, topic: str) -> None:
+        """Register the schema of a topic's values, with which each then begins.
+
+        Raises:
+            RegistryError: It is refused, or the registry does not answer.
+        """
+        schema = json.dumps(avro_schema(self._name, "penstock", self._fields))
+        self._frame = b"\0" + registry.register(f"{topic}-value", "AVRO", schema).to_bytes(4, "big")
+
+    def __call__(self, read: pa.RecordBatch) -> pa.Array:
+        """Return the rows (under their keys in records) as `pa.binary()`."""
+        return avro_texts(read.columns, self._fields, self._frame)
+
+
+def messages_of(
+    blocks: Iterable[Decoded],
+    contract: Contract,
+    key: str | None = None,
+    avro: AvroValues | None = None,
+) -> Messages:
     """Make messages of decoded records, in their order.
 
-    Records of JSON files are sent as they are, those that decode refuses too; rows of other formats
-    become JSON objects of the contract's columns that are read from records, and what their decoder
-    refuses is left out.
+    As JSON, records of JSON files are sent as they are, those that decode refuses too; rows of
+    other formats become JSON objects of the contract's columns that are read from records. Of them,
+    and as Avro, what decode refuses is left out.
 
     Args:
         blocks: What decode made of the files.
         contract: What they were decoded by.
         key: Column (or path) whose values, as text, are the messages' keys.
+        avro: Makes Avro of rows; None: JSON.
     """
     payloads, keys, times = [], [], []
     for decoded in blocks:
-        parts = list(_parts(decoded, contract, key))
+        parts = list(_parts(decoded, contract, key, avro))
         if not parts:
             continue
         # As they stood in the file: what is refused comes between its neighbours.
@@ -155,24 +203,31 @@ class _Part(NamedTuple):
     time: np.ndarray
 
 
-def _parts(decoded: Decoded, contract: Contract, key: str | None) -> Iterator[_Part]:
+def _parts(
+    decoded: Decoded, contract: Contract, key: str | None, avro: AvroValues | None
+) -> Iterator[_Part]:
     rows, refused = decoded.rows, decoded.refused
+    as_they_are = decoded.format == "json" and avro is None
     if rows.num_rows:
-        texts = decoded.records(rows) if decoded.format == "json" else None
+        texts = decoded.records(rows) if as_they_are else None
         if texts is None or texts.null_count:
-            names = {c.name: c.key for c in contract.columns if c.read}
+            names = {c.name: c.key for c in _read(contract)}
             read = rows.select(list(names)).rename_columns(list(names.values()))
-            texts = json_texts(read.to_struct_array())
+            texts = json_texts(read.to_struct_array()) if avro is None else avro(read)
         named = pa.nulls(rows.num_rows, _KIND)
         if key is not None:
             named = rows[key].cast(pa.string()).cast(_KIND)
         times = _micros(rows[contract.event_time_column])
         yield _Part(rows[POSITION].to_numpy(), texts.cast(_KIND), named, times)
-    if decoded.format == "json" and refused is not None:
+    if as_they_are and refused is not None:
         refused = refused.filter(refused["record"].is_valid())
         none = np.full(refused.num_rows, _UNKNOWN)
         texts = refused["record"].cast(_KIND)
         yield _Part(refused[POSITION].to_numpy(), texts, pa.nulls(len(texts), _KIND), none)
+
+
+def _read(contract: Contract) -> list[Column]:
+    return [column for column in contract.columns if column.read]
 
 
 def _micros(times: pa.Array) -> np.ndarray:

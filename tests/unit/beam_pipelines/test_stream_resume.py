@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from schemas.plan import Plan
 from schemas.planning import load_plan
 from tests.pipelines.shop import PIPELINE, make_folder
 from transforms.continuous.id_key import own_id_key
+from transforms.saved_state import LAYOUT, UNMARKED
 
 FACE = "  stream: {kafka: {topic: sales, brokers: b}}\nsteps:\n"
 
@@ -62,6 +64,7 @@ def record(plan: Plan, **more: Any) -> Record:
         key_id=key,
         options={},
         job="j",
+        layout=LAYOUT,
     )
     return replace(made, **more)
 
@@ -108,6 +111,7 @@ def test_one_that_ended_before_its_first_checkpoint_leaves_what_it_went_on_from(
         ({"ended": "finished"}, "one that finished"),
         ({"runner": "prism"}, "none that ran on flink"),
         ({"state": "other"}, "the state of another plan"),
+        ({"layout": 1}, f"state of layout 1, of another release (this one reads {LAYOUT})"),
         ({"key_id": "12345678"}, "a state of the key 12345678, which is lost"),
     ],
 )
@@ -184,6 +188,10 @@ def test_a_record_is_read_as_it_was_kept_and_not_changed_by_a_stream_before_it(
     keep(tmp_path / "out", second)
     noted(tmp_path / "out", first, ended="finished")
     assert last_stream(tmp_path / "out") == second
+    kept = json.loads((tmp_path / "out" / "stream.json").read_text())
+    del kept["layout"]  # as an earlier release wrote it
+    (tmp_path / "out" / "stream.json").write_text(json.dumps(kept))
+    assert last_stream(tmp_path / "out") == replace(second, layout=UNMARKED)
     (tmp_path / "out" / "stream.json").write_text("{")
     assert last_stream(tmp_path / "out") is None
 

@@ -54,6 +54,7 @@ def test_workers_may_be_threads_of_the_driver_or_a_pool_elsewhere() -> None:
     assert flags(workers="loopback")["environment_type"] == "LOOPBACK"
     pool = flags(workers="external", worker_pool="h:5")
     assert (pool["environment_type"], pool["environment_config"]) == ("EXTERNAL", "h:5")
+    assert int(pool["environment_cache_millis"]) > 0, "or each stage starts a worker of its own"
 
 
 def test_more_beam_flags_come_last() -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
+import fastavro
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import given
 
+from schemas.errors import UsageError
 from schemas.plan import FileSource
 from tests.unit.transforms.raws import CONTRACT, beat, raw
 from transforms.decode.decoder import make_decoder
 from transforms.decode.messages import MessageDecoder
-from transforms.sinks.kafka_replay import messages_of, sending_order
+from transforms.sinks.avro_texts import avro_schema
+from transforms.sinks.kafka_replay import AvroValues, messages_of, sending_order
 from transforms.sources.blocks import Block
 
 
@@ -50,6 +57,26 @@ def test_rows_of_csv_come_back_the_same_from_their_messages() -> None:
     again = MessageDecoder(CONTRACT).decode(raw(*(("t", i, p) for i, p in enumerate(payloads))))
     assert again.rows.select(["at", "n"]).equals(decoded.rows.select(["at", "n"]))
     assert again.rows.num_rows > 0
+
+
+def test_as_avro_only_rows_that_the_contract_takes_are_sent() -> None:
+    data = np.frombuffer(b"\n".join([beat(1, 1), b"{broken", beat(2, 2)]), np.uint8)
+    decoder = make_decoder(CONTRACT, FileSource(path="x", format="json"))
+    avro = AvroValues(CONTRACT, "beats")
+    found = messages_of([decoder.decode(Block("x", 0, data, 0))], CONTRACT, "n", avro)
+    assert found.keys.to_pylist() == [b"1", b"2"]
+    assert found.times.tolist() == [1_000_000, 2_000_000]
+    fields = [f for f in decoder.schema if f.name in ("at", "n")]
+    schema = avro_schema("beats", "penstock", fields)
+    read = [fastavro.schemaless_reader(io.BytesIO(x), schema) for x in found.payloads.to_pylist()]
+    assert [row["n"] for row in read] == [1, 2]
+
+
+def test_a_key_that_is_no_name_in_avro_is_refused() -> None:
+    first, *rest = CONTRACT.columns
+    strange = replace(CONTRACT, columns=(replace(first, physical="sold at"), *rest))
+    with pytest.raises(UsageError, match="must have a name of letters"):
+        AvroValues(strange, "beats")
 
 
 def test_no_file_gives_no_message() -> None:

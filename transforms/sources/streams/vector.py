@@ -11,6 +11,8 @@ import apache_beam as beam
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 from typing_extensions import override
 
+from transforms.saved_state import LAYOUT, UNMARKED, other_layout
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -81,7 +83,10 @@ class Vector:
 
 
 class VectorCoder(beam.coders.Coder):
-    """JSON with sorted keys: deterministic, and can be read in a checkpoint by a person."""
+    """JSON with sorted keys: deterministic, and can be read in a checkpoint by a person.
+
+    It begins with the layout. Raises `LayoutError` where another release wrote it.
+    """
 
     @override
     def encode(self, value: Vector) -> bytes:
@@ -89,14 +94,18 @@ class VectorCoder(beam.coders.Coder):
             source: [place.position, place.end, place.high_us, place.label]
             for source, place in sorted(value.places.items())
         }
-        return json.dumps(places, separators=(",", ":")).encode()
+        return json.dumps([LAYOUT, places], separators=(",", ":")).encode()
 
     @override
     def decode(self, encoded: bytes) -> Vector:
+        read = json.loads(encoded)
+        layout, places = read if isinstance(read, list) else (UNMARKED, read)
+        if layout != LAYOUT:
+            raise other_layout(layout)
         return Vector(
             {
                 source: Place(position=position, end=end, high_us=high, label=label)
-                for source, (position, end, high, label) in json.loads(encoded).items()
+                for source, (position, end, high, label) in places.items()
             }
         )
 

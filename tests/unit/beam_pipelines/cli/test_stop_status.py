@@ -206,6 +206,28 @@ def test_status_shows_what_the_cluster_says_of_a_job(
     assert (told["state"], told["lag"], told["commit"]) == ("RUNNING", None, None)
 
 
+def test_status_says_what_a_job_fails_with_that_nobody_follows(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, cluster)
+    trace = (
+        "java.lang.RuntimeException: Error received from SDK harness: Traceback (most recent call "
+        'last):\n  File "/x/transforms/sources/kafka/gaps.py", line 1, in judge\n'
+        "transforms.sources.kafka.gaps.GapError: messages must be kept until they are read; got 3 "
+        "of sales/0 removed, from 2 to 4 [while running 'Source/Read']\n\n\tat org.Flink.run(x)"
+    )
+    cluster.answers |= {
+        "GET /jobs/a": {"state": "RESTARTING", "vertices": []},
+        "GET /jobs/a/checkpoints": {"counts": {"restored": 1}, "latest": {}},
+        "GET /jobs/a/exceptions?maxExceptions=1": {"timestamp": 1, "root-exception": trace},
+    }
+    assert main(["status", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "shop: restarting on flink, job a\n" in out
+    said = "messages must be kept until they are read; got 3 of sales/0 removed, from 2 to 4"
+    assert f"note: the job fails: {said}\n" in out
+
+
 def test_status_says_what_is_known_when_no_cluster_answers(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

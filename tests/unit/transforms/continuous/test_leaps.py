@@ -1,6 +1,5 @@
 """Event time that leaps, as in a replay: few timers for many windows and slices, none too late."""
 
-import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from apache_beam.utils.timestamp import Timestamp
 from schemas.names import TIMESTAMP
 from tests.pipelines.shop import HOURLY, Out, make_folder, sales
 from tests.streams import Middle, raw, stream_plan
-from transforms.continuous.commit import CommitContinuously, _Commit
+from transforms.continuous.commit import CommitContinuously, _Commit, _to_the_committer
 from transforms.continuous.committer import Memory
 from transforms.continuous.deduplicate import _AnswerIds
 from transforms.continuous.in_process import InProcess
@@ -83,7 +82,7 @@ class Committing:
         waiting, count, self.memory = Bag(), Cell(), Cell()
         self.state = (waiting, count, self.memory)
         self.tick, self.close, end = Timer(), Timer(), Timer()
-        shipment = pickle.dumps(middle.ship(raw(sales(0, 400).splitlines())))
+        _, shipment = _to_the_committer(middle.ship(raw(sales(0, 400).splitlines()))).value
         list(self.do.process((0, shipment), *self.state, self.tick, self.close, end))
         list(self.do.ticked(*self.state, self.tick, self.close))
 
