@@ -199,7 +199,7 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change, ...]:
         SourceError: A sample cannot be read.
     """
     if not samples:
-        return kept_changes(plan)
+        return tuple(c for c in kept_changes(plan) if c.kind is not Kind.CUT)
     return merged(change for path in samples for change in _in_sample(plan, path))
 
 

@@ -17,7 +17,7 @@ from schemas.personal.check import ever_clear
 from schemas.plan import Plan
 from transforms.admit import with_records
 from transforms.changes.meet import Meet
-from transforms.changes.seen import Change, merged
+from transforms.changes.seen import Change, Kind, merged
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
@@ -111,7 +111,12 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
         changes += decoded.changes
     for change in merged(changes):
         name = change.name or "other columns"
-        notes.append(f"{name}: {change.kind} in some of these records; `penstock evolve` says more")
+        some = "in some of these records"
+        notes.append(
+            f"{name}: {change.note} {some}"
+            if change.kind is Kind.CUT
+            else f"{name}: {change.kind} {some}; `penstock evolve` says more"
+        )
     if plan.deduplicate is not None:
         for outcome in _deduplicated(plan, [rows for rows in kept if rows.num_rows]):
             show.ends(outcome.removed)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from schemas.errors import SourceError
 from schemas.plan import FileSource
 from transforms.changes.proposals import Digits, bare
+from transforms.decode.json_texts import json_texts
 from transforms.decode.attached_records import ATTACHED, apart
 from transforms.inference.fields import Field
 from transforms.inference.properties import Property
@@ -102,10 +103,18 @@ def of_fields(
         field.key: Said(
             bare(by_key[field.key]) if field.key in by_key else None,
             left_out.get(field.key, ""),
-            "" if field.values is None else shape(str(field.values.drop_null()[0])),
+            _first_shape(field.values),
         )
         for field in some
     }
+
+
+def _first_shape(values: pa.Array | None) -> str:
+    """Return what the first value looks like, whatever its type; empty if there is none."""
+    some = None if values is None else values.drop_null()[:1]
+    if not some:
+        return ""
+    return shape(json_texts(some, any_number=True)[0].as_py().strip('"'))
 
 
 def _exact(prop: Property) -> Property:

@@ -58,13 +58,14 @@ class Meet:
     _blocks: dict[tuple[Kind, str], int] = field(default_factory=dict, init=False, repr=False)
 
     def columns(self, decoded: Decoded) -> Decoded:
-        """Meet columns that are undeclared, or that a file lacks.
+        """Meet columns that are undeclared, or that a file lacks; tell of times that were cut.
 
         Must be called before rows are taken out of what a decoder made.
 
         Raises:
             SchemaChangeError: The contract says `freeze`.
         """
+        decoded = _with(decoded, *(_cut(decoded, n, r) for n, r in decoded.cut.items() if len(r)))
         if decoded.undeclared:
             decoded = self._undeclared(decoded)
         return self._lacking(decoded) if decoded.lacking else decoded
@@ -230,6 +231,17 @@ def _frozen(must: str, got: str, change: Change, decoded: Decoded) -> SchemaChan
         "it has not landed: see `penstock evolve`, or let another mode meet it"
     )
     return SchemaChangeError(msg, decoded.changes)
+
+
+def _cut(decoded: Decoded, name: str, rows: Numbers) -> Change:
+    return Change(
+        kind=Kind.CUT,
+        name=name,
+        format=decoded.format.removesuffix(ATTACHED),
+        rows=len(rows),
+        note="digits below a microsecond are cut",
+        **_first(decoded, [Undeclared((), rows, rows[:0])]),
+    )
 
 
 def _with(decoded: Decoded, *changes: Change) -> Decoded:

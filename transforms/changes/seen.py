@@ -24,6 +24,8 @@ class Kind(StrEnum):
     UNDECLARED = "undeclared"
     TYPE = "type"
     LACKING = "lacking"
+    CUT = "cut"
+    """Times that lost digits below a microsecond: told, and met in one way alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ class Decoded(NamedTuple):
         beside: The undeclared columns of a file that has types, of its first rows.
         lacking: Columns of the contract that the block's file does not have.
         nulled: By column, the rows in which a value that is not of its type was made null.
+        cut: By column, the rows in which a time lost digits below a microsecond.
         removed: `names.REMOVED`: records dropped as the contract says; None if none was.
         changes: How the records differ from the contract (`transforms.changes.seen.Change`).
     """
@@ -67,6 +68,7 @@ class Decoded(NamedTuple):
     beside: pa.RecordBatch | None = None
     lacking: tuple[str, ...] = ()
     nulled: Mapping[str, Numbers] = MappingProxyType({})
+    cut: Mapping[str, Numbers] = MappingProxyType({})
     removed: pa.RecordBatch | None = None
     changes: tuple[Change, ...] = ()
 

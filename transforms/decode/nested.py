@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.contract import Contract
 from schemas.names import POSITION
+from transforms.decode.arrow_types import simple
 from transforms.decode.json_lines import JsonDecoder
 from transforms.decode.json_texts import json_texts
 from transforms.decode.typed import Failures, nested
@@ -90,8 +91,7 @@ def _valid(texts: pa.Array) -> NDArray[np.bool_]:
 
 def to_json(values: pa.Array) -> pa.Array:
     """Return values of a nested type as JSON text; text itself is taken for JSON."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+    values = simple(values)
     if pa.types.is_nested(values.type):
         return pc.if_else(values.is_valid(), json_texts(values), None)
     return values.cast(pa.string())

@@ -22,11 +22,13 @@ class Failures:
         rows: How many rows there are.
         first: By row number, (rule, reason).
         nulled: By column, which rows (bool) have a value that was passed over.
+        cut: By column, which rows (bool) have a time that lost digits below a microsecond.
     """
 
     rows: int
     first: dict[int, tuple[str, str]] = field(default_factory=dict)
     nulled: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    cut: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def add(self, bad: NDArray[np.bool_] | None, rule: str, reason: str) -> None:
         """Note that these rows (bool) break a rule, unless something was wrong with them before."""
@@ -56,6 +58,14 @@ class Failures:
         elif bad.any():
             self.nulled[column.name] = bad | self.nulled.get(column.name, np.False_)
 
+    def take(self, other: Failures, rows: NDArray[np.int64]) -> None:
+        """Note what was wrong with some of the rows, whose numbers are given."""
+        for row, said in other.first.items():
+            self.first.setdefault(int(rows[row]), said)
+        for own, masks in ((self.nulled, other.nulled), (self.cut, other.cut)):
+            for name, mask in masks.items():
+                own.setdefault(name, np.zeros(self.rows, np.bool_))[rows[mask]] = True
+
     def good(self) -> NDArray[np.int64]:
         """Return the numbers of the other rows, ascending."""
         mask = np.ones(self.rows, np.bool_)
@@ -80,8 +90,19 @@ def by_row(column: Column, contract: Contract) -> bool:
 
 def nulled_rows(failures: Failures) -> dict[str, NDArray[np.int64]]:
     """Return, by column, where among the good rows a value was passed over."""
+    return _among_good(failures, failures.nulled)
+
+
+def cut_rows(failures: Failures) -> dict[str, NDArray[np.int64]]:
+    """Return, by column, where among the good rows a time lost digits."""
+    return _among_good(failures, failures.cut)
+
+
+def _among_good(
+    failures: Failures, masks: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, NDArray[np.int64]]:
     good = failures.good()
-    return {name: np.flatnonzero(mask[good]) for name, mask in failures.nulled.items()}
+    return {name: np.flatnonzero(mask[good]) for name, mask in masks.items()}
 
 
 def nested(column: Column) -> bool:

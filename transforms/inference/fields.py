@@ -44,6 +44,7 @@ class Field:
         items: What an array holds; None if that has no one kind.
         written: How CSV has its booleans or numbers, which are plain in `values`; empty: so.
         numbers: Whether CSV could have numbers in it, written as others of the file.
+        note: What was made of its values; of `OTHER`, why nothing can be.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Field:
     items: Field | None = None
     written: str = ""
     numbers: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

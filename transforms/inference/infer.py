@@ -132,7 +132,8 @@ def _property(field: Field, name: str, form: str, left_out: dict[str, str]) -> P
     prop = scalar(field, name)
     if prop is None:
         mixed = "values of several kinds stand in it"
-        left_out[field.key] = mixed if field.kind is Kind.MIXED else "its values fit no type"
+        other = field.note or "its values fit no type"
+        left_out[field.key] = mixed if field.kind is Kind.MIXED else other
         return None
     if form != "csv":
         return prop

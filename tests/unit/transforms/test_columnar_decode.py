@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import Column
+from schemas.contract import Column, Rule
 from schemas.errors import SourceError
 from schemas.names import POSITION, TIMESTAMP
 from schemas.plan import FileSource
@@ -43,7 +43,11 @@ MONEY = column("v", "number", pa.decimal128(5, 2))
 TEXT = column("v", "string", pa.string())
 WHEN = column("v", "timestamp", TIMESTAMP, timezone="America/New_York")
 DAY = column("v", "date", pa.date32())
+CLOCK = column("v", "time", pa.time64("us"))
+UUID = column("v", "string", pa.string(), rules=(Rule(kind="format", value="uuid"),))
+ZEROS = "00000000-0000-0000-0000-00000000000"
 NAIVE = pa.timestamp("us")
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 NOON = dt.datetime(2024, 7, 1, 12, tzinfo=dt.UTC)
 
 
@@ -72,13 +76,29 @@ NOON = dt.datetime(2024, 7, 1, 12, tzinfo=dt.UTC)
         (pa.array([NOON, None], pa.timestamp("ms", "Asia/Seoul")), WHEN, [NOON, None], []),
         (pa.array([NOON.replace(tzinfo=None)], NAIVE), WHEN, [NOON + dt.timedelta(hours=4)], []),
         (pa.array([dt.datetime(2024, 3, 10, 2, 30)], NAIVE), WHEN, [], [0]),  # noqa: DTZ001
-        (pa.array([1000, 1001], pa.timestamp("ns", "UTC")), WHEN, None, [1]),
+        (
+            pa.array([1001, -1, None], pa.timestamp("ns", "UTC")),
+            WHEN,
+            [EPOCH + dt.timedelta(microseconds=1), EPOCH - dt.timedelta(microseconds=1), None],
+            [],
+        ),
+        (pa.array([1_999], pa.time64("ns")), CLOCK, [dt.time(microsecond=1)], []),
+        (pa.array([2, None], pa.duration("s")), INT64, [2_000_000, None], []),
+        (pa.array([-1], pa.duration("ns")), INT64, [-1], []),
+        (pa.array([2**60], pa.duration("s")), INT64, [], [0]),
+        (pa.array([0, 2**40], pa.duration("us")), INT32, [0], [1]),
+        (pa.array([1.5, None], pa.float16()), DOUBLE, [1.5, None], []),
+        (pa.array([Decimal("1.50")], pa.decimal256(60, 2)), MONEY, [Decimal("1.50")], []),
+        (pa.array([Decimal("1000.50")], pa.decimal256(60, 2)), MONEY, [], [0]),
+        (pa.array([Decimal("1.50")], pa.decimal32(7, 2)), MONEY, [Decimal("1.50")], []),
+        (pa.array([b"\x00" * 15 + b"\x0f", None], pa.binary(16)), UUID, [ZEROS + "f", None], []),
+        (pa.array([b"\x00" * 15 + b"\x0f"], pa.binary(16)), TEXT, ["\0" * 15 + "\x0f"], []),
         (pa.array([0, 2**62, -(2**62)], pa.timestamp("us", "UTC")), WHEN, None, [1, 2]),
         (pa.array([0, 2**62], pa.timestamp("s", "UTC")), WHEN, None, [1]),
         (pa.array([0, 2**30], pa.date32()), DAY, [dt.date(1970, 1, 1)], [1]),
         (pa.array(["2024-07-01T12:00:00Z", "noon"]), WHEN, [NOON], [1]),
         (pa.array([dt.date(2024, 7, 1)], pa.date64()), DAY, [dt.date(2024, 7, 1)], []),
-        (pa.array([1500], pa.time32("ms")), column("v", "time", pa.time64("us")), None, []),
+        (pa.array([1500], pa.time32("ms")), CLOCK, None, []),
     ],
 )
 def test_a_value_is_kept_exactly_or_its_row_refused(
@@ -153,7 +173,7 @@ def test_a_refused_row_is_kept_as_json_with_its_position() -> None:
     assert dead["reason"] == "`v` must be an integer of 32 bits"
     assert json.loads(dead["record"]) == {
         "v": 2**40,
-        "b": "/g==",
+        "b": {"base64": "/g=="},
         "t": "2024-07-01 12:00:00.000000Z",
         "d": 1.0,
     }
