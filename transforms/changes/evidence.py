@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from schemas.errors import SourceError
 from schemas.plan import FileSource
 from transforms.changes.proposals import Digits, bare
-from transforms.decode.json_texts import json_texts
 from transforms.decode.attached_records import ATTACHED, apart
+from transforms.decode.json_texts import json_texts
 from transforms.inference.fields import Field
 from transforms.inference.properties import Property
 from transforms.masking import shape

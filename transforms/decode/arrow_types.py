@@ -1,4 +1,4 @@
-"""The many Arrow types that files have, as the few that are read: same values, one way to hold them.
+"""The many Arrow types that files have, as the few that are read.
 
 Dictionaries and runs are spread, views and large types become plain ones, decimals have 128 bits
 (or 256), half floats 32, and an extension type becomes what it stands for: `arrow.uuid` text,
@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from transforms.sources.views import values_without_views
 
 _T: Final = pa.types
 _STANDS_FOR: Final = {
@@ -61,6 +63,8 @@ def simple(values: pa.Array) -> pa.Array:
         return simple(values.dictionary.take(values.indices))
     if _T.is_run_end_encoded(kind):
         return simple(pc.run_end_decode(values))
+    if _T.is_list_view(kind) or _T.is_large_list_view(kind):
+        return values_without_views(values)
     return values.cast(wanted)
 
 

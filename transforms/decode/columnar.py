@@ -91,6 +91,7 @@ class ColumnarDecoder:
         data, positions, sequences = _placed(block)
         self.check(data.schema, block.source)
         places = find_columns(self.contract, data.schema.names, block.source)
+        data = self._with_uuids(data, places)
         failures = Failures(data.num_rows)
         columns = self.columns(data, failures, places)
         rows = rows_of(
@@ -112,6 +113,14 @@ class ColumnarDecoder:
             nulled=nulled_rows(failures),
             cut=cut_rows(failures),
         )
+
+    def _with_uuids(self, data: pa.RecordBatch, places: Mapping[str, int]) -> pa.RecordBatch:
+        for column in self.contract.columns:
+            at = places.get(column.name, -1)
+            if at >= 0 and _is_uuid(column) and is_uuid_bytes(data.column(at).type):
+                name = data.schema.names[at]
+                data = data.set_column(at, name, uuid_texts(data.column(at)))
+        return data
 
     def columns(
         self, data: pa.RecordBatch, failures: Failures, places: Mapping[str, int]
@@ -184,8 +193,6 @@ def _whole_micros(values: pa.Array) -> tuple[pa.Array, NDArray[np.bool_] | None]
 
 def cast_values(values: pa.Array, column: Column) -> Cast:
     """Read values as a scalar column's type (see the module's text for what fits)."""
-    if is_uuid_bytes(values.type) and _is_uuid(column):
-        values = uuid_texts(values)
     values = simple(values)
     kind, target = values.type, column.type
     if _T.is_string(kind):

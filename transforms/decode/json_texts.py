@@ -111,7 +111,9 @@ def _bytes(values: pa.Array) -> pa.Array:
     if read.bad is None:
         return texts
     others = pa.array(read.bad)
-    found = [f'{{"base64":"{base64.b64encode(v).decode()}"}}' for v in values.filter(others).to_pylist()]
+    found = [
+        f'{{"base64":"{base64.b64encode(v).decode()}"}}' for v in values.filter(others).to_pylist()
+    ]
     return pc.replace_with_mask(texts, others, pa.array(found, pa.string()))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.names import POSITION, SEQUENCE
+from schemas.names import POSITION, SEQUENCE, TIMESTAMP
 from transforms.decode.arrow_types import (
     is_uuid_bytes,
     look_like_uuids,
@@ -100,7 +100,7 @@ def _as_read(values: pa.Array) -> tuple[pa.Array, str]:  # a line a type
     if _T.is_decimal256(kind):
         return _narrowed(values)
     if _T.is_floating(kind):
-        others = len(values) - values.null_count - pc.sum(pc.is_finite(values)).as_py()
+        others = len(values) - values.null_count - pc.sum(pc.is_finite(values), min_count=0).as_py()
         return values, f"{others:,} values are no finite numbers: refused" if others else ""
     if _T.is_duration(kind):
         read = isolate(lambda part: micros(part)[0], values, pa.duration("us"))
@@ -113,7 +113,8 @@ def _as_read(values: pa.Array) -> tuple[pa.Array, str]:  # a line a type
     note = "" if cut is None else "nanoseconds: digits below a microsecond are cut"
     if _T.is_time(kind):
         return micros(values)[0], note
-    read = isolate(lambda part: micros(part)[0], values, pa.timestamp("us", kind.tz))
+    wanted = TIMESTAMP if kind.tz else pa.timestamp("us")  # others know no zone such as +02:00
+    read = isolate(lambda part: micros(part)[0].cast(wanted), values, wanted)
     return known(read).values, note
 
 

@@ -20,6 +20,7 @@ from transforms.sources.views import schema_without_views, without_views
 
 _BLOCK_BYTES: Final = 4 << 20
 _GROUP_BYTES: Final = 32 << 20
+_FIXED_LISTS: Final = "Expected all lists to be of size"
 _DAMAGE: Final = (
     OSError,
     EOFError,
@@ -52,6 +53,11 @@ def columnar_blocks(file: Stored, form: str, start: int, stop: int | None) -> It
 
 
 def _damaged(file: Stored, form: str, error: Exception) -> SourceError:
+    if _FIXED_LISTS in str(error):  # Arrow 25 cannot read back what it has written
+        return SourceError(
+            f"lists of a fixed size must have no nulls in Parquet; got some in {file.name}; "
+            "nothing was written: write them as lists of any size"
+        )
     return SourceError(
         f"{form} files must be whole; got damage in {file.name} ({type(error).__name__}); "
         "nothing was written: get a whole copy, or set source.batch.files.format"

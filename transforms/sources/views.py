@@ -24,7 +24,8 @@ def without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
     wanted = schema_without_views(batch.schema)
     if wanted is batch.schema:
         return batch
-    return pa.record_batch([_plain(column) for column in batch.columns], schema=wanted)
+    columns = [values_without_views(column) for column in batch.columns]
+    return pa.record_batch(columns, schema=wanted)
 
 
 def _plain_field(field: pa.Field) -> pa.Field:
@@ -53,7 +54,8 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:  # a line a type
     return pa.list_(inner[0])
 
 
-def _plain(values: pa.Array) -> pa.Array:
+def values_without_views(values: pa.Array) -> pa.Array:
+    """Return values of a type that is no view and holds none."""
     kind = values.type
     wanted = _plain_type(kind)
     if wanted is kind:
@@ -62,14 +64,14 @@ def _plain(values: pa.Array) -> pa.Array:
         return values.cast(wanted)
     absent = values.is_null()
     if _T.is_struct(kind):
-        parts = [_plain(part) for part in values.flatten()]
+        parts = [values_without_views(part) for part in values.flatten()]
         return pa.StructArray.from_arrays(parts, fields=list(wanted), mask=absent)
     if _T.is_map(kind):
         values = values.cast(pa.list_(kind.field(0)))
     # Arrow's own cast of list views makes lists with an offset too few.
     lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))).astype(np.int32))
-    inner = _plain(values.flatten())
+    inner = values_without_views(values.flatten())
     if _T.is_map(kind):
         return pa.MapArray.from_arrays(offsets, *inner.flatten(), type=wanted, mask=absent)
     return pa.ListArray.from_arrays(offsets, inner, type=wanted, mask=absent)

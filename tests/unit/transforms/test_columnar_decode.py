@@ -20,6 +20,7 @@ from schemas.plan import FileSource
 from tests.contracts import column, contract
 from transforms.decode.columnar import ColumnarDecoder
 from transforms.decode.decoded import Decoded
+from transforms.decode.json_lines import JsonDecoder
 from transforms.sources.blocks import Block
 from transforms.sources.files import discover, read_blocks
 
@@ -269,3 +270,47 @@ def test_a_file_that_only_begins_as_its_format_does_fails_the_reading(
     (tmp_path / "a").write_bytes(begins + b'{"a": 1}\n' * 100)
     with pytest.raises(SourceError, match=rf"{form} files must be whole.*or set .*format"):
         read(tmp_path / "a", form)
+
+
+STORED: list[tuple[pa.Array, Column]] = [
+    (pa.array([2**64 - 1, 7, None], pa.uint64()), INT64),
+    (pa.array([1.5, 2.0, float("nan"), None], pa.float16()), INT64),
+    (pa.array([0.1, float("inf")], pa.float32()), DOUBLE),
+    (pa.array([Decimal("123.45"), Decimal("1.005"), None], pa.decimal256(60, 3)), MONEY),
+    (pa.array([b"plain", "grün".encode(), b"\xff", None]), TEXT),
+    (pa.array([b"plain", b"\xff"], pa.large_binary()), TEXT),
+    (pa.array([bytes(range(16)), None], pa.binary(16)), UUID),
+    (pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)], pa.binary(16))), UUID),
+    (pa.array(["a", None, "b"], pa.large_string()).dictionary_encode(), TEXT),
+    (pa.array([1_999, -1, None], pa.timestamp("ns")), WHEN),
+    (pa.array([1_999, -1, None], pa.timestamp("ns", "+02:00")), WHEN),
+    (pa.array([2**62, 1], pa.timestamp("us", "UTC")), WHEN),
+    (pa.array([2**30, 0], pa.date32()), DAY),
+    (pa.array([1_999], pa.time64("ns")), CLOCK),
+    (pa.array([2**60, 3, 0, None], pa.duration("s")), INT64),
+    (pa.array([-1, None], pa.duration("ns")), INT64),
+]
+
+
+@pytest.mark.parametrize(("values", "kind"), STORED)
+def test_a_stored_record_means_what_the_files_row_means(values: pa.Array, kind: Column) -> None:
+    other = column("other", "integer", pa.int64())
+    bad = pa.array([2**64 - 1] * len(values), pa.uint64())
+    data = pa.record_batch({"v": values, "other": bad})
+    stored = decode(data, kind, other).refused["record"].to_pylist()
+    lines = np.frombuffer(b"".join(record + b"\n" for record in stored), np.uint8)
+    again = JsonDecoder(contract(kind)).decode(Block("file:///x", 0, lines, 0))
+    fit, refused = cast(values, kind)
+    assert len(stored) == len(values)
+    assert again.rows["v"].to_pylist() == fit
+    assert (0 if again.refused is None else again.refused.num_rows) == len(refused)
+
+
+def test_digits_below_a_microsecond_are_counted_where_they_are_cut() -> None:
+    values = pa.array([1_000, 1_001, None, -1, 2], pa.timestamp("ns", "UTC"))
+    data = pa.record_batch({"v": values, "n": pa.array([1, 2, 3, 2**40, 5])})
+    found = decode(data, WHEN, column("n", "integer", pa.int32()))
+    assert {name: rows.tolist() for name, rows in found.cut.items()} == {"v": [1, 3]}
+    assert (
+        decode(pa.record_batch({"v": values.cast(pa.timestamp("us"), safe=False)}), WHEN).cut == {}
+    )
