@@ -18,7 +18,7 @@ from schemas.located import Located, load
 from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
 from transforms.changes.kept import kept_changes
-from transforms.changes.seen import Change, Kind, merged
+from transforms.changes.seen import Change, Key, Kind, merged
 from transforms.commit import evolve
 from transforms.commit.lake import Lake, open_lake
 from transforms.inference.names import free
@@ -217,7 +217,7 @@ def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
             "position": 0,
         }
         column = declared.get(field.key)
-        said = of_fields([field], sample.format, [field.key], beside).get(field.key)
+        said = of_fields([field], sample.format, [Key(field.key)], beside).get(Key(field.key))
         if column is None and said is not None:
             yield Change(
                 kind=Kind.UNDECLARED,

@@ -110,7 +110,7 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
         kept.append(_stepped(plan, decoded, protector, steps, show))
         changes += decoded.changes
     for change in merged(changes):
-        name = change.name or "other columns"
+        name = change.called or "other columns"
         some = "in some of these records"
         notes.append(
             f"{name}: {change.note} {some}"

@@ -34,7 +34,7 @@ from schemas.errors import SourceError
 from schemas.names import POSITION, SEQUENCE
 from transforms.decode.arrow_types import is_uuid_bytes, micros, simple, simple_type, uuid_texts
 from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate, known
-from transforms.decode.decoded import LOOKED_AT, Decoded, everything
+from transforms.decode.decoded import LOOKED_AT, Decoded, Undeclared, everything, root
 from transforms.decode.headers import find_columns, lacking, undeclared
 from transforms.decode.json_texts import json_texts
 from transforms.decode.nested import NestedTexts, to_json
@@ -47,6 +47,7 @@ from transforms.decode.typed import (
     nulled_rows,
     position_columns,
     rows_of,
+    undeclared_keys,
 )
 from transforms.sources.blocks import Block
 
@@ -106,13 +107,20 @@ class ColumnarDecoder:
         )
         decoded = Decoded(rows, refused, _originals(data, positions))
         strange = undeclared(self.contract, data.schema.names)
+        inside = undeclared_keys(failures)
+        beside = (*strange, *self._holding(inside)) if strange or inside else ()
         return decoded._replace(
-            undeclared=everything(decoded, strange),
-            beside=data.slice(0, LOOKED_AT).select(strange) if strange else None,
+            undeclared=(*everything(decoded, strange), *inside),
+            beside=data.slice(0, LOOKED_AT).select(beside) if beside else None,
             lacking=lacking(self.contract, places),
             nulled=nulled_rows(failures),
             cut=cut_rows(failures),
         )
+
+    def _holding(self, undeclared: tuple[Undeclared, ...]) -> tuple[str, ...]:
+        """Return the file's columns that undeclared keys stand in."""
+        roots = {root(key.inside) for one in undeclared for key in one.keys}
+        return tuple(c.key for c in self.contract.columns if c.name in roots)
 
     def _with_uuids(self, data: pa.RecordBatch, places: Mapping[str, int]) -> pa.RecordBatch:
         for column in self.contract.columns:

@@ -159,12 +159,13 @@ def object_field(field: Field, children: tuple[Field, ...], there: int) -> Field
     regular = (
         0 < len(children) <= _MOST_KEYS
         and sum(shares) / len(shares) >= _THERE
-        and all(_declarable(child) for child in children)
+        and all(declarable(child) for child in children)
     )
     return replace(field, kind=Kind.OBJECT, children=children, regular=regular)
 
 
-def _declarable(child: Field) -> bool:
+def declarable(child: Field) -> bool:
+    """Return whether a contract can declare a key of an object."""
     plain = not (set('."') & set(child.key)) and not child.key.startswith("_")
     named = (
         plain and 0 < len(child.key.strip()) == len(child.key) <= 128 and child.key.isprintable()

@@ -15,6 +15,7 @@ from schemas.contract import OnChange
 from tests import contracts
 from transforms.changes.evidence import Beside, of_batch
 from transforms.changes.meet import Meet
+from transforms.changes.seen import Key
 from transforms.decode.columnar import ColumnarDecoder
 from transforms.sources.blocks import Block
 
@@ -107,7 +108,7 @@ LONGEST = 100
 def test_a_column_of_any_type_is_looked_at(name: str) -> None:
     values = COLUMNS[name]
     for some in (values, values.slice(3, 7), values.slice(0, 0)):
-        (said,) = of_batch(pa.record_batch({"v": some}), Beside()).values() or [None]
+        (said,) = of_batch(pa.record_batch({"v": some}), [Key("v")], Beside()).values() or [None]
         if said is None:
             assert some.null_count == len(some)
             continue
