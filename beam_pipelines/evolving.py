@@ -163,10 +163,11 @@ def _added(
     taken += plan.tables[plan.processed].schema.names
     records = f"{change.rows:,} record{'s' if change.rows != 1 else ''}"
     seen = f"Seen in {records}, first in {PurePosixPath(change.source).name}"
-    prop = replace(proposal, name=free(proposal.name, taken), notes=(seen, *proposal.notes))
+    name = proposal.name if change.inside else free(proposal.name, taken)
+    prop = replace(proposal, name=name, notes=(seen, *proposal.notes))
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
-    made = text.with_property(list(property_lines(prop, 0)))
-    return made, f"{prop.name}: added, {prop.physical or prop.logical}{personal}"
+    made = text.with_property(list(property_lines(prop, 0)), change.inside)
+    return made, f"{Key(prop.name, change.inside).called}: added, {prop.physical or prop.logical}{personal}"
 
 
 def _type(column: Column) -> str:
@@ -174,7 +175,7 @@ def _type(column: Column) -> str:
 
 
 def _called(change: Change) -> str:
-    return change.name or "others"
+    return change.called or "others"
 
 
 def _check(plan: Plan, lake: Lake | None) -> None:

@@ -91,13 +91,13 @@ class Meet:
                 by.setdefault(key, []).append(one)
         if not by:
             return decoded
-        mode, said = self.contract.on_change, self._said(decoded, by)
+        modes, said = {key: self._mode(key) for key in by}, self._said(decoded, by)
         changes = [
             Change(
                 kind=Kind.UNDECLARED,
                 name=key.name,
                 inside=key.inside,
-                mode=mode or "",
+                mode=modes[key] or "",
                 format=decoded.format.removesuffix(ATTACHED),
                 rows=_count(several),
                 proposal=said.get(key, Said()).proposal,
@@ -107,15 +107,24 @@ class Meet:
             for key, several in by.items()
         ]
         decoded = _with(decoded, *changes)
-        if mode is OnChange.FREEZE and self.ends:
-            first = min(changes, key=lambda c: (c.source, c.position))
+        frozen = [change for change in changes if change.mode == OnChange.FREEZE]
+        if frozen and self.ends:
+            first = min(frozen, key=lambda c: (c.source, c.position))
             got = repr(first.called) if first.called else "another"
             must = "a record must have no column that its contract does not declare"
             raise _frozen(must, got, first, decoded)
-        if mode not in _TAKING:
-            return decoded
-        rows, reasons = reasons_by_row({key: [o.rows for o in ones] for key, ones in by.items()})
-        return out_of_rows(decoded, rows, mode, Kind.UNDECLARED, reasons) if len(rows) else decoded
+        left = np.arange(decoded.rows.num_rows)
+        for mode in _TAKING:
+            own = {key: [o.rows for o in ones] for key, ones in by.items() if modes[key] is mode}
+            rows, reasons = reasons_by_row(own, left)
+            if len(rows):
+                decoded = out_of_rows(decoded, rows, mode, Kind.UNDECLARED, reasons)
+                left = np.delete(left, rows)
+        return decoded
+
+    def _mode(self, key: Key) -> OnChange | None:
+        holders = [c for c in self.contract.columns if key.inside and c.name == root(key.inside)]
+        return self.contract.met(holders[0]) if holders else self.contract.on_change
 
     def _lacking(self, decoded: Decoded) -> Decoded:
         for column in (c for c in self.contract.columns if c.name in decoded.lacking):

@@ -6,41 +6,44 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.changes.seen import Key
 from transforms.decode.decoded import Numbers
 
 _SHOWN: Final = 3
-_NONE: Final = -1
+_OTHERS: Final = "others"
+_MUST: Final = "columns of a record must be declared; got "
 
 
-def reasons_by_row(found: Mapping[Key, Sequence[Numbers]]) -> tuple[Numbers, list[str]]:
-    """Return the rows that have some of the keys, ascending, and why each is taken out.
+def reasons_by_row(
+    found: Mapping[Key, Sequence[Numbers]], left: Numbers
+) -> tuple[Numbers, list[str]]:
+    """Return where rows that have some of the keys stand in `left`, and why each is taken out.
 
     Args:
         found: The rows that have each key, once or more often.
+        left: Those that there still are.
     """
-    # Those that are not told by name come last, so that a row's first ones are those to show.
-    keys = sorted(found, key=lambda key: (not key.name, key.called))
-    each = [np.unique(np.concatenate([*found[key], np.arange(0)])) for key in keys]
-    rows = np.concatenate([*each, np.arange(0)])
+    # Keys that are not told by name come last, so that a row's first ones are those to show.
+    keys = sorted(found, key=lambda key: (not key.called, not key.name, key.called))
+    each = [np.intersect1d(np.concatenate(found[key]), left) for key in keys]
+    rows = np.concatenate([*each, left[:0]])
+    if not len(rows):
+        return rows, []
     codes = np.repeat(np.arange(len(keys)), [len(one) for one in each])
-    order = np.lexsort((codes, rows))
-    rows, codes = rows[order], codes[order]
-    distinct, first, counts = np.unique(rows, return_index=True, return_counts=True)
-    # Alike are rows whose first keys are the same, up to one more than is shown.
-    ahead = np.arange(_SHOWN + 1)
-    there = ahead < counts[:, None]
-    at = np.minimum(first[:, None] + ahead, max(len(codes) - 1, 0))
-    heads = np.where(there, codes[at], _NONE) if len(codes) else np.empty((0, _SHOWN + 1), np.int64)
-    kinds, which = np.unique(heads, axis=0, return_inverse=True)
-    texts = [_reason([keys[c] for c in head if c != _NONE]) for head in kinds.tolist()]
-    return distinct, [texts[i] for i in which.ravel().tolist()]
-
-
-def _reason(keys: Sequence[Key]) -> str:
-    named = [f"`{key.called}`" for key in keys if key.called]
-    shown = ", ".join(named[:_SHOWN])
-    more = len(keys) > min(len(named), _SHOWN)
-    got = f"{shown}{' and more' if more else ''}" if shown else "others"
-    return f"columns of a record must be declared; got {got}"
+    order = np.argsort(rows, kind="stable")
+    codes = codes[order]
+    distinct, first, counts = np.unique(rows[order], return_index=True, return_counts=True)
+    names = pa.array([f"`{key.called}`" if key.called else _OTHERS for key in keys], pa.string())
+    unnamed = [n for n, key in enumerate(keys) if not key.called]
+    shown = np.clip(counts - np.isin(codes[first + counts - 1], unnamed), 1, _SHOWN)
+    parts = [
+        names.take(pa.array(codes[np.minimum(first + i, len(codes) - 1)], mask=shown <= i))
+        for i in range(_SHOWN)
+    ]
+    told = pc.binary_join_element_wise(*parts, ", ", null_handling="skip")
+    more = pc.if_else(pa.array(counts > shown), " and more", "")
+    reasons = pc.binary_join_element_wise(_MUST, told, more, "")
+    return np.searchsorted(left, distinct), reasons.to_pylist()
