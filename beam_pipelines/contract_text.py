@@ -36,7 +36,7 @@ class ContractText:
 
         Args:
             lines: Those of a list with one entry, not indented; comments first.
-            inside: Path of a declared object that gets it (`address`, `items[]`); empty: the record.
+            inside: Path of the object that gets it (`address`, `items[]`); empty: the record.
 
         Raises:
             EditError: The properties are not one below the other.

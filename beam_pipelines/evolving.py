@@ -21,6 +21,9 @@ from transforms.changes.kept import kept_changes
 from transforms.changes.seen import Change, Key, Kind, merged
 from transforms.commit import evolve
 from transforms.commit.lake import Lake, open_lake
+from transforms.inference.fields import Field
+from transforms.inference.fields import Kind as FieldKind
+from transforms.inference.infer import json_inside
 from transforms.inference.names import free
 from transforms.inference.properties import Property
 from transforms.inference.reading import read_sample
@@ -167,7 +170,10 @@ def _added(
     prop = replace(proposal, name=name, notes=(seen, *proposal.notes))
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
     made = text.with_property(list(property_lines(prop, 0)), change.inside)
-    return made, f"{Key(prop.name, change.inside).called}: added, {prop.physical or prop.logical}{personal}"
+    return (
+        made,
+        f"{Key(prop.name, change.inside).called}: added, {prop.physical or prop.logical}{personal}",
+    )
 
 
 def _type(column: Column) -> str:
@@ -207,7 +213,8 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change, ...]:
 def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
     sample = read_sample(path, Path.cwd())
     contract = plan.contract
-    beside = Beside(tuple(c.name for c in contract.columns), contract.personal)
+    keys = {c.name: c.key for c in contract.columns}
+    beside = Beside(tuple(keys), contract.personal, keys=keys)
     declared = {c.key: c for c in contract.columns}
     texts = sample.format == "csv"
     for field in sample.fields:
@@ -218,6 +225,17 @@ def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
             "position": 0,
         }
         column = declared.get(field.key)
+        for key, inner in () if column is None else _strange(field, column):
+            found = of_fields([field], sample.format, [key], beside)[key]
+            rows = inner.rows - inner.nulls
+            inside = {**here, "rows": rows, "inside": key.inside}
+            yield Change(
+                kind=Kind.UNDECLARED,
+                name=key.name,
+                proposal=found.proposal,
+                note=found.note,
+                **inside,
+            )
         said = of_fields([field], sample.format, [Key(field.key)], beside).get(Key(field.key))
         if column is None and said is not None:
             yield Change(
@@ -231,3 +249,18 @@ def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
             scalar = not column.children and column.items is None
             if scalar and not takes(column, said.proposal, texts=texts):
                 yield Change(kind=Kind.TYPE, name=column.name, proposal=said.proposal, **here)
+
+
+def _strange(field: Field, column: Column) -> Iterator[tuple[Key, Field]]:
+    """Yield what a declared object has in a sample, or the objects of an array, undeclared."""
+    known = json_inside(field) if field.kind is FieldKind.TEXT else field
+    if known is None or column.open:
+        return
+    if column.items is not None and known.items is not None:
+        yield from _strange(known.items, column.items)
+    declared = {child.key: child for child in column.children}
+    for child in known.children if declared else ():
+        if child.key in declared:
+            yield from _strange(child, declared[child.key])
+        elif child.nulls < child.rows:
+            yield Key(child.key, column.path), child
