@@ -170,10 +170,8 @@ def _added(
     prop = replace(proposal, name=name, notes=(seen, *proposal.notes))
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
     made = text.with_property(list(property_lines(prop, 0)), change.inside)
-    return (
-        made,
-        f"{Key(prop.name, change.inside).called}: added, {prop.physical or prop.logical}{personal}",
-    )
+    called = Key(prop.name, change.inside).called
+    return made, f"{called}: added, {prop.physical or prop.logical}{personal}"
 
 
 def _type(column: Column) -> str:

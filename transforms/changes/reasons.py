@@ -46,4 +46,4 @@ def reasons_by_row(
     told = pc.binary_join_element_wise(*parts, ", ", null_handling="skip")
     more = pc.if_else(pa.array(counts > shown), " and more", "")
     reasons = pc.binary_join_element_wise(_MUST, told, more, "")
-    return np.searchsorted(left, distinct), reasons.to_pylist()
+    return np.flatnonzero(np.isin(left, distinct)), reasons.to_pylist()

@@ -228,9 +228,12 @@ def _expected(kind: pa.DataType, column: Column) -> str:
     """Say what values of a type must be to fit a column."""
     if nested(column):
         return f"of type {column.logical}"
-    if (_T.is_timestamp(kind) or _T.is_date(kind)) and fits(kind, column):
-        return f"a {column.logical} of the years 1 to 9999, at a time that its zone has"
-    return expected(column)
+    kind = simple_type(kind)
+    if not (_T.is_timestamp(kind) or _T.is_date(kind)) or not fits(kind, column):
+        return expected(column)
+    local = _T.is_timestamp(kind) and kind.tz is None and column.timezone != "UTC"
+    skipped = f", and one that clocks of {column.timezone} show" if local else ""
+    return f"a {column.logical} of the years 1 to 9999{skipped}"
 
 
 def _is_uuid(column: Column) -> bool:

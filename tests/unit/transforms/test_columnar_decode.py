@@ -314,3 +314,12 @@ def test_digits_below_a_microsecond_are_counted_where_they_are_cut() -> None:
     assert (
         decode(pa.record_batch({"v": values.cast(pa.timestamp("us"), safe=False)}), WHEN).cut == {}
     )
+
+
+def test_a_reason_says_what_is_wrong_with_a_time_that_is_no_text() -> None:
+    far = pa.array([2**62], pa.timestamp("us", "UTC"))
+    skipped = pa.array([dt.datetime(2024, 3, 10, 2, 30)], NAIVE)  # noqa: DTZ001
+    said = [decode(pa.record_batch({"v": v}), WHEN).refused["reason"][0] for v in (far, skipped)]
+    must = "`v` must be a timestamp of the years 1 to 9999"
+    clocks = ", and one that clocks of America/New_York show"
+    assert [str(reason) for reason in said] == [must, must + clocks]
