@@ -116,6 +116,17 @@ def test_each_key_inside_is_counted_in_as_many_records_as_have_it(
         assert {c.called: c.rows for c in found.changes} == expected(records)
 
 
+def test_keys_inside_are_found_where_thousands_of_records_look_alike() -> None:
+    alike = {"id": 1, "The A": {"x": 1, "k": 2, "in": {"k": 1, "y": "b"}}, "things": [{"x": 1}]}
+    records = [alike, {"id": 2, "The A": {"k": 2}}] * 1500
+    decoder = JsonDecoder(RULES, undeclared=True)
+    for _ in range(3):  # the first block teaches what they look like
+        found = Meet(RULES).columns(decoder.decode(block(records)))
+        assert {c.called: c.rows for c in found.changes} == dict.fromkeys(
+            ("a.x", "a.in.y", "things[].x"), 1500
+        )
+
+
 def test_refused_records_count_and_keep_what_they_have() -> None:
     records = [{"id": "bad", "The A": {"x": 1}}, {"id": 2, "The A": {"x": 1}}, {"id": 3}]
     rules = replace(RULES, on_change=OnChange.QUARANTINE)
