@@ -80,6 +80,11 @@ def is_list(kind: pa.DataType) -> bool:
     return any(is_a(kind) for is_a in known)
 
 
+def is_bytes(kind: pa.DataType) -> bool:
+    """Return whether values of a type, once `simple`, are bytes."""
+    return bool(_T.is_binary(kind) or _T.is_fixed_size_binary(kind))
+
+
 def is_uuid_bytes(kind: pa.DataType) -> bool:
     """Return whether values of a type may be UUIDs as bytes."""
     return bool(_T.is_fixed_size_binary(kind) and kind.byte_width == _UUID_BYTES)

@@ -32,7 +32,14 @@ from numpy.typing import NDArray
 from schemas.contract import Column, Contract
 from schemas.errors import SourceError
 from schemas.names import POSITION, SEQUENCE
-from transforms.decode.arrow_types import is_uuid_bytes, micros, simple, simple_type, uuid_texts
+from transforms.decode.arrow_types import (
+    is_bytes,
+    is_uuid_bytes,
+    micros,
+    simple,
+    simple_type,
+    uuid_texts,
+)
 from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate, known
 from transforms.decode.decoded import LOOKED_AT, Decoded, Undeclared, everything, root
 from transforms.decode.headers import find_columns, lacking, undeclared
@@ -180,7 +187,7 @@ def fits(kind: pa.DataType, column: Column) -> bool:  # a line a type
     if nested(column):
         return text or _T.is_nested(kind)
     if _T.is_string(target):
-        return text or _is_bytes(kind)
+        return text or is_bytes(kind)
     if _T.is_integer(target):
         return bool(_T.is_integer(kind) or _T.is_floating(kind) or _T.is_duration(kind))
     if _T.is_floating(target):
@@ -238,10 +245,6 @@ def _expected(kind: pa.DataType, column: Column) -> str:
 
 def _is_uuid(column: Column) -> bool:
     return any(rule.kind == "format" and rule.value == "uuid" for rule in column.rules)
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(_T.is_binary(kind) or _T.is_fixed_size_binary(kind))
 
 
 def _originals(

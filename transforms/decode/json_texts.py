@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.decode.arrow_types import is_list, micros, simple
+from transforms.decode.arrow_types import is_bytes, is_list, micros, simple
 from transforms.decode.casts import in_calendar, isolate
 
 _T: Final = pa.types
@@ -54,7 +54,7 @@ class _Writer:
             return values.cast(pa.string())
         if _T.is_duration(kind):
             return _durations(values)
-        if _is_bytes(kind):
+        if is_bytes(kind):
             return _bytes(values)
         return _quoted(_plain(values))
 
@@ -90,10 +90,6 @@ class _Writer:
     def _entries(self, items: pa.Array) -> pa.Array:
         keys, values = items.flatten()
         return pc.binary_join_element_wise(_quoted(_plain(keys)), self.filled(values), ":")
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(_T.is_binary(kind) or _T.is_fixed_size_binary(kind))
 
 
 def _durations(values: pa.Array) -> pa.Array:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from schemas.names import POSITION, SEQUENCE, TIMESTAMP
 from transforms.decode.arrow_types import (
+    is_bytes,
     is_uuid_bytes,
     look_like_uuids,
     micros,
@@ -74,7 +75,7 @@ def _field(name: str, values: pa.Array) -> Field:
     for test, what in _TESTS:
         if test(found.type):
             return replace(field, kind=what, values=found, note=note)
-    told = ", and no UTF-8 text" if _is_bytes(found.type) else ""
+    told = ", and no UTF-8 text" if is_bytes(found.type) else ""
     must = "no type of a contract takes it: write it as text or numbers, or do without"
     return replace(field, note=f"it is of type {values.type}{told}; {must}")
 
@@ -92,7 +93,7 @@ def _items(values: pa.Array) -> Field | None:
 def _as_read(values: pa.Array) -> tuple[pa.Array, str]:  # a line a type
     """Return scalars as decode reads them, null where it reads none, and what is to be said."""
     kind = values.type
-    if _is_bytes(kind):
+    if is_bytes(kind):
         try:
             return values.cast(pa.binary()).cast(pa.string()), ""
         except pa.ArrowInvalid:
@@ -126,10 +127,6 @@ def _narrowed(values: pa.Array) -> tuple[pa.Array, str]:
         except pa.ArrowInvalid:
             pass
     return values.cast(pa.float64()), f"more than {_DIGITS} digits: the nearest doubles"
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(_T.is_binary(kind) or _T.is_fixed_size_binary(kind))
 
 
 def _map(field: Field, values: pa.Array) -> Field:
