@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from beam_pipelines.init_yaml import scalar
+from beam_pipelines.init_yaml import flow, scalar
 from schemas.errors import PenstockError, SpecError
 from schemas.located import Located, NodePath, parse
 
@@ -48,17 +48,8 @@ class ContractText:
         at = self.located.line((*node, len(properties) - 1)) - 1
         while at > 0 and not rows[at].lstrip().startswith("-"):
             at -= 1
-        indent = _indent(rows[at])
-        end = at + 1
-        for i, row in enumerate(rows[at + 1 :], at + 1):
-            if row.strip() and _indent(row) <= indent:
-                break
-            if row.strip():
-                end = i + 1
-        ending = "\r" if rows[at].endswith("\r") else ""
-        new = [f"{' ' * indent}{line}{ending}" for line in lines]
         properties.append(added)
-        return self._checked([*rows[:end], *new, *rows[end:]], wanted, lines)
+        return self._checked(_behind(rows, at, lines), wanted, lines)
 
     def with_type(self, name: str, logical: str, physical: str | None) -> ContractText:
         """Return it with another type of a property; `physical` only where it has one already.
@@ -80,6 +71,32 @@ class ContractText:
                 del own["physicalType"]
         said = [f"logicalType: {logical}", *([f"physicalType: {physical}"] if physical else ())]
         return self._checked(rows, wanted, said)
+
+    def with_values(self, name: str, values: Sequence[str | int]) -> ContractText:
+        """Return it with more values in the enumeration of a property (`enum`, `validValues`).
+
+        Raises:
+            EditError: It has not one enumeration, or that is neither on one line nor in lines.
+        """
+        wanted = copy.deepcopy(self.located.value)
+        properties = wanted["schema"][0]["properties"]
+        number = next(i for i, p in enumerate(properties) if p["name"] == name)
+        own, node = properties[number], _enumeration(properties[number])
+        there = _at(own, node) or own.setdefault("enum", [])
+        of_enum = node == ("enum",)
+        entries = [{"value": value} if of_enum else value for value in values]
+        said = [flow({"value": value}) if of_enum else scalar(value) for value in values]
+        last = self.located.line((*_PROPERTIES, number, *node, len(there) - 1)) - 1
+        first = self.located.line((*_PROPERTIES, number, *node)) - 1
+        there += entries
+        rows = self.text.split("\n")
+        if last > first and rows[last].lstrip().startswith("-"):
+            rows = _behind(rows, last, [f"- {one}" for one in said])
+        else:
+            more = "".join(f", {one}" for one in said)
+            of_key = rf"(\b{node[-1]}\s*:\s*\[[^\]]*?)(\s*\])"
+            rows[last] = re.sub(of_key, lambda m: f"{m[1]}{more}{m[2]}", rows[last], count=1)
+        return self._checked(rows, wanted, [f"{node[-1]} of {name}: {', '.join(said)}"])
 
     def with_version(self, version: str) -> ContractText:
         """Return it with another version.
@@ -159,6 +176,38 @@ def minor(version: str) -> str | None:
         return None
     zeros = re.sub(r"\d+", "0", found[3])
     return f"{found[1]}.{int(found[2] or 0) + 1}{zeros}"
+
+
+def _behind(rows: Sequence[str], at: int, lines: Sequence[str]) -> list[str]:
+    """Put lines behind an entry of a list that begins in row `at`, as far in as it stands."""
+    indent = _indent(rows[at])
+    end = at + 1
+    for i, row in enumerate(rows[at + 1 :], at + 1):
+        if row.strip() and _indent(row) <= indent:
+            break
+        if row.strip():
+            end = i + 1
+    ending = "\r" if rows[at].endswith("\r") else ""
+    return [*rows[:end], *(f"{' ' * indent}{line}{ending}" for line in lines), *rows[end:]]
+
+
+def _enumeration(prop: dict[str, Any]) -> NodePath:
+    """Return where a property lists values."""
+    checks = range(len(prop.get("quality") or ()))
+    nodes: list[NodePath] = [("quality", i, "arguments", "validValues") for i in checks]
+    return next((node for node in nodes if _at(prop, node)), ("enum",))
+
+
+def _at(value: Any, node: NodePath) -> Any:
+    """Return what stands at a node; None if nothing does."""
+    for key in node:
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int):
+            value = value[key]
+        else:
+            return None
+    return value
 
 
 def _indent(row: str) -> int:

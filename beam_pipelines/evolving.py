@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from beam_pipelines.contract_text import ContractText, EditError, minor, read_text
 from beam_pipelines.init_contract import property_lines
+from beam_pipelines.unlisted import ENUM, Unlisted, unlisted
 from beam_pipelines.widening import takes, wider
 from beam_pipelines.writing import writing
 from schemas.contract import Column
@@ -18,6 +19,7 @@ from schemas.located import Located, load
 from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
 from transforms.changes.kept import kept_changes
+from transforms.changes.meet import TAKING
 from transforms.changes.seen import Change, Key, Kind, merged
 from transforms.commit import evolve
 from transforms.commit.lake import Lake, open_lake
@@ -27,6 +29,12 @@ from transforms.inference.infer import json_inside
 from transforms.inference.names import free
 from transforms.inference.properties import Property
 from transforms.inference.reading import read_sample
+
+_MAY_LACK: Final = "Files that came before it have none; once there are no more, remove mayLack."
+_LACKING: Final = (
+    "a file without it says nothing of what it is; if files may be without it, let it say "
+    "penstock:mayLack: true (and not required); if it is gone for good, take it out"
+)
 
 PlanOf = Callable[[Located], Plan]
 """Makes the plan of a pipeline whose contract says something else."""
@@ -40,9 +48,12 @@ class Patch:
         file: The contract.
         before: Its text.
         after: The text that it would have.
-        versions: Before and after; the same if its version is not made of numbers.
+        versions: Before and after; the same if it is not made of numbers, or cannot be changed
+            safely.
         done: What is changed, in words.
         left: What is not, with why and what to do.
+        met: What meets records of what is changed: modes, nothing ("") where the contract says
+            none, and `ENUM`.
     """
 
     file: Path
@@ -51,6 +62,7 @@ class Patch:
     versions: tuple[str, str]
     done: tuple[str, ...]
     left: tuple[str, ...]
+    met: frozenset[str]
 
     def diff(self) -> str:
         """Return the change as a unified diff."""
@@ -76,7 +88,7 @@ class Patch:
             part.replace(path)
 
 
-def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
+def propose(plan: Plan, changes: Sequence[Change | Unlisted], plan_of: PlanOf) -> Patch:
     """Change a contract so that it has what was seen, as far as the lake can take it.
 
     Each change is checked by itself: by the rules of both files, and against the tables that are
@@ -94,7 +106,7 @@ def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
     located = load(file)
     before = now = read_text(file.read_bytes().decode(), located)
     lake = open_lake(plan) if (plan.out / "lake").is_dir() else None
-    done, left = [], []
+    done, left, met = [], [], set[str]()
     for change in changes:
         try:
             made, said = _edited(now, change, plan)
@@ -104,10 +116,14 @@ def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
             continue
         now = made
         done.append(said)
+        met.add(_met(change, plan))
     version = plan.contract.version
     raised = minor(version) if done else None
     if raised is not None:
-        now = now.with_version(raised)
+        try:
+            now = now.with_version(raised)
+        except EditError:
+            raised = None
     return Patch(
         file=file,
         before=before.text,
@@ -115,6 +131,7 @@ def propose(plan: Plan, changes: Sequence[Change], plan_of: PlanOf) -> Patch:
         versions=(version, raised or version),
         done=tuple(done),
         left=tuple(left),
+        met=frozenset(met),
     )
 
 
@@ -122,14 +139,12 @@ class _NoneError(Exception):
     """There is nothing that a contract could say."""
 
 
-def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractText, str]:
+def _edited(text: ContractText, change: Change | Unlisted, plan: Plan) -> tuple[ContractText, str]:
     """Return a contract that has a change, and what it says now."""
+    if isinstance(change, Unlisted):
+        return _listed(text, change)
     if change.kind is Kind.LACKING:
-        msg = (
-            "a file without it says nothing of what it is; if it may be missing, set another "
-            "penstock:onChange on it; if it is gone for good, take it out"
-        )
-        raise _NoneError(msg)
+        raise _NoneError(_LACKING)
     if not change.name:
         msg = (
             "keys that do not look like names, or more of them than are told apart; where keys are "
@@ -141,8 +156,8 @@ def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractTex
     if change.kind is Kind.UNDECLARED:
         return _added(text, change, change.proposal, plan)
     (column,) = (c for c in plan.contract.columns if c.name == change.name)
-    texts = change.format == "csv"
-    found = None if column.children or column.items else wider(column, change.proposal, texts=texts)
+    texts, scalar = change.texts, not column.children and column.items is None
+    found = wider(column, change.proposal, texts=texts) if scalar else None
     if found is None:
         msg = (
             f"no type takes both {column.logical} and {change.proposal.logical}; mend the records, "
@@ -153,8 +168,16 @@ def _edited(text: ContractText, change: Change, plan: Plan) -> tuple[ContractTex
     return made, f"{column.name}: {_type(column)} becomes {found.physical or found.logical}"
 
 
+def _listed(text: ContractText, more: Unlisted) -> tuple[ContractText, str]:
+    if not more.values:
+        raise _NoneError(more.note)
+    values, s = ", ".join(map(repr, more.values)), "s" if more.rows != 1 else ""
+    made = text.with_values(more.name, more.values)
+    return made, f"{more.name}: lists {values} too, of {more.rows:,} refused row{s}"
+
+
 def _unseen(change: Change) -> str:
-    if change.format in ("json", "csv"):
+    if change.format == "json" or change.texts:
         return "no value of it was seen"
     return f"its values in {change.format} were not looked at; change the contract by hand"
 
@@ -166,20 +189,33 @@ def _added(
     taken += plan.tables[plan.processed].schema.names
     records = f"{change.rows:,} record{'s' if change.rows != 1 else ''}"
     seen = f"Seen in {records}, first in {PurePosixPath(change.source).name}"
-    name = proposal.name if change.inside else free(proposal.name, taken)
-    prop = replace(proposal, name=name, notes=(seen, *proposal.notes))
+    taking = not change.inside and plan.contract.on_change in TAKING
+    prop = replace(
+        proposal,
+        name=proposal.name if change.inside else free(proposal.name, taken),
+        notes=(seen, *([_MAY_LACK] if taking else ()), *proposal.notes),
+        may_lack=taking,
+    )
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
     made = text.with_property(list(property_lines(prop, 0)), change.inside)
     called = Key(prop.name, change.inside).called
     return made, f"{called}: added, {prop.physical or prop.logical}{personal}"
 
 
+def _met(change: Change | Unlisted, plan: Plan) -> str:
+    if isinstance(change, Unlisted):
+        return ENUM
+    own = (c for c in plan.contract.columns if change.kind is Kind.TYPE and c.name == change.name)
+    column = next(own, None)
+    return (plan.contract.on_change if column is None else plan.contract.met(column)) or ""
+
+
 def _type(column: Column) -> str:
     return column.logical if column.logical != "number" else str(column.type)
 
 
-def _called(change: Change) -> str:
-    return change.called or "others"
+def _called(change: Change | Unlisted) -> str:
+    return (change.name if isinstance(change, Unlisted) else change.called) or "others"
 
 
 def _check(plan: Plan, lake: Lake | None) -> None:
@@ -193,8 +229,8 @@ def _check(plan: Plan, lake: Lake | None) -> None:
             evolve.refuse_breaks(lake.catalog, table)
 
 
-def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change, ...]:
-    """Return the changes that runs have kept, or those that samples have.
+def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change | Unlisted, ...]:
+    """Return the changes that runs have kept, and refused values; or the changes of samples.
 
     Args:
         plan: By the contract as it is.
@@ -204,7 +240,8 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change, ...]:
         SourceError: A sample cannot be read.
     """
     if not samples:
-        return tuple(c for c in kept_changes(plan) if c.kind is not Kind.CUT)
+        kept = (c for c in kept_changes(plan) if c.kind is not Kind.CUT)
+        return (*kept, *unlisted(plan))
     return merged(change for path in samples for change in _in_sample(plan, path))
 
 

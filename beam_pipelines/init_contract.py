@@ -170,6 +170,8 @@ def _custom(prop: Property) -> Iterator[str]:
     entries: list[Mapping[str, object]] = []
     if prop.open and prop.children:
         entries.append({"property": "penstock:open", "value": True})
+    if prop.may_lack:
+        entries.append({"property": "penstock:mayLack", "value": True})
     if prop.warn:
         entries.append({"property": "penstock:onFailure", "value": "warn"})
     if prop.protect:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.errors import UsageError
+from beam_pipelines.looking import LookingProtector
 from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
 from schemas.personal.check import ever_clear
 from schemas.plan import Plan
 from transforms.admit import with_records
 from transforms.changes.meet import Meet
-from transforms.changes.seen import Change, Kind, merged
+from transforms.changes.seen import MAY_LACK, Change, Kind, merged
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
 from transforms.decode.preflight import check_files
 from transforms.duplicates import duplicates, ids_of
-from transforms.keys import Key, Keyring
 from transforms.masking import Masks, shape
 from transforms.middle import step_kernel
 from transforms.outcome import Kernel, Outcome, keep, refused, removed
@@ -110,13 +108,12 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
         kept.append(_stepped(plan, decoded, protector, steps, show))
         changes += decoded.changes
     for change in merged(changes):
-        name = change.called or "other columns"
-        some = "in some of these records"
-        notes.append(
-            f"{name}: {change.note} {some}"
-            if change.kind is Kind.CUT
-            else f"{name}: {change.kind} {some}; `penstock evolve` says more"
-        )
+        name, some = change.called or "other columns", "in some of these records"
+        if change.kind is Kind.CUT:
+            notes.append(f"{name}: {change.note} {some}")
+            continue
+        more = "null" if change.mode == MAY_LACK else "`penstock evolve` says more"
+        notes.append(f"{name}: {change.kind} {some}; {more}")
     if plan.deduplicate is not None:
         for outcome in _deduplicated(plan, [rows for rows in kept if rows.num_rows]):
             show.ends(outcome.removed)
@@ -149,28 +146,6 @@ def _stepped(
         rows = outcome.rows
         show.rows(name, rows)
     return rows
-
-
-class LookingProtector(Protector):
-    """Protects for a screen: without the pipeline's key it makes one for itself, and keeps none."""
-
-    def __init__(self, plan: Plan) -> None:
-        """Read the keys of a plan, or make one."""
-        super().__init__(plan.contract, plan.secret, plan.folder)
-        self.notes: list[str] = []
-        _ = self.keyring
-
-    @cached_property
-    def keyring(self) -> Keyring | None:
-        """The keys, or one that lives as long as this process."""
-        try:
-            return Protector(self.contract, self.secret, self.folder).keyring
-        except UsageError:
-            self.notes.append(
-                f"no key could be read from {self.secret}: pseudonyms are made with one for this "
-                "screen only"
-            )
-            return Keyring((Key(secrets.token_urlsafe(32)),))
 
 
 class _Show:

@@ -17,6 +17,7 @@ from beam_pipelines import batch
 from beam_pipelines.commit_once import committer
 from beam_pipelines.dead_letters import Choice, in_clear, landed
 from beam_pipelines.failures import fate, told
+from beam_pipelines.looking import LookingProtector
 from schemas.errors import CommitError
 from schemas.names import REFUSED, TRIED, Destiny
 from schemas.plan import Plan
@@ -27,6 +28,7 @@ from transforms.commit.landed import Landed
 from transforms.commit.maintain.look import look
 from transforms.commit.near import Asked
 from transforms.commit.removed import fold_removed
+from transforms.protect import Protector
 from transforms.replay_rows import Made, ReplayRows
 from transforms.sinks.lake import FileWriter
 from transforms.sources.identity import remembered
@@ -54,11 +56,13 @@ class Replayed:
 
     Attributes:
         rows: Dead letters by what had refused them and what they became; `refused` is again.
-        result: As of a run; its `rows` are those that were replayed.
+        result: As of a run; its `rows` are those that were replayed. None: nothing was done.
+        notes: What a person must know to read it right.
     """
 
     rows: Counter[Became] = field(default_factory=Counter)
     result: batch.Result | None = None
+    notes: list[str] = field(default_factory=list)
 
     def told(self) -> list[dict[str, Any]]:
         """Return the rows for a program."""
@@ -89,13 +93,27 @@ def simulate(plan: Plan, choice: Choice) -> Replayed:
     lake = landed(plan)
     with told(lambda: "nothing was written"):
         state = look(lake)
-        make, snapshots = ReplayRows(plan, remembered(state.sources)), state.snapshots
+        protector, out.notes = _looking(lake, plan)
+        make = ReplayRows(plan, remembered(state.sources), protector)
+        snapshots = state.snapshots
         dead = snapshots.get(plan.operations("refused"))
         for some in rounds(opened_rows(lake, plan, dead, choice)):
             held = in_clear(lake, plan, some, dead)
             made = make(held, snapshots.get(plan.processed))
             out.rows += _became(some, made)
     return out
+
+
+def _looking(lake: Lake, plan: Plan) -> tuple[Protector, list[str]]:
+    """Return what protects as a replay would, and what is to be known of it.
+
+    A replay makes the key if nothing is protected yet; one that is lost ends it.
+    """
+    deployed = lake.deployed_plan()
+    if deployed is None or deployed.keys == frozenset():
+        own = LookingProtector(plan)
+        return own, own.notes
+    return Protector(plan.contract, plan.secret, plan.folder), []
 
 
 def replay(
@@ -129,7 +147,8 @@ def replay(
         own = committer(lake, plan, result.run_id, started, keys, **options)
         if recompute:
             own.commit([], {}, sources=None, recompute=recompute)
-        make = ReplayRows(plan, remembered(state.sources))
+        protector = Protector(plan.contract, plan.secret, plan.folder)
+        make = ReplayRows(plan, remembered(state.sources), protector)
         before = dict(state.totals)
         wanted = opened_rows(lake, plan, state.snapshots.get(plan.operations("refused")), choice)
         for some in rounds(wanted, size):

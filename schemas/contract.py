@@ -70,6 +70,8 @@ class Column:
         transform: SQL expression over the record's own columns (the standard's transformLogic);
             such a column is not read from the record.
         on_change: What meets a change of it, where it says that itself; see `Contract.met`.
+        may_lack: Whether a file may be without it: its rows have null there, and a run says so,
+            whatever `on_change` says. For columns that came later than some of the files.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Column:
     description: str = ""
     physical: str | None = None
     on_change: OnChange | None = None
+    may_lack: bool = False
 
     @property
     def key(self) -> str:

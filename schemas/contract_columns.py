@@ -121,6 +121,7 @@ class ColumnReader:
             description=prop.description or "",
             physical=prop.physicalName if prop.physicalName != name and place.top else None,
             on_change=mode_of(custom.get("onChange")),
+            may_lack=custom.get("mayLack") is True,
         )
         decided = "protect" in custom
         inner = replace(
@@ -152,6 +153,7 @@ class ColumnReader:
         )
         rules = (*column.rules, *reader.read(prop))
         column = replace(column, rules=rules, required=reader.required, unique=reader.unique)
+        self._lacking(column, node, top=place.top)
         return protect(column, node, custom, self.problems, decided=place.decided)
 
     def _object(
@@ -289,6 +291,15 @@ class ColumnReader:
                 (*node, "primaryKeyPosition"),
                 f"`{path}` must be a primary key to have a position; got primaryKeyPosition; "
                 "add primaryKey: true",
+            )
+
+    def _lacking(self, column: Column, node: NodePath, *, top: bool) -> None:
+        if column.may_lack and not (top and column.read and not column.required):
+            got = "inside another" if not top else "computed" if not column.read else "required"
+            must = "a top-level property that is read and not required for files to be without it"
+            self.problems.add(
+                node,
+                f"`{column.path}` must be {must}; got one that is {got}; remove penstock:mayLack",
             )
 
     def _physical(self, prop: SchemaProperty, node: NodePath, path: str, *, top: bool) -> None:

@@ -10,6 +10,7 @@ standard has none, are custom properties `penstock:...`:
 | schema object | `penstock:eventTime` | path of the timestamp that is the event time |
 | schema object | `penstock:release` | places that classified data may reach in clear, and why |
 | schema object, property | `penstock:onChange` | what meets a change: `schemas.contract.OnChange` |
+| property | `penstock:mayLack` | files may be without it: null |
 | property | `penstock:open` | an object whose undeclared keys stay |
 | property | `penstock:protect` | pseudonymize, mask, generalize, drop, keep |
 | property | `penstock:protectOptions` | see `schemas.protection` |
@@ -130,6 +131,7 @@ def meaning(contract: Contract) -> str:
             "transform": c.transform,
             **({"physical": c.physical} if c.physical is not None else {}),
             **({"on_change": c.on_change} if c.on_change is not None else {}),
+            **({"may_lack": True} if c.may_lack else {}),
         }
 
     whole = {

@@ -52,9 +52,15 @@ _NO_KEY: Final = (
     "a message must be stored with its key and headers to be replayed, as the contract reads them; "
     "got the payload only; put the row in at its source"
 )
+_NO_STREAM: Final = (
+    "a message that is no plain JSON must be replayed by source.stream, which says its format, "
+    "registry, key and headers; got a pipeline without it, or of another format; put it back"
+)
 _NO_MESSAGE: Final = (
     "record must be lines of key and headers, an empty line, then the payload; put it right"
 )
+_REASONS: Final = {"key": _NO_KEY, "stream": _NO_STREAM}
+"""Of records that cannot be decoded, by rule."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,8 @@ class Replayer:
             own = held.take(pa.array([i for i, k in enumerate(kinds) if k == kind], pa.int64()))
             if kind == "file":
                 yield from self._from_files(own)
-            elif kind == "key":
-                yield self._refuse(own, "key", _NO_KEY)
+            elif kind in _REASONS:
+                yield self._refuse(own, kind, _REASONS[kind])
             elif kind == "csv":
                 yield from self._csv(own)
             elif kind == "attached":
@@ -113,12 +119,20 @@ class Replayer:
         packed = in_file and self.plan.source.format in COLUMNAR and not mended
         if packed or not there or form == "pointer":
             return "file"
-        if in_file or self.plan.stream is None:
+        if in_file:
             return "csv" if form == "csv" else "text"
+        if form != "json" and not self._is_streamed(form):
+            return "stream"
+        if self.plan.stream is None:
+            return "text"
         if form.endswith(ATTACHED):
             return "attached"
         kafka = self.plan.stream.kafka
         return "key" if kafka.key is not None or kafka.headers else "message"
+
+    def _is_streamed(self, form: str) -> bool:
+        stream = self.plan.stream
+        return stream is not None and form.removesuffix(ATTACHED) == stream.kafka.format
 
     def _from_files(self, held: pa.Table) -> Iterator[Decoded]:
         left = held

@@ -47,16 +47,19 @@ class Made:
 class ReplayRows:
     """Decodes, validates, protects, steps and deduplicates dead letters, as a batch run does."""
 
-    def __init__(self, plan: Plan, remembered: Mapping[str, Remembered]) -> None:
+    def __init__(
+        self, plan: Plan, remembered: Mapping[str, Remembered], protector: Protector
+    ) -> None:
         """Read keys and lookups, so that their errors come before anything is written.
 
         Args:
             plan: The plan of now.
             remembered: What is known of files that landed; see `FromFiles`.
+            protector: Protects them.
         """
         self.plan = plan
         self._replayer = Replayer(plan, FromFiles(plan, remembered))
-        self._protector = Protector(plan.contract, plan.secret, plan.folder)
+        self._protector = protector
         _ = self._protector.keyring
         self._steps = RowSteps(plan)
         self._steps.setup()

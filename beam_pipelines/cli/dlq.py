@@ -201,8 +201,7 @@ def _say_replayed(
 ) -> None:
     if args.json:
         told: dict[str, Any] = {"rows": done.counts(), "became": done.told()}
-        if done.result is not None:
-            told = done.result.json() | told
+        told = (done.result.json() if done.result else {"warnings": done.notes}) | told
         print(json.dumps(told | (more or {})))
         return
     titles = ("was refused by", "becomes" if done.result is None else "became", "by", "rows")
@@ -217,7 +216,7 @@ def _say_replayed(
     ]
     if cells:
         print(*aligned(titles, cells, numbers=1), sep="\n")
-    for warning in done.result.warnings if done.result is not None else ():
+    for warning in done.notes if done.result is None else done.result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     _none(plan, cells)
 

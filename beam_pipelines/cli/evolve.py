@@ -13,11 +13,13 @@ from beam_pipelines.cli import flags
 from runners.lean import collect_from_here, deferred_models, import_libraries, no_warnings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from beam_pipelines.evolving import Patch
     from schemas.located import Located
     from schemas.plan import Plan
 
-SUMMARY = "change the contract as its records have changed: new columns, wider types"
+SUMMARY = "change the contract as its records have changed: new columns, wider types, new values"
 EXAMPLES = """\
 examples:
   penstock evolve events/ --dry-run            what runs have seen, as a diff of the contract
@@ -26,7 +28,9 @@ examples:
 
 A run that meets columns which the contract does not declare, or values of another type, says so at
 its end and keeps what it could say of them in out/changes/ (no values). Only this command changes
-the contract. A type that the lake cannot take in place is left out, with why.
+the contract. Of rows that were refused for a value that an enumeration does not list it adds the
+value, if such values are few and not personal. A type that the lake cannot take in place is left
+out, with why.
 """
 
 
@@ -90,14 +94,26 @@ def _tell(plan: Plan, patch: Patch, args: argparse.Namespace) -> None:
         print(f"left as it is: {printable(line)}")
     if not patch.done:
         if not patch.left:
-            print(f"{plan.name}: nothing to change; runs have seen no column that is not declared")
+            print(f"{plan.name}: nothing to change; runs have seen what the contract has already")
         return
     before, after = patch.versions
     how = "would be" if args.dry_run else "is"
     print(f"{plan.name}: the contract {how} version {after}, it was {before}")
     if after == before:
-        print("note: its version is not made of numbers: raise it yourself")
+        print("note: raise its version yourself: it is no numbers, or on no line of its own")
     if not args.dry_run:
         folder = shlex.quote(os.path.relpath(args.folder))
-        print(f"rows that were refused for it land now: penstock dlq replay {folder}")
-        print(f"rows that landed without it hold null: penstock run {folder} --rebuild")
+        for line in _next(patch.met, folder, batch=bool(plan.source.path)):
+            print(line)
+
+
+def _next(met: frozenset[str], folder: str, *, batch: bool) -> Iterator[str]:
+    """Say how rows come by what the contract has now; without a batch face nothing is rebuilt."""
+    own = folder if batch else f"{folder} --stream --runner prism"
+    if "freeze" in met:
+        yield f"a run that was ended by it goes on: penstock run {own}"
+    if met & {"", "evolve", "quarantine", "enum"}:
+        yield f"rows that were refused for it land now: penstock dlq replay {own}"
+    if batch and met - {"enum"}:
+        dropped = "were dropped for it, or " if "discard_row" in met else ""
+        yield f"rows that {dropped}landed without it come anew: penstock run {folder} --rebuild"

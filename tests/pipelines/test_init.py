@@ -21,7 +21,7 @@ from beam_pipelines.cli import main
 from beam_pipelines.cli.init import ask
 from beam_pipelines.init import begin
 from beam_pipelines.init_check import check_text
-from schemas.errors import PenstockError, UsageError
+from schemas.errors import PenstockError, SourceError, UsageError
 from tests.inits import differences, pipeline_of
 from transforms.inference.infer import infer
 from transforms.inference.reading import read_sample
@@ -122,6 +122,35 @@ def test_a_csv_without_header_lands_as_duckdb_reads_it(tmp_path: Path, through: 
     pipeline, properties = pipeline_of(tmp_path / "new")
     assert pipeline["source"]["batch"]["files"]["csv"] == {"names": ["c1", "c2", "c3"]}
     assert [p["logicalType"] for p in properties] == ["number", "number", "string"]
+
+
+def test_columns_of_one_name_are_told_apart_by_a_number_and_each_lands(
+    tmp_path: Path, through: Init, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(i, f"{i % 7}.5", f"w{i % 5}", -i, 3 * i) for i in range(300)]
+    text = "".join(f"{','.join(map(str, row))}\n" for row in rows)
+    (tmp_path / "pairs.csv").write_text(f"id,Score $,Score $,score_2,Score $\n{text}")
+    assert through("pairs.csv")["rows"]["kept"] == len(rows)
+    _, properties = pipeline_of(tmp_path / "new")
+    assert {p["name"]: (p.get("physicalName"), p["logicalType"]) for p in properties} == {
+        "id": (None, "integer"),
+        "score": ("Score $", "number"),
+        "score_2": ("Score $_2", "string"),
+        "score_2_2": ("score_2", "integer"),
+        "score_3": ("Score $_3", "integer"),
+    }
+    contract = (tmp_path / "new/contract.odcs.yaml").read_text(encoding="utf-8")
+    assert contract.count("# its name in the header is 'Score $', as that of a column before") == 2
+    with duckdb.connect(str(tmp_path / "new/out/warehouse.duckdb"), read_only=True) as warehouse:
+        landed = warehouse.execute(
+            "SELECT id, score::VARCHAR, score_2, score_2_2, score_3 FROM processed_data.new"
+        ).fetchall()
+    assert sorted(landed) == rows
+    (tmp_path / "pairs.csv").write_text(f"id,Score $,Score $,Score $,Score $\n{text}")
+    assert main(["run", str(tmp_path / "new"), "--out", str(tmp_path / "other")]) == 1
+    said = capsys.readouterr().err
+    assert "must have different names; got the same for columns 2 and 5" in said
+    assert "let the contract read the latter by its name and '_4' behind it" in said
 
 
 def test_nested_json_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:
@@ -307,6 +336,9 @@ def test_a_second_file_that_is_no_lookup_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="samples must be of one shape, or small tables"):
         begin(samples, tmp_path / "new", None)
     assert not (tmp_path / "new").exists()
+    (tmp_path / "other.csv").write_text("group,a,a\nA,1,2\nB,2,3\n")
+    with pytest.raises(SourceError, match="columns of a lookup table must have different names"):
+        begin(samples, tmp_path / "new", None)
 
 
 def test_a_person_is_asked_only_what_the_sample_does_not_say(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from schemas.errors import SourceError
 from schemas.plan import FileSource
 from transforms.changes.proposals import Digits, bare
 from transforms.changes.seen import Key
+from transforms.decode.attached import last_of
 from transforms.decode.attached_records import ATTACHED, apart
+from transforms.decode.casts import isolate
 from transforms.decode.json_texts import json_texts
 from transforms.inference.fields import Field, Kind
 from transforms.inference.properties import Property
@@ -83,6 +85,22 @@ def of_records(
     elif form == "json":
         fields = _json(known)
     return of_fields(fields, form, keys, beside)
+
+
+def of_attached(records: pa.Array, name: str, header: str | None, beside: Beside) -> Said:
+    """Look at the values that a column has beside the payloads of messages.
+
+    Args:
+        records: Their records, with key and headers (`ATTACHED`).
+        name: The column.
+        header: Name of its header; None: it is the key.
+        beside: See Beside.
+    """
+    parts = apart(records)
+    values = parts.keys if header is None else last_of(parts.headers, header)
+    texts = isolate(lambda part: part.cast(pa.string()), values, pa.string()).values
+    field = Field(name, Kind.TEXT, len(texts), texts.null_count, texts)
+    return of_fields([field], "csv", [Key(name)], beside).get(Key(name), Said())
 
 
 def of_batch(rows: pa.RecordBatch, keys: Iterable[Key], beside: Beside) -> dict[Key, Said]:

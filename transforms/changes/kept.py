@@ -12,7 +12,7 @@ from typing import Final
 
 from schemas.plan import Plan
 from transforms.changes.meet import SchemaChangeError
-from transforms.changes.seen import Change, merged
+from transforms.changes.seen import MAY_LACK, Change, merged
 
 FOLDER: Final = "changes"
 
@@ -25,8 +25,9 @@ def changes_file(plan: Plan) -> Path:
 def keep_changes(plan: Plan, changes: Sequence[Change]) -> None:
     """Add changes to those that are kept, of this contract; others are of no use any more.
 
-    Several processes may do so at once.
+    What the contract says may be is none that it could have. Several processes may do so at once.
     """
+    changes = [change for change in changes if change.mode != MAY_LACK]
     if not changes:
         return
     path = changes_file(plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +16,9 @@ from schemas.contract import Column, Contract, OnChange
 from schemas.errors import SourceError
 from schemas.names import POSITION, POSITION_NAMES, SOURCE
 from schemas.plan import FileSource
-from transforms.changes.evidence import Beside, Said, of_batch, of_records
+from transforms.changes.evidence import Beside, Said, of_attached, of_batch, of_records
 from transforms.changes.reasons import reasons_by_row
-from transforms.changes.seen import MOST, Change, Key, Kind, told_by_name
+from transforms.changes.seen import MAY_LACK, MOST, TEXT, Change, Key, Kind, told_by_name
 from transforms.changes.taking import out_of_refused, out_of_rows, taken
 from transforms.decode.attached_records import ATTACHED
 from transforms.decode.decoded import LOOKED_AT, Decoded, Numbers, Undeclared, root
@@ -26,7 +27,14 @@ _MOST_NAMES: Final = 4 * MOST
 """Of these is kept how often they were seen; of more no values are looked at any more."""
 _MOSTLY: Final = 0.5
 _COLUMN: Final = re.compile(r"`(.+?)(?:\[\]|\.[^`]*)?` must ")
-_TAKING: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE)
+TAKING: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE)
+"""Modes that let no changed row land."""
+
+
+Attachments = Mapping[str, str | None]
+"""Columns that stand beside payloads -> name of their header; None: the key."""
+
+_NOWHERE: Final[Attachments] = MappingProxyType({})
 
 
 class SchemaChangeError(SourceError):
@@ -65,21 +73,27 @@ class Meet:
         Raises:
             SchemaChangeError: The contract says `freeze`.
         """
+        whole = decoded
         decoded = _with(decoded, *(_cut(decoded, n, r) for n, r in decoded.cut.items() if len(r)))
         if decoded.undeclared:
             decoded = self._undeclared(decoded)
-        return self._lacking(decoded) if decoded.lacking else decoded
+        return self._lacking(decoded, whole) if decoded.lacking else decoded
 
-    def types(self, decoded: Decoded) -> Decoded:
+    def types(self, decoded: Decoded, attached: Attachments = _NOWHERE) -> Decoded:
         """Meet values that are not of their column's type: passed over, or refused until now.
+
+        Args:
+            decoded: As its decoder made it.
+            attached: Columns that stand beside payloads.
 
         Raises:
             SchemaChangeError: The contract says `freeze`.
         """
         for name, rows in decoded.nulled.items():
             if len(rows):
-                decoded = _with(decoded, self._nulled(decoded, name, rows))
-        return decoded if decoded.refused is None else self._mistyped(decoded, decoded.refused)
+                decoded = _with(decoded, self._nulled(decoded, name, rows, attached))
+        dead = decoded.refused
+        return decoded if dead is None else self._mistyped(decoded, dead, attached)
 
     def _undeclared(self, decoded: Decoded) -> Decoded:
         by: dict[Key, list[Undeclared]] = {}
@@ -114,7 +128,7 @@ class Meet:
             must = "a record must have no column that its contract does not declare"
             raise _frozen(must, got, first, decoded)
         left = np.arange(decoded.rows.num_rows)
-        for mode in _TAKING:
+        for mode in TAKING:
             own = {key: [o.rows for o in ones] for key, ones in by.items() if modes[key] is mode}
             rows, reasons = reasons_by_row(own, left)
             if len(rows):
@@ -126,29 +140,30 @@ class Meet:
         holders = [c for c in self.contract.columns if key.inside and c.name == root(key.inside)]
         return self.contract.met(holders[0]) if holders else self.contract.on_change
 
-    def _lacking(self, decoded: Decoded) -> Decoded:
+    def _lacking(self, decoded: Decoded, whole: Decoded) -> Decoded:
         for column in (c for c in self.contract.columns if c.name in decoded.lacking):
-            mode, count = self.contract.met(column), decoded.rows.num_rows
-            if mode is None or not count:
+            mode = None if column.may_lack else self.contract.met(column)
+            told = MAY_LACK if column.may_lack else mode
+            if told is None or not whole.rows.num_rows:
                 continue
             change = Change(
                 kind=Kind.LACKING,
                 name=column.name,
-                mode=mode,
+                mode=told,
                 format=decoded.format.removesuffix(ATTACHED),
-                rows=count,
-                **_first(decoded, [Undeclared((), np.arange(1), np.arange(0))]),
+                rows=whole.rows.num_rows,
+                **_first(whole, [Undeclared((), np.arange(1), np.arange(0))]),
             )
             decoded = _with(decoded, change)
             must = f"a file must have the column `{column.name}`"
             if mode is OnChange.FREEZE and self.ends:
                 raise _frozen(must, "none", change, decoded)
-            if mode in _TAKING:
+            if mode in TAKING and (count := decoded.rows.num_rows):
                 everything, reasons = np.arange(count), [f"{must}; got none"] * count
                 decoded = out_of_rows(decoded, everything, mode, Kind.LACKING, reasons)
         return decoded
 
-    def _mistyped(self, decoded: Decoded, dead: pa.RecordBatch) -> Decoded:
+    def _mistyped(self, decoded: Decoded, dead: pa.RecordBatch, attached: Attachments) -> Decoded:
         reasons = pc.if_else(_about_types(dead), dead["reason"], None).dictionary_encode()
         codes = reasons.indices.fill_null(-1).to_numpy()
         texts = reasons.dictionary.to_pylist()
@@ -164,7 +179,7 @@ class Meet:
             if mode is None and len(rows) < _MOSTLY * total:
                 continue  # some wrong values are no change of the data
             some = taken(dead, rows[:LOOKED_AT])
-            change = self._other_type(column, len(rows), some, decoded.format)
+            change = self._other_type(column, len(rows), some, decoded.format, attached)
             decoded = _with(decoded, change)
             if mode is OnChange.FREEZE and self.ends:
                 must = texts[by[column.name][0]].split("; got")[0]
@@ -173,13 +188,20 @@ class Meet:
                 dropped |= own
         return out_of_refused(decoded, np.flatnonzero(dropped), Kind.TYPE)
 
-    def _nulled(self, decoded: Decoded, name: str, rows: Numbers) -> Change:
+    def _nulled(self, decoded: Decoded, name: str, rows: Numbers, attached: Attachments) -> Change:
         places = taken(decoded.rows.select(POSITION_NAMES), rows[:LOOKED_AT])
         some = places.append_column("record", decoded.records(places))
         (column,) = (c for c in self.contract.columns if c.name == name)
-        return self._other_type(column, len(rows), some, decoded.format)
+        return self._other_type(column, len(rows), some, decoded.format, attached)
 
-    def _other_type(self, column: Column, count: int, some: pa.RecordBatch, form: str) -> Change:
+    def _other_type(
+        self,
+        column: Column,
+        count: int,
+        some: pa.RecordBatch,
+        form: str,
+        attached: Attachments,
+    ) -> Change:
         """Say what values are like that are not of a column's type.
 
         Args:
@@ -187,17 +209,21 @@ class Meet:
             count: How many records have one.
             some: The first of them: places and `record`.
             form: Of the records.
+            attached: Columns that stand beside payloads.
         """
         key, beside = column.key, Beside(exact=pa.types.is_decimal(column.type))
-        said = Said()
+        said, records = Said(), some["record"]
         if self._due(Kind.TYPE, key):
-            found = of_records(some["record"], form, [Key(key)], beside, self.source)
-            said = found.get(Key(key), said)
+            if column.name in attached:
+                said = of_attached(records, key, attached[column.name], beside)
+            else:
+                found = of_records(records, form, [Key(key)], beside, self.source)
+                said = found.get(Key(key), said)
         return Change(
             kind=Kind.TYPE,
             name=column.name,
             mode=self.contract.met(column) or "",
-            format=form.removesuffix(ATTACHED),
+            format=TEXT if column.name in attached else form.removesuffix(ATTACHED),
             rows=count,
             source=some[SOURCE][0].as_py(),
             position=some[POSITION][0].as_py(),

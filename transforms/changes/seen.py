@@ -14,6 +14,12 @@ from transforms.inference.properties import Property
 MOST: Final = 100
 """Undeclared names that are told apart: where keys are data there is no end of them."""
 
+MAY_LACK: Final = "may_lack"
+"""What meets a file without a column that the contract says may be missing: no change of mode."""
+
+TEXT: Final = "text"
+"""Format of what stands in keys and headers of messages."""
+
 _NAME: Final = re.compile(r"[\w .$%#/()-]{1,60}")
 _DIGITS: Final = re.compile(r"\d{5}")
 
@@ -55,8 +61,8 @@ class Change:
         name: Of `UNDECLARED` the key in records (empty: others, see `told_by_name`, or more than
             are told apart), else the column.
         inside: Of `UNDECLARED` as that of `Key`.
-        mode: The `penstock:onChange` that met it; empty: the contract says none.
-        format: Of the records.
+        mode: The `penstock:onChange` that met it, or `MAY_LACK`; empty: the contract says none.
+        format: Of the records, or `TEXT`.
         rows: How many records.
         source: Where the first of them stands.
         position: Its position.
@@ -87,6 +93,11 @@ class Change:
     def what(self) -> tuple[Kind, str, str]:
         """What tells it from other changes."""
         return self.kind, self.inside, self.name
+
+    @property
+    def texts(self) -> bool:
+        """Whether the values are texts whatever they say, which a text column takes."""
+        return self.format in ("csv", TEXT)
 
     def told(self) -> dict[str, Any]:
         """Return what a program is told of it at the end of a run."""
@@ -153,7 +164,7 @@ def joined(one: Change, other: Change) -> Change:
     note = one.note or other.note
     proposal = None if note else one.proposal or other.proposal
     if proposal is not None and one.proposal is not None and other.proposal is not None:
-        proposal = either(one.proposal, other.proposal, texts=one.format == "csv")
+        proposal = either(one.proposal, other.proposal, texts=one.texts)
         note = "" if proposal is not None else "its values are of several kinds"
     return replace(
         first,

@@ -40,6 +40,11 @@ class Attached:
         self._headers = dict(headers)
 
     @property
+    def places(self) -> dict[str, str | None]:
+        """Column -> name of its header; None: it is the key."""
+        return {c.name: self._headers.get(c.name) for c in self._columns}
+
+    @property
     def payload(self) -> Contract:
         """The contract of what the payload holds."""
         here = {c.name for c in self._columns}
@@ -89,10 +94,10 @@ class Attached:
 
     def _bytes(self, raw: pa.RecordBatch, column: Column) -> pa.Array:
         name = self._headers.get(column.name)
-        return raw[KEY] if name is None else _header(raw[HEADERS], name)
+        return raw[KEY] if name is None else last_of(raw[HEADERS], name)
 
 
-def _header(headers: pa.Array, name: str) -> pa.Array:
+def last_of(headers: pa.Array, name: str) -> pa.Array:
     """Return the value of the last header of a name in each message."""
     owner = pc.list_parent_indices(headers).to_numpy()
     items = headers.flatten()

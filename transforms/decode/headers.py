@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import count
 from typing import Final
 
 from schemas.contract import Contract, OnChange
@@ -31,23 +32,46 @@ def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
     return rows[0] if rows else []
 
 
+def numbered(names: Sequence[str]) -> Iterator[str]:
+    """Yield names apart: of several columns of one name all but the first get a free number.
+
+    >>> list(numbered(["a", "b", "a", "", "", "a", "a_2"]))
+    ['a', 'b', 'a_3', '', '', 'a_4', 'a_2']
+    """
+    taken = set(names)
+    further: dict[str, Iterator[str]] = {}
+    for name in names:
+        if name not in further:
+            further[name] = (f"{name}_{number}" for number in count(2))
+            yield name
+        else:
+            own = next(n for n in further[name] if n not in taken) if name else name
+            taken.add(own)
+            yield own
+
+
 def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[str, int]:
     """Return where each column that the contract reads is in a file, by its name in tables.
 
-    Optional ones may be absent. A property may be read from the first column without a name.
+    Optional ones may be absent. A property may be read from the first column without a name, and
+    from a further one of the same name by its number: see `numbered`.
 
     Raises:
-        SourceError: If a name is there twice, or a required column is not.
+        SourceError: If a name is there twice and the contract does not read the latter by its
+            number, or a required column is not there.
     """
     places: dict[str, int] = {}
-    for i, name in enumerate(names):
-        if places.setdefault(name, i) != i and name:
+    read = {c.key for c in contract.columns if c.read}
+    for i, (name, own) in enumerate(zip(names, numbered(names), strict=True)):
+        if own != name and own not in read:
             # By number: in a file without a header the names are values, perhaps personal ones.
             msg = (
                 f"columns of a file must have different names; got the same for columns "
-                f"{places[name] + 1} and {i + 1} of {source}; rename one, or give it a header"
+                f"{places[name] + 1} and {i + 1} of {source}; rename one, give it a header, or let "
+                f"the contract read the latter by its name and {own.removeprefix(name)!r} behind it"
             )
             raise SourceError(msg)
+        places.setdefault(own, i)
     missing = [
         c.key
         for c in contract.columns

@@ -122,7 +122,7 @@ class MessageDecoder:
             decoded = self._meet.columns(decoded)
         decoded = self._attached.add(raw, decoded)
         if self._meet is not None:
-            decoded = self._meet.types(decoded)
+            decoded = self._meet.types(decoded, self._attached.places)
         decoded = self._complete(decoded)
         if self.max_future_us is not None and self.contract.event_time is not None:
             decoded = self._without_future(decoded, self.max_future_us)

@@ -96,8 +96,8 @@ def passes_over(column: Column, contract: Contract) -> bool:
 
 def by_row(column: Column, contract: Contract) -> bool:
     """Return whether a file that has another type for a column is met row by row."""
-    taken_out = (OnChange.QUARANTINE, OnChange.DISCARD_ROW)
-    return contract.met(column) in taken_out or passes_over(column, contract)
+    modes = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.DISCARD_VALUE)
+    return contract.met(column) in modes
 
 
 def nulled_rows(failures: Failures) -> dict[str, NDArray[np.int64]]:

@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import SourceError
 from schemas.functions import names as listed
 from schemas.plan import FileSource, Written
 from transforms.decode.csv_text import Layout, frame, read_texts
-from transforms.decode.headers import csv_names
+from transforms.decode.headers import csv_names, numbered
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.scalars import TEXT_IDS
@@ -67,10 +66,10 @@ def csv_fields(
             looked for.
 
     Raises:
-        SourceError: Two columns have one name.
+        SourceError: The header is no CSV record.
     """
-    names = csv_names(blocks[0].header, delimiter, blocks[0].source)
-    _check_header(names, blocks[0].source)
+    header = csv_names(blocks[0].header, delimiter, blocks[0].source)
+    names = list(numbered(header))
     nulls = ("",) if known is None else known.nulls
     columns, rows, broken = _read(blocks, names, delimiter, nulls)
     trim = is_padded(columns) if known is None else known.written.trim
@@ -87,23 +86,13 @@ def csv_fields(
     else:
         written = known.written
     fields = []
-    for name, values, may in zip(names, columns, numbers, strict=True):
+    for name, there, values, may in zip(names, header, columns, numbers, strict=True):
         if name or values.null_count < rows:  # a delimiter at the end of lines makes no column
             read, how = undressed(values, written) if may else (values, "")
             field = Field(name, Kind.TEXT, rows, values.null_count, read, written=how)
-            fields.append(replace(field, numbers=bool(how) or reads_numbers(values, written)))
+            counts = bool(how) or reads_numbers(values, written)
+            fields.append(replace(field, numbers=counts, again="" if name == there else there))
     return CsvFields(tuple(fields), rows, broken, nulls, written)
-
-
-def _check_header(names: Sequence[str], source: str) -> None:
-    named = [name for name in names if name]
-    if twice := next((name for i, name in enumerate(named) if name in named[:i]), None):
-        at = [i + 1 for i, name in enumerate(names) if name == twice]
-        msg = (
-            f"columns of a file must have different names; got one for columns {at[0]} and {at[1]} "
-            f"of {source}; rename one"
-        )
-        raise SourceError(msg)
 
 
 def _read(
@@ -113,7 +102,7 @@ def _read(
     parts: list[list[pa.Array]] = []
     rows = broken = 0
     for block in blocks:
-        own = csv_names(block.header, delimiter, block.source)
+        own = list(numbered(csv_names(block.header, delimiter, block.source)))
         there = [_place(name, i, own) for i, name in enumerate(names)]
         layout = Layout(len(own), tuple(i for i in there if i is not None), nulls, byte)
         assert isinstance(block.data, np.ndarray)  # noqa: S101  # of a text format

@@ -43,6 +43,7 @@ class Field:
         regular: Whether an object's keys can be declared: few, of one kind each, mostly there.
         items: What an array holds; None if that has no one kind.
         written: How CSV has its booleans or numbers, which are plain in `values`; empty: so.
+        again: Its name in a CSV header, if a column before it has the same: `key` has a number.
         numbers: Whether CSV could have numbers in it, written as others of the file.
         note: What was made of its values; of `OTHER`, why nothing can be.
     """
@@ -56,6 +57,7 @@ class Field:
     regular: bool = True
     items: Field | None = None
     written: str = ""
+    again: str = ""
     numbers: bool = True
     note: str = ""
 

@@ -141,6 +141,14 @@ def keys_of(
 
 
 def _property(field: Field, name: str, form: str, left_out: dict[str, str]) -> Property | None:
+    prop = _found(field, name, form, left_out)
+    if prop is None or not field.again:
+        return prop
+    note = f"its name in the header is {field.again!r}, as that of a column before it"
+    return replace(prop, notes=(note, *prop.notes))
+
+
+def _found(field: Field, name: str, form: str, left_out: dict[str, str]) -> Property | None:
     if field.kind is Kind.OBJECT:
         return _object(field, name)
     if field.kind is Kind.ARRAY:
@@ -150,7 +158,7 @@ def _property(field: Field, name: str, form: str, left_out: dict[str, str]) -> P
             return None
         return Property(name=name, key=field.key, logical="array", items=items, field=field)
     if form in ("csv", "parquet") and (inner := json_inside(field)):
-        prop = _property(replace(inner, key=field.key), name, form, left_out)
+        prop = _found(replace(inner, key=field.key), name, form, left_out)
         note = f"JSON in the texts of a {form} file"
         return None if prop is None else replace(prop, notes=(note, *prop.notes))
     prop = scalar(field, name)

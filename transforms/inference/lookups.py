@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from schemas.errors import SourceError
 from transforms.inference.fields import Sample
 from transforms.inference.names import free, identifier, pipeline_name, words
 from transforms.inference.properties import Property
@@ -49,9 +50,18 @@ def find_lookup(
         table: Its properties.
         rows: Properties of the rows.
         taken: Names of columns that there are.
+
+    Raises:
+        SourceError: Two of its columns have one name.
     """
     if not sample.whole or sample.rows > _MOST_ROWS:
         return None
+    if twice := next((field.again for field in sample.fields if field.again), None):
+        msg = (
+            "columns of a lookup table must have different names; got "
+            f"{twice!r} twice in {sample.path}; rename one"
+        )
+        raise SourceError(msg)
     name = pipeline_name(sample.path)
     best: tuple[tuple[float, ...], Property, Property] | None = None
     for key in table:

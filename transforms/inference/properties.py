@@ -19,6 +19,7 @@ class Property:
         physical: physicalType, of exact numbers.
         options: logicalTypeOptions.
         enum: The values that were seen, if they are few: another one is counted, not refused.
+        may_lack: Whether files may be without it (`schemas.contract.Column`).
         warn: Whether a broken rule is only counted.
         classification: The standard's; None: nothing personal was found.
         protect: How it is protected, with `protect_options` and `reason`.
@@ -37,6 +38,7 @@ class Property:
     required: bool = False
     primary_key: int | None = None
     enum: tuple[str, ...] = ()
+    may_lack: bool = False
     warn: bool = False
     open: bool = False
     classification: str | None = None

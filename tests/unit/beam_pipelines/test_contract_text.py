@@ -83,6 +83,42 @@ def test_a_type_is_changed_on_its_line() -> None:
     assert '  - {name: b, logicalType: number, physicalType: "DECIMAL(9,2)"}' in after.text
 
 
+@pytest.mark.parametrize(
+    ("listed", "after"),
+    [
+        (
+            "enum: [{value: x}, {value: y}]  # few",
+            'enum: [{value: x}, {value: y}, {value: z}, {value: "7"}]  # few',
+        ),
+        (
+            "quality: [{metric: invalidValues, arguments: {validValues: [x, y]}, mustBe: 0}]",
+            'quality: [{metric: invalidValues, arguments: {validValues: [x, y, z, "7"]}, mustBe: 0}]',
+        ),
+        (
+            "enum:\n    - {value: x}\n    - value: y\n      description: why",
+            'enum:\n    - {value: x}\n    - value: y\n      description: why\n    - {value: z}\n    - {value: "7"}',
+        ),
+        (
+            "quality:\n    - metric: invalidValues\n      arguments:\n        validValues:\n        - x\n      mustBe: 0",
+            'quality:\n    - metric: invalidValues\n      arguments:\n        validValues:\n        - x\n        - z\n        - "7"\n      mustBe: 0',
+        ),
+    ],
+)
+def test_values_are_added_behind_those_that_an_enumeration_lists(listed: str, after: str) -> None:
+    text = f"version: '1'\nschema:\n- properties:\n  - name: o\n    {listed}\n    # The end.\n  - {{name: p}}\n"
+    made = text_of(text).with_values("o", ["z", "7"])
+    assert made.text == text.replace(listed, after)
+
+
+@pytest.mark.parametrize(
+    "listed", ["enum: [\n    {value: x}]", 'enum: [{value: "]"}]', "logicalType: string"]
+)
+def test_an_enumeration_in_another_style_is_said_to_be_changed_by_hand(listed: str) -> None:
+    text = f"version: '1'\nschema:\n- properties:\n  - name: o\n    {listed}\n"
+    with pytest.raises(EditError, match=r"write it by hand:\nenum of o: \{value: z\}"):
+        text_of(text).with_values("o", ["z"])
+
+
 def test_a_version_keeps_its_quotes_and_comment() -> None:
     assert changed(BLOCK, text_of(BLOCK).with_version("1.1.0")) == [
         '-version: "1.0.0"   # raised often',

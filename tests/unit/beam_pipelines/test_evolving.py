@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pipelines.cli import main
-from beam_pipelines.cli.evolve import _tell
+from beam_pipelines.cli.evolve import _next, _tell
 from beam_pipelines.evolving import Patch
 from schemas.contract_file import load_contract
 from schemas.plan import Plan
@@ -129,6 +129,21 @@ def test_what_a_lake_cannot_take_in_place_is_left_with_what_to_do(
     assert told["changed"] == ["new: added, integer"]
 
 
+@pytest.mark.parametrize("version", ["version:\n  1.0.0", "version: spring"])
+def test_a_version_that_cannot_be_raised_keeps_nothing_else_from_being_changed(
+    folder: Path, capsys: pytest.CaptureFixture[str], version: str
+) -> None:
+    text = CONTRACT.replace("version: 1.0.0", version)
+    (folder / "contract.odcs.yaml").write_text(text)
+    sample = sample_of(folder, {"id": 1, "new": 1})
+    told = evolved(folder, capsys, sample, "--dry-run")
+    assert told["changed"] == ["new: added, integer"]
+    assert main(["evolve", str(folder), "--from", str(sample)]) == 0
+    assert "note: raise its version yourself" in capsys.readouterr().out
+    contract = load_contract(folder / "contract.odcs.yaml")
+    assert (contract.columns[-1].name, contract.version) == ("new", version.rsplit(maxsplit=1)[-1])
+
+
 def test_samples_that_share_a_new_column_add_it_once(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,9 +192,35 @@ def test_a_new_column_keeps_out_of_the_way_of_those_that_steps_make(
     assert load_contract(folder / "contract.odcs.yaml").columns[-1].physical == "twice"
 
 
+@pytest.mark.parametrize(
+    ("met", "said"),
+    [
+        ({"enum"}, ["dlq replay f"]),
+        ({"quarantine"}, ["dlq replay f", "run f --rebuild"]),
+        ({"discard_row", "enum"}, ["dlq replay f", "run f --rebuild"]),
+        ({"discard_value"}, ["run f --rebuild"]),
+        ({"freeze"}, ["run f", "run f --rebuild"]),
+    ],
+)
+def test_what_is_to_be_done_hangs_on_what_met_the_records(met: set[str], said: list[str]) -> None:
+    told = list(_next(frozenset(met), "f", batch=True))
+    assert [line.partition(": penstock ")[2] for line in told] == said
+    streamed = [line for line in said if "--rebuild" not in line]
+    told = list(_next(frozenset(met), "f", batch=False))
+    assert [line.partition(": penstock ")[2] for line in told] == [
+        f"{line} --stream --runner prism" for line in streamed
+    ]
+
+
 def test_no_terminal_obeys_a_key_that_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     patch = Patch(
-        file=Path("c.yaml"), before="", after="", versions=("1", "1"), done=(), left=("\x1b[31m\n",)
+        file=Path("c.yaml"),
+        before="",
+        after="",
+        versions=("1", "1"),
+        done=(),
+        left=("\x1b[31m\n",),
+        met=frozenset(),
     )
     _tell(cast("Plan", None), patch, argparse.Namespace(json=False))
     assert capsys.readouterr().out == "left as it is: \\x1b[31m\\n\n"

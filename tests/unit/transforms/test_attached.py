@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.contract import OnChange
 from schemas.names import POSITION, TIMESTAMP
 from tests import contracts
 from tests.unit.transforms.raws import raw
@@ -91,6 +92,28 @@ def test_a_contract_could_have_what_is_in_payloads_beside_keys_and_headers() -> 
     made = {c.name: c.proposal.logical for c in changes if c.proposal is not None}
     assert made == {"coupon": "boolean", "n": "number"}
     assert {change.format for change in changes} == {"json"}
+
+
+def test_a_contract_could_have_what_is_in_keys_and_headers_and_not_what_payloads_call_so() -> None:
+    contract = contracts.contract(
+        contracts.column("who", "integer", pa.int64()), contracts.column("at", "date", pa.date32())
+    )
+    met = MessageDecoder(contract, key="who", headers={"at": "time"}, meet=Meet(contract))
+    other = b'{"who": true, "at": 1.5}'
+    messages = [(b"1.5", [("time", b"x"), AT], other), (b"2.5", [AT], other)]
+    changes = {c.name: c for c in met.decode(batch(*messages)).changes}
+    assert {n: c.proposal and c.proposal.logical for n, c in changes.items()} == {"who": "number"}
+    assert changes["who"].shape == "9.9"
+    assert changes["who"].texts
+
+
+def test_what_a_header_has_is_looked_at_where_it_is_passed_over() -> None:
+    contract = contracts.contract(
+        contracts.column("at", "date", pa.date32(), on_change=OnChange.DISCARD_VALUE)
+    )
+    met = MessageDecoder(contract, headers={"at": "time"}, meet=Meet(contract))
+    (change,) = met.decode(batch(*[(None, [("time", b"x"), AT], b"{}")] * 3)).changes
+    assert (change.rows, change.proposal and change.proposal.logical) == (3, "timestamp")
 
 
 @given(

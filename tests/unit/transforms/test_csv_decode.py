@@ -260,6 +260,22 @@ def test_a_header_that_does_not_fit_refuses_the_file(header: bytes, message: str
         decode(b"", *required, header=header)
 
 
+def test_columns_of_one_name_are_read_by_their_numbers() -> None:
+    second = column("name_2", "string", pa.string())
+    found = decode(b"a,1,b\n", NAME, N, second, header=b"name,n,name")
+    assert rows(found) == [("a", 1, "b")]
+    assert found.undeclared == ()
+    assert rows(decode(b"a,b\n", second, header=b"name,name")) == [("b",)]
+    # A column that is called so is that one.
+    assert rows(
+        decode(
+            b"a,b,c\n", second, column("name_3", "string", pa.string()), header=b"name,name_2,name"
+        )
+    ) == [("b", "c")]
+    with pytest.raises(SourceError, match="the latter by its name and '_3' behind"):
+        decode(b"a,b,c\n", NAME, second, header=b"name,name,name")
+
+
 def read_file(path: Path, block: int) -> tuple[list[dict], list[dict]]:
     """Rows and refused records of a file that is read in blocks of some size."""
     source = FileSource(path=path.name, format="csv", block_bytes=block)

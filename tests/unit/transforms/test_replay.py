@@ -153,6 +153,25 @@ def test_a_message_that_was_stored_without_its_key_cannot_be_replayed(tmp_path: 
     assert replayed(plan, rows) == {("c/t/0", 4, 0): "key", ("file:///a", 4, 0): 3}
 
 
+@pytest.mark.parametrize("form", ["json+attached", "avro", "avro+attached", "protobuf"])
+def test_a_message_whose_stream_is_gone_says_so(plan: Plan, tmp_path: Path, form: str) -> None:
+    record = b"key: de\n\n" + GOOD % (2, 2)
+    rows = [(("c/t/0", 4, 0), form, record), (("c/t/0", 5, 0), "json", GOOD % (3, 3))]
+    assert replayed(plan, rows) == {("c/t/0", 4, 0): "stream", ("c/t/0", 5, 0): 3}
+    (dead,) = (d.refused for d in Replayer(plan, FromFiles(plan, {}))(held(rows[:1])))
+    assert dead is not None
+    assert "source.stream" in dead["reason"][0].as_py()
+    if form != "json+attached":  # nor can one of another format decode it
+        other = stream_plan(tmp_path / "other", "")
+        assert replayed(other, rows[:1]) == {("c/t/0", 4, 0): "stream"}
+
+
+def test_messages_that_are_all_broken_are_refused(tmp_path: Path) -> None:
+    rows = [(("c/t/0", n, 0), "json+attached", b"no message") for n in range(3)]
+    found = replayed(stream_plan(tmp_path, KEYED), rows)
+    assert found == dict.fromkeys((place for place, _, _ in rows), "record")
+
+
 def test_keys_and_headers_are_shown_by_their_shape(tmp_path: Path) -> None:
     masks = Masks(stream_plan(tmp_path, KEYED))
     record = (
