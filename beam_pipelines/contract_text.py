@@ -31,20 +31,21 @@ class ContractText:
     text: str
     located: Located
 
-    def with_property(self, lines: Sequence[str]) -> ContractText:
+    def with_property(self, lines: Sequence[str], inside: str = "") -> ContractText:
         """Return it with one more property behind the last.
 
         Args:
             lines: Those of a list with one entry, not indented; comments first.
+            inside: Path of the object that gets it (`address`, `items[]`); empty: the record.
 
         Raises:
             EditError: The properties are not one below the other.
         """
         (added,) = parse("\n".join(["p:", *lines]).encode(), self.located.file).value["p"]
         wanted = copy.deepcopy(self.located.value)
-        properties = wanted["schema"][0]["properties"]
+        node, properties = _properties_of(wanted, inside)
         rows = self.text.split("\n")
-        at = self.located.line((*_PROPERTIES, len(properties) - 1)) - 1
+        at = self.located.line((*node, len(properties) - 1)) - 1
         while at > 0 and not rows[at].lstrip().startswith("-"):
             at -= 1
         properties.append(added)
@@ -139,6 +140,20 @@ class ContractText:
             )
             raise EditError(msg)
         return made
+
+
+def _properties_of(contract: dict[str, Any], inside: str) -> tuple[NodePath, list[Any]]:
+    """Return the properties of an object, and where they stand."""
+    node: NodePath = _PROPERTIES
+    properties: list[Any] = contract["schema"][0]["properties"]
+    for part in inside.split(".") if inside else ():
+        name = part.rstrip("[]")
+        number = next(i for i, one in enumerate(properties) if one["name"] == name)
+        holder, node = properties[number], (*node, number)
+        for _ in range(part.count("[]")):
+            holder, node = holder["items"], (*node, "items")
+        properties, node = holder["properties"], (*node, "properties")
+    return node, properties
 
 
 def read_text(text: str, located: Located) -> ContractText:

@@ -20,9 +20,12 @@ from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
 from transforms.changes.kept import kept_changes
 from transforms.changes.meet import TAKING
-from transforms.changes.seen import Change, Kind, merged
+from transforms.changes.seen import Change, Key, Kind, merged
 from transforms.commit import evolve
 from transforms.commit.lake import Lake, open_lake
+from transforms.inference.fields import Field
+from transforms.inference.fields import Kind as FieldKind
+from transforms.inference.infer import json_inside
 from transforms.inference.names import free
 from transforms.inference.properties import Property
 from transforms.inference.reading import read_sample
@@ -186,16 +189,17 @@ def _added(
     taken += plan.tables[plan.processed].schema.names
     records = f"{change.rows:,} record{'s' if change.rows != 1 else ''}"
     seen = f"Seen in {records}, first in {PurePosixPath(change.source).name}"
-    taking = plan.contract.on_change in TAKING
+    taking = not change.inside and plan.contract.on_change in TAKING
     prop = replace(
         proposal,
-        name=free(proposal.name, taken),
+        name=proposal.name if change.inside else free(proposal.name, taken),
         notes=(seen, *([_MAY_LACK] if taking else ()), *proposal.notes),
         may_lack=taking,
     )
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
-    made = text.with_property(list(property_lines(prop, 0)))
-    return made, f"{prop.name}: added, {prop.physical or prop.logical}{personal}"
+    made = text.with_property(list(property_lines(prop, 0)), change.inside)
+    called = Key(prop.name, change.inside).called
+    return made, f"{called}: added, {prop.physical or prop.logical}{personal}"
 
 
 def _met(change: Change | Unlisted, plan: Plan) -> str:
@@ -211,7 +215,7 @@ def _type(column: Column) -> str:
 
 
 def _called(change: Change | Unlisted) -> str:
-    return change.name or "others"
+    return (change.name if isinstance(change, Unlisted) else change.called) or "others"
 
 
 def _check(plan: Plan, lake: Lake | None) -> None:
@@ -236,14 +240,16 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change | Unlisted, ...]:
         SourceError: A sample cannot be read.
     """
     if not samples:
-        return (*kept_changes(plan), *unlisted(plan))
+        kept = (c for c in kept_changes(plan) if c.kind is not Kind.CUT)
+        return (*kept, *unlisted(plan))
     return merged(change for path in samples for change in _in_sample(plan, path))
 
 
 def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
     sample = read_sample(path, Path.cwd())
     contract = plan.contract
-    beside = Beside(tuple(c.name for c in contract.columns), contract.personal)
+    keys = {c.name: c.key for c in contract.columns}
+    beside = Beside(tuple(keys), contract.personal, keys=keys)
     declared = {c.key: c for c in contract.columns}
     texts = sample.format == "csv"
     for field in sample.fields:
@@ -254,7 +260,18 @@ def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
             "position": 0,
         }
         column = declared.get(field.key)
-        said = of_fields([field], sample.format, [field.key], beside).get(field.key)
+        for key, inner in () if column is None else _strange(field, column):
+            found = of_fields([field], sample.format, [key], beside)[key]
+            rows = inner.rows - inner.nulls
+            inside = {**here, "rows": rows, "inside": key.inside}
+            yield Change(
+                kind=Kind.UNDECLARED,
+                name=key.name,
+                proposal=found.proposal,
+                note=found.note,
+                **inside,
+            )
+        said = of_fields([field], sample.format, [Key(field.key)], beside).get(Key(field.key))
         if column is None and said is not None:
             yield Change(
                 kind=Kind.UNDECLARED,
@@ -267,3 +284,18 @@ def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
             scalar = not column.children and column.items is None
             if scalar and not takes(column, said.proposal, texts=texts):
                 yield Change(kind=Kind.TYPE, name=column.name, proposal=said.proposal, **here)
+
+
+def _strange(field: Field, column: Column) -> Iterator[tuple[Key, Field]]:
+    """Yield what a declared object has in a sample, or the objects of an array, undeclared."""
+    known = json_inside(field) if field.kind is FieldKind.TEXT else field
+    if known is None or column.open:
+        return
+    if column.items is not None and known.items is not None:
+        yield from _strange(known.items, column.items)
+    declared = {child.key: child for child in column.children}
+    for child in known.children if declared else ():
+        if child.key in declared:
+            yield from _strange(child, declared[child.key])
+        elif child.nulls < child.rows:
+            yield Key(child.key, column.path), child

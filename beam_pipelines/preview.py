@@ -16,7 +16,7 @@ from schemas.personal.check import ever_clear
 from schemas.plan import Plan
 from transforms.admit import with_records
 from transforms.changes.meet import Meet
-from transforms.changes.seen import MAY_LACK, Change, merged
+from transforms.changes.seen import MAY_LACK, Change, Kind, merged
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
@@ -108,9 +108,12 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
         kept.append(_stepped(plan, decoded, protector, steps, show))
         changes += decoded.changes
     for change in merged(changes):
-        name = change.name or "other columns"
+        name, some = change.called or "other columns", "in some of these records"
+        if change.kind is Kind.CUT:
+            notes.append(f"{name}: {change.note} {some}")
+            continue
         more = "null" if change.mode == MAY_LACK else "`penstock evolve` says more"
-        notes.append(f"{name}: {change.kind} in some of these records; {more}")
+        notes.append(f"{name}: {change.kind} {some}; {more}")
     if plan.deduplicate is not None:
         for outcome in _deduplicated(plan, [rows for rows in kept if rows.num_rows]):
             show.ends(outcome.removed)

@@ -155,7 +155,7 @@ def changed(result: Result) -> Iterator[str]:
         return
     cells = [
         (
-            c.name or "(others)",
+            c.called or "(others)",
             c.kind.value,
             _looks(c),
             c.mode.replace("_", " ") or "default",

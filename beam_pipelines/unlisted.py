@@ -22,7 +22,7 @@ from schemas.contract import Column, Protection
 from schemas.errors import UsageError
 from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
-from transforms.changes.seen import told_by_name
+from transforms.changes.seen import Key, told_by_name
 from transforms.commit.lake import Lake
 from transforms.commit.maintain.look import look
 from transforms.inference.fields import Field, Kind
@@ -119,5 +119,5 @@ def _told(column: Column, found: Counter[Any], plan: Plan) -> Iterator[Unlisted]
 def _looks_personal(column: Column, values: list[Any], plan: Plan) -> bool:
     texts = pa.array(map(str, values))
     field = Field(column.key, Kind.TEXT, len(texts), 0, texts)
-    said = of_fields([field], "csv", [column.key], Beside(people=plan.contract.personal))
+    said = of_fields([field], "csv", [Key(column.key)], Beside(people=plan.contract.personal))
     return any(one.proposal is not None and one.proposal.classification for one in said.values())

@@ -187,7 +187,9 @@ class Contract:
 
         Any column may be personal, and what nobody has declared: those are kept in quarantine.
         """
-        return self.personal or self.on_change is OnChange.QUARANTINE
+        holders = [c for c in self.columns if c.children or c.items is not None]
+        modes = (self.on_change, *(c.on_change for c in holders))
+        return self.personal or OnChange.QUARANTINE in modes
 
     @property
     def personal(self) -> bool:

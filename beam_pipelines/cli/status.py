@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
 def _changed(plan: Plan, args: argparse.Namespace) -> Iterator[str]:
     from transforms.changes.kept import kept_changes  # noqa: PLC0415
 
-    if changes := kept_changes(plan):
-        names = dict.fromkeys(c.name or "others" for c in changes)
+    if changes := [c for c in kept_changes(plan) if c.kind != "cut"]:
+        names = dict.fromkeys(c.called or "others" for c in changes)
         shown = ", ".join(list(names)[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
         folder = shlex.quote(str(args.folder))
         yield f"records differ from the contract ({shown}): penstock evolve {folder} --dry-run"

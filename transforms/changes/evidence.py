@@ -5,8 +5,9 @@ Values are looked at here, in the worker, and go nowhere: what leaves are types,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,9 +17,11 @@ import pyarrow.compute as pc
 from schemas.errors import SourceError
 from schemas.plan import FileSource
 from transforms.changes.proposals import Digits, bare
+from transforms.changes.seen import Key
 from transforms.decode.attached import last_of
 from transforms.decode.attached_records import ATTACHED, apart
 from transforms.decode.casts import isolate
+from transforms.decode.json_texts import json_texts
 from transforms.inference.fields import Field, Kind
 from transforms.inference.properties import Property
 from transforms.masking import shape
@@ -45,27 +48,29 @@ class Beside(NamedTuple):
         taken: Names that a contract has.
         people: Whether its records are about persons.
         exact: Whether numbers are to be exact, of as many digits as they have.
+        keys: What columns of the contract are called in records.
     """
 
     taken: tuple[str, ...] = ()
     people: bool = False
     exact: bool = False
+    keys: Mapping[str, str] = MappingProxyType({})
 
 
 def of_records(
     records: pa.Array,
     form: str,
-    names: Iterable[str],
+    keys: Iterable[Key],
     beside: Beside,
     source: FileSource | None = None,
-) -> dict[str, Said]:
+) -> dict[Key, Said]:
     """Look at the values that some keys have in records.
 
     Args:
         records: As they came (pa.binary); nulls are passed over.
         form: json, or csv: each under its header line; perhaps with key and headers (`ATTACHED`),
             which are not looked at.
-        names: The keys.
+        keys: Which.
         beside: See Beside.
         source: How CSV is written.
     """
@@ -79,7 +84,7 @@ def of_records(
         fields = _csv(known, source)
     elif form == "json":
         fields = _json(known)
-    return of_fields(fields, form, names, beside)
+    return of_fields(fields, form, keys, beside)
 
 
 def of_attached(records: pa.Array, name: str, header: str | None, beside: Beside) -> Said:
@@ -95,35 +100,66 @@ def of_attached(records: pa.Array, name: str, header: str | None, beside: Beside
     values = parts.keys if header is None else last_of(parts.headers, header)
     texts = isolate(lambda part: part.cast(pa.string()), values, pa.string()).values
     field = Field(name, Kind.TEXT, len(texts), texts.null_count, texts)
-    return of_fields([field], "csv", [name], beside).get(name, Said())
+    return of_fields([field], "csv", [Key(name)], beside).get(Key(name), Said())
 
 
-def of_batch(rows: pa.RecordBatch, beside: Beside) -> dict[str, Said]:
-    """Look at columns of a file that has types."""
+def of_batch(rows: pa.RecordBatch, keys: Iterable[Key], beside: Beside) -> dict[Key, Said]:
+    """Look at the values that some keys have in columns of a file that has types."""
     from transforms.inference.columnar_fields import columnar_fields  # noqa: PLC0415  slow to import
 
     fields, _, _ = columnar_fields([Block("", 0, rows, 0)])
-    return of_fields(fields, "parquet", rows.schema.names, beside)
+    return of_fields(fields, "parquet", keys, beside)
 
 
 def of_fields(
-    fields: Iterable[Field], form: str, names: Iterable[str], beside: Beside
-) -> dict[str, Said]:
-    """Say what a contract could say of fields of a sample; of those without a value nothing."""
-    from transforms.inference.infer import columns  # noqa: PLC0415  slow to import
+    fields: Iterable[Field], form: str, keys: Iterable[Key], beside: Beside
+) -> dict[Key, Said]:
+    """Say what a contract could say of keys in a sample; of those without a value nothing."""
+    from transforms.inference.infer import columns, keys_of  # noqa: PLC0415  slow to import
 
-    wanted = set(names)
-    some = [f for f in fields if f.key in wanted and f.nulls < f.rows]
-    found, left_out = columns(some, form, beside.taken, people=beside.people)
-    by_key = {prop.key: _exact(prop) if beside.exact else prop for prop in found}
-    return {
-        field.key: Said(
-            bare(by_key[field.key]) if field.key in by_key else None,
-            left_out.get(field.key, ""),
-            "" if field.values is None else shape(str(field.values.drop_null()[0])),
-        )
-        for field in some
-    }
+    wanted: dict[str, set[str]] = {}
+    for key in keys:
+        wanted.setdefault(key.inside, set()).add(key.name)
+    all_fields, said = tuple(fields), {}
+    for inside, names in wanted.items():
+        there = _fields_in(all_fields, inside, beside.keys)
+        some = [f for f in there if f.key in names and f.nulls < f.rows]
+        if inside:
+            found, left_out = keys_of(some, inside, people=beside.people)
+        else:
+            found, left_out = columns(some, form, beside.taken, people=beside.people)
+        by_key = {prop.key: _exact(prop) if beside.exact else prop for prop in found}
+        for field in some:
+            prop, note = by_key.get(field.key), left_out.get(field.key, "")
+            made = None if prop is None else bare(prop)
+            said[Key(field.key, inside)] = Said(made, note, _first_shape(field.values))
+    return said
+
+
+def _fields_in(
+    fields: tuple[Field, ...], inside: str, keys: Mapping[str, str]
+) -> tuple[Field, ...]:
+    """Return the keys of the objects at a path of the contract."""
+    from transforms.inference.infer import json_inside  # noqa: PLC0415  slow to import
+
+    for number, part in enumerate(inside.split(".") if inside else ()):
+        name = part.rstrip("[]")
+        name = name if number else keys.get(name, name)
+        field = next((f for f in fields if f.key == name), None)
+        if field is not None and field.kind is Kind.TEXT:
+            field = json_inside(field)
+        for _ in range(part.count("[]")):
+            field = None if field is None else field.items
+        fields = () if field is None else field.children
+    return fields
+
+
+def _first_shape(values: pa.Array | None) -> str:
+    """Return what the first value looks like, whatever its type; empty if there is none."""
+    some = None if values is None else values.drop_null()[:1]
+    if not some:
+        return ""
+    return shape(json_texts(some, any_number=True)[0].as_py().strip('"'))
 
 
 def _exact(prop: Property) -> Property:

@@ -100,8 +100,8 @@ def kept_changes(plan: Plan) -> tuple[Change, ...]:
 
 def since(before: Sequence[Change], now: Sequence[Change]) -> tuple[Change, ...]:
     """Return what has been seen since: changes that are new, or of more records."""
-    old = {(c.kind, c.name): c.rows for c in before}
-    rows = [(c, c.rows - old.get((c.kind, c.name), 0)) for c in now]
+    old = {c.what: c.rows for c in before}
+    rows = [(c, c.rows - old.get(c.what, 0)) for c in now]
     return tuple(replace(change, rows=more) for change, more in rows if more > 0)
 
 

@@ -17,12 +17,12 @@ from schemas.errors import SourceError
 from schemas.names import POSITION, POSITION_NAMES, SOURCE
 from schemas.plan import FileSource
 from transforms.changes.evidence import Beside, Said, of_attached, of_batch, of_records
-from transforms.changes.seen import MAY_LACK, MOST, TEXT, Change, Kind, told_by_name
+from transforms.changes.reasons import reasons_by_row
+from transforms.changes.seen import MAY_LACK, MOST, TEXT, Change, Key, Kind, told_by_name
 from transforms.changes.taking import out_of_refused, out_of_rows, taken
 from transforms.decode.attached_records import ATTACHED
-from transforms.decode.decoded import LOOKED_AT, Decoded, Numbers, Undeclared
+from transforms.decode.decoded import LOOKED_AT, Decoded, Numbers, Undeclared, root
 
-_SHOWN: Final = 3
 _MOST_NAMES: Final = 4 * MOST
 """Of these is kept how often they were seen; of more no values are looked at any more."""
 _MOSTLY: Final = 0.5
@@ -66,7 +66,7 @@ class Meet:
     _blocks: dict[tuple[Kind, str], int] = field(default_factory=dict, init=False, repr=False)
 
     def columns(self, decoded: Decoded) -> Decoded:
-        """Meet columns that are undeclared, or that a file lacks.
+        """Meet columns that are undeclared, or that a file lacks; tell of times that were cut.
 
         Must be called before rows are taken out of what a decoder made.
 
@@ -74,6 +74,7 @@ class Meet:
             SchemaChangeError: The contract says `freeze`.
         """
         whole = decoded
+        decoded = _with(decoded, *(_cut(decoded, n, r) for n, r in decoded.cut.items() if len(r)))
         if decoded.undeclared:
             decoded = self._undeclared(decoded)
         return self._lacking(decoded, whole) if decoded.lacking else decoded
@@ -95,42 +96,49 @@ class Meet:
         return decoded if dead is None else self._mistyped(decoded, dead, attached)
 
     def _undeclared(self, decoded: Decoded) -> Decoded:
-        by: dict[str, list[Undeclared]] = {}
-        names: dict[int, set[str]] = {}
+        by: dict[Key, list[Undeclared]] = {}
         known = {name for c in self.contract.columns for name in (c.key, c.name)}
         for one in decoded.undeclared:
-            strange = {n if told_by_name(n) else "" for n in one.names if n not in known}
-            for name in strange:
-                by.setdefault(name, []).append(one)
-            for row in one.rows.tolist() if strange and self.contract.on_change in TAKING else ():
-                names.setdefault(row, set()).update(strange)
+            keys = [key for key in one.keys if key.inside or key.name not in known]
+            told = {k if told_by_name(k.name) else k._replace(name="") for k in keys}
+            for key in told:
+                by.setdefault(key, []).append(one)
         if not by:
             return decoded
-        mode, said = self.contract.on_change, self._said(decoded, by)
+        modes, said = {key: self._mode(key) for key in by}, self._said(decoded, by)
         changes = [
             Change(
                 kind=Kind.UNDECLARED,
-                name=name,
-                mode=mode or "",
+                name=key.name,
+                inside=key.inside,
+                mode=modes[key] or "",
                 format=decoded.format.removesuffix(ATTACHED),
                 rows=_count(several),
-                proposal=said.get(name, Said()).proposal,
-                note=said.get(name, Said()).note,
+                proposal=said.get(key, Said()).proposal,
+                note=said.get(key, Said()).note,
                 **_first(decoded, several),
             )
-            for name, several in by.items()
+            for key, several in by.items()
         ]
         decoded = _with(decoded, *changes)
-        if mode is OnChange.FREEZE and self.ends:
-            first = min(changes, key=lambda c: (c.source, c.position))
-            got = repr(first.name) if first.name else "another"
+        frozen = [change for change in changes if change.mode == OnChange.FREEZE]
+        if frozen and self.ends:
+            first = min(frozen, key=lambda c: (c.source, c.position))
+            got = repr(first.called) if first.called else "another"
             must = "a record must have no column that its contract does not declare"
             raise _frozen(must, got, first, decoded)
-        if mode not in TAKING or not names:
-            return decoded
-        rows = np.array(sorted(names))
-        reasons = [_reason(names[row]) for row in rows.tolist()]
-        return out_of_rows(decoded, rows, mode, Kind.UNDECLARED, reasons)
+        left = np.arange(decoded.rows.num_rows)
+        for mode in TAKING:
+            own = {key: [o.rows for o in ones] for key, ones in by.items() if modes[key] is mode}
+            rows, reasons = reasons_by_row(own, left)
+            if len(rows):
+                decoded = out_of_rows(decoded, rows, mode, Kind.UNDECLARED, reasons)
+                left = np.delete(left, rows)
+        return decoded
+
+    def _mode(self, key: Key) -> OnChange | None:
+        holders = [c for c in self.contract.columns if key.inside and c.name == root(key.inside)]
+        return self.contract.met(holders[0]) if holders else self.contract.on_change
 
     def _lacking(self, decoded: Decoded, whole: Decoded) -> Decoded:
         for column in (c for c in self.contract.columns if c.name in decoded.lacking):
@@ -209,7 +217,8 @@ class Meet:
             if column.name in attached:
                 said = of_attached(records, key, attached[column.name], beside)
             else:
-                said = of_records(records, form, [key], beside, self.source).get(key, said)
+                found = of_records(records, form, [Key(key)], beside, self.source)
+                said = found.get(Key(key), said)
         return Change(
             kind=Kind.TYPE,
             name=column.name,
@@ -223,23 +232,25 @@ class Meet:
             note=said.note,
         )
 
-    def _said(self, decoded: Decoded, by: Mapping[str, list[Undeclared]]) -> dict[str, Said]:
+    def _said(self, decoded: Decoded, by: Mapping[Key, list[Undeclared]]) -> dict[Key, Said]:
         """Look at some values of undeclared columns: seldom, once they have been seen often."""
-        names = [name for name in by if name and self._due(Kind.UNDECLARED, name)]
-        if not names:
+        keys = [k for k in by if k.name and self._due(Kind.UNDECLARED, f"{k.inside}.{k.name}")]
+        if not keys:
             return {}
-        own = tuple(column.name for column in self.contract.columns)
-        beside = Beside(own, self.contract.personal)
+        own = {column.name: column.key for column in self.contract.columns}
+        beside = Beside(tuple(own), self.contract.personal, keys=own)
         if decoded.beside is not None:
-            there = [name for name in names if name in decoded.beside.schema.names]
-            return of_batch(decoded.beside.select(there), beside)
-        rows = np.unique(np.concatenate([o.rows[:LOOKED_AT] for n in names for o in by[n]]))
-        dead = np.unique(np.concatenate([o.refused[:LOOKED_AT] for n in names for o in by[n]]))
+            there = set(decoded.beside.schema.names)
+            columns = [own.get(root(k.inside), k.name) for k in keys]
+            some = decoded.beside.select([c for c in dict.fromkeys(columns) if c in there])
+            return of_batch(some, keys, beside)
+        rows = np.unique(np.concatenate([o.rows[:LOOKED_AT] for k in keys for o in by[k]]))
+        dead = np.unique(np.concatenate([o.refused[:LOOKED_AT] for k in keys for o in by[k]]))
         places = decoded.rows.select(POSITION_NAMES)
         records = [decoded.records(taken(places, rows[: 2 * LOOKED_AT]))]
         if decoded.refused is not None and len(dead):
             records.append(taken(decoded.refused, dead[:LOOKED_AT])["record"])
-        return of_records(pa.concat_arrays(records), decoded.format, names, beside, self.source)
+        return of_records(pa.concat_arrays(records), decoded.format, keys, beside, self.source)
 
     def _due(self, kind: Kind, name: str) -> bool:
         """Whether to look at values once more: in the first block, the fourth, the 16th ..."""
@@ -255,6 +266,17 @@ def _frozen(must: str, got: str, change: Change, decoded: Decoded) -> SchemaChan
         "it has not landed: see `penstock evolve`, or let another mode meet it"
     )
     return SchemaChangeError(msg, decoded.changes)
+
+
+def _cut(decoded: Decoded, name: str, rows: Numbers) -> Change:
+    return Change(
+        kind=Kind.CUT,
+        name=name,
+        format=decoded.format.removesuffix(ATTACHED),
+        rows=len(rows),
+        note="digits below a microsecond are cut",
+        **_first(decoded, [Undeclared((), rows, rows[:0])]),
+    )
 
 
 def _with(decoded: Decoded, *changes: Change) -> Decoded:
@@ -282,10 +304,3 @@ def _first(decoded: Decoded, several: Iterable[Undeclared]) -> dict[str, Any]:
         sides += [(decoded.refused, one.refused) for one in several if len(one.refused)]
     places = [(b[SOURCE][int(n[0])].as_py(), b[POSITION][int(n[0])].as_py()) for b, n in sides]
     return dict(zip(("source", "position"), min(places), strict=True))
-
-
-def _reason(names: set[str]) -> str:
-    shown = [f"`{name}`" for name in sorted(names - {""})][:_SHOWN]
-    more = len(names) - len(shown)
-    got = " and more" if shown and more else "" if shown else "others"
-    return f"columns of a record must be declared; got {', '.join(shown)}{got}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from transforms.changes.proposals import either, of_json, to_json
 from transforms.inference.properties import Property
@@ -24,12 +24,32 @@ _NAME: Final = re.compile(r"[\w .$%#/()-]{1,60}")
 _DIGITS: Final = re.compile(r"\d{5}")
 
 
+class Key(NamedTuple):
+    """A key that a contract does not declare, as the records have it.
+
+    Attributes:
+        name: The empty one stands for others (see `told_by_name`), or more than are told apart.
+        inside: Path in the contract of the object that it is in (`address`, `items[]`); empty: it
+            is one of the record.
+    """
+
+    name: str
+    inside: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its path; empty: others of the record."""
+        return f"{self.inside}.{self.name or '*'}" if self.inside else self.name
+
+
 class Kind(StrEnum):
     """What a change is."""
 
     UNDECLARED = "undeclared"
     TYPE = "type"
     LACKING = "lacking"
+    CUT = "cut"
+    """Times that lost digits below a microsecond: told, and met in one way alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +60,7 @@ class Change:
         kind: What.
         name: Of `UNDECLARED` the key in records (empty: others, see `told_by_name`, or more than
             are told apart), else the column.
+        inside: Of `UNDECLARED` as that of `Key`.
         mode: The `penstock:onChange` that met it, or `MAY_LACK`; empty: the contract says none.
         format: Of the records, or `TEXT`.
         rows: How many records.
@@ -53,6 +74,7 @@ class Change:
 
     kind: Kind
     name: str
+    inside: str = ""
     mode: str = ""
     format: str = "json"
     rows: int
@@ -61,6 +83,16 @@ class Change:
     proposal: Property | None = None
     shape: str = ""
     note: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its path; empty: others of the record."""
+        return Key(self.name, self.inside).called
+
+    @property
+    def what(self) -> tuple[Kind, str, str]:
+        """What tells it from other changes."""
+        return self.kind, self.inside, self.name
 
     @property
     def texts(self) -> bool:
@@ -72,7 +104,7 @@ class Change:
         proposal = self.proposal
         return {
             "kind": self.kind,
-            "column": self.name,
+            "column": self.called,
             "mode": self.mode,
             "rows": self.rows,
             "source": self.source,
@@ -107,23 +139,23 @@ def told_by_name(key: str) -> bool:
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Join what is told of the same, most rows first; all undeclared names after `MOST` are one."""
-    found: dict[tuple[Kind, str], Change] = {}
+    found: dict[tuple[Kind, str, str], Change] = {}
     for one in changes:
         _add(found, one)
     named = [c for c in _most_first(found.values()) if c.kind is Kind.UNDECLARED and c.name]
     for one in named[MOST:]:
-        del found[one.kind, one.name]
+        del found[one.what]
         _add(found, replace(one, name="", proposal=None, note=""))
     return _most_first(found.values())
 
 
-def _add(found: dict[tuple[Kind, str], Change], one: Change) -> None:
-    there = found.get((one.kind, one.name))
-    found[one.kind, one.name] = one if there is None else joined(there, one)
+def _add(found: dict[tuple[Kind, str, str], Change], one: Change) -> None:
+    there = found.get(one.what)
+    found[one.what] = one if there is None else joined(there, one)
 
 
 def _most_first(changes: Iterable[Change]) -> tuple[Change, ...]:
-    return tuple(sorted(changes, key=lambda c: (-c.rows, c.kind, c.name)))
+    return tuple(sorted(changes, key=lambda c: (-c.rows, c.kind, c.called)))
 
 
 def joined(one: Change, other: Change) -> Change:

@@ -5,15 +5,17 @@ fit refuses its row (rule `type`). What becomes what:
 
 | contract | from |
 |---|---|
-| string | string; bytes that are UTF-8 |
-| integer | integers in range; floats without a fraction |
+| string | string; bytes that are UTF-8; `format: uuid` from UUIDs of 16 bytes, too |
+| integer | integers in range; floats without a fraction; durations as microseconds |
 | number | integers a double holds exactly; floats and decimals to the nearest double; finite |
 | exact number | integers and decimals that fit precision and scale |
 | boolean | boolean |
-| date, time, timestamp | the same, in any unit, if no digits are lost; text as in CSV |
+| date, time, timestamp | the same, in any unit; text as in CSV |
 | object, array | struct, map, list; JSON text |
 
-A timestamp without a zone is local time in the column's time zone. Years are 1 to 9999.
+What is of nanoseconds loses its digits below a microsecond, as texts do, and is counted (`cut`).
+A timestamp without a zone is local time in the column's time zone. Years are 1 to 9999. How types
+are held (dictionaries, views, large ones ...) makes no difference: see `arrow_types`.
 """
 
 from __future__ import annotations
@@ -30,13 +32,30 @@ from numpy.typing import NDArray
 from schemas.contract import Column, Contract
 from schemas.errors import SourceError
 from schemas.names import POSITION, SEQUENCE
+from transforms.decode.arrow_types import (
+    is_bytes,
+    is_uuid_bytes,
+    micros,
+    simple,
+    simple_type,
+    uuid_texts,
+)
 from transforms.decode.casts import Cast, cast_text, expected, finite, in_zone, isolate, known
-from transforms.decode.decoded import LOOKED_AT, Decoded, everything
+from transforms.decode.decoded import LOOKED_AT, Decoded, Undeclared, everything, root
 from transforms.decode.headers import find_columns, lacking, undeclared
 from transforms.decode.json_texts import json_texts
 from transforms.decode.nested import NestedTexts, to_json
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, by_row, nested, nulled_rows, position_columns, rows_of
+from transforms.decode.typed import (
+    Failures,
+    by_row,
+    cut_rows,
+    nested,
+    nulled_rows,
+    position_columns,
+    rows_of,
+    undeclared_keys,
+)
 from transforms.sources.blocks import Block
 
 _T: Final = pa.types
@@ -80,6 +99,7 @@ class ColumnarDecoder:
         data, positions, sequences = _placed(block)
         self.check(data.schema, block.source)
         places = find_columns(self.contract, data.schema.names, block.source)
+        data = self._with_uuids(data, places)
         failures = Failures(data.num_rows)
         columns = self.columns(data, failures, places)
         rows = rows_of(
@@ -94,12 +114,28 @@ class ColumnarDecoder:
         )
         decoded = Decoded(rows, refused, _originals(data, positions))
         strange = undeclared(self.contract, data.schema.names)
+        inside = undeclared_keys(failures)
+        beside = (*strange, *self._holding(inside)) if strange or inside else ()
         return decoded._replace(
-            undeclared=everything(decoded, strange),
-            beside=data.slice(0, LOOKED_AT).select(strange) if strange else None,
+            undeclared=(*everything(decoded, strange), *inside),
+            beside=data.slice(0, LOOKED_AT).select(beside) if beside else None,
             lacking=lacking(self.contract, places),
             nulled=nulled_rows(failures),
+            cut=cut_rows(failures),
         )
+
+    def _holding(self, undeclared: tuple[Undeclared, ...]) -> tuple[str, ...]:
+        """Return the file's columns that undeclared keys stand in."""
+        roots = {root(key.inside) for one in undeclared for key in one.keys}
+        return tuple(c.key for c in self.contract.columns if c.name in roots)
+
+    def _with_uuids(self, data: pa.RecordBatch, places: Mapping[str, int]) -> pa.RecordBatch:
+        for column in self.contract.columns:
+            at = places.get(column.name, -1)
+            if at >= 0 and _is_uuid(column) and is_uuid_bytes(data.column(at).type):
+                name = data.schema.names[at]
+                data = data.set_column(at, name, uuid_texts(data.column(at)))
+        return data
 
     def columns(
         self, data: pa.RecordBatch, failures: Failures, places: Mapping[str, int]
@@ -120,13 +156,15 @@ class ColumnarDecoder:
             if nested(column) and fits(values.type, column):
                 texts[column.name] = to_json(values)
                 continue
-            what = f"of type {column.logical}" if nested(column) else expected(column)
-            reason = f"`{column.name}` must be {what}"
+            reason = f"`{column.name}` must be {_expected(values.type, column)}"
             if not fits(values.type, column):
                 bad = values.is_valid().to_numpy(zero_copy_only=False)
                 columns[column.name] = pa.nulls(len(values), column.type)
             else:
+                values, cut = _whole_micros(values)
                 columns[column.name], bad = cast_values(values, column)
+                if cut is not None:
+                    failures.cut[column.name] = cut
             failures.wrong(bad, reason, column, self.contract)
         return columns | self._nested.read(texts, failures)
 
@@ -142,17 +180,16 @@ def _placed(block: Block) -> tuple[pa.RecordBatch, NDArray[np.int64], NDArray[np
 
 def fits(kind: pa.DataType, column: Column) -> bool:  # a line a type
     """Return whether values of a type can be a column's, as far as types say."""
+    kind = simple_type(kind)
     if _T.is_null(kind):
         return True
-    if _T.is_dictionary(kind):
-        return fits(kind.value_type, column)
-    text, target = _is_text(kind), column.type
+    text, target = _T.is_string(kind), column.type
     if nested(column):
         return text or _T.is_nested(kind)
     if _T.is_string(target):
-        return text or _is_bytes(kind)
+        return text or is_bytes(kind)
     if _T.is_integer(target):
-        return bool(_T.is_integer(kind) or _T.is_floating(kind))
+        return bool(_T.is_integer(kind) or _T.is_floating(kind) or _T.is_duration(kind))
     if _T.is_floating(target):
         return bool(_T.is_integer(kind) or _T.is_floating(kind) or _T.is_decimal(kind))
     if _T.is_decimal(target):
@@ -163,15 +200,22 @@ def fits(kind: pa.DataType, column: Column) -> bool:  # a line a type
     return text or any(is_a(target) and is_a(kind) for is_a in same)
 
 
+def _whole_micros(values: pa.Array) -> tuple[pa.Array, NDArray[np.bool_] | None]:
+    """Return nanoseconds as microseconds, and which had more digits; other values as they are."""
+    values = simple(values)
+    return micros(values) if getattr(values.type, "unit", "") == "ns" else (values, None)
+
+
 def cast_values(values: pa.Array, column: Column) -> Cast:
     """Read values as a scalar column's type (see the module's text for what fits)."""
+    values = simple(values)
     kind, target = values.type, column.type
-    if _T.is_dictionary(kind):
-        return cast_values(values.cast(kind.value_type), column)
-    if _is_text(kind) and not _T.is_string(target):
-        return cast_text(values.cast(pa.string()), column)
+    if _T.is_string(kind):
+        return cast_text(values, column)
     if _T.is_timestamp(target) or _T.is_date(target):
         return known(_times(values, column))
+    if _T.is_duration(kind):
+        return isolate(lambda part: micros(part)[0].cast(pa.int64()).cast(target), values, target)
     if _T.is_floating(target):
         safe = bool(_T.is_integer(kind))
         return finite(isolate(lambda part: part.cast(target, safe=safe), values, target))
@@ -187,13 +231,20 @@ def _times(values: pa.Array, column: Column) -> Cast:
     return isolate(lambda part: part.cast(target), values, target)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(_T.is_string(kind) or _T.is_large_string(kind) or _T.is_string_view(kind))
+def _expected(kind: pa.DataType, column: Column) -> str:
+    """Say what values of a type must be to fit a column."""
+    if nested(column):
+        return f"of type {column.logical}"
+    kind = simple_type(kind)
+    if not (_T.is_timestamp(kind) or _T.is_date(kind)) or not fits(kind, column):
+        return expected(column)
+    local = _T.is_timestamp(kind) and kind.tz is None and column.timezone != "UTC"
+    skipped = f", and one that clocks of {column.timezone} show" if local else ""
+    return f"a {column.logical} of the years 1 to 9999{skipped}"
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    sized = _T.is_binary(kind) or _T.is_large_binary(kind) or _T.is_fixed_size_binary(kind)
-    return bool(sized or _T.is_binary_view(kind))
+def _is_uuid(column: Column) -> bool:
+    return any(rule.kind == "format" and rule.value == "uuid" for rule in column.rules)
 
 
 def _originals(

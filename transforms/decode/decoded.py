@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transforms.changes.seen import Change
+from transforms.changes.seen import Change, Key
 from transforms.decode.json_shape import Values
 
 Numbers = NDArray[np.int64]
@@ -24,12 +24,12 @@ class Undeclared(NamedTuple):
     """Keys that a contract does not declare, and the records that have all of them.
 
     Attributes:
-        names: As the records have them; the empty one stands for more than are told apart.
+        keys: Which.
         rows: Which of `Decoded.rows`.
         refused: Which of `Decoded.refused`.
     """
 
-    names: tuple[str, ...]
+    keys: tuple[Key, ...]
     rows: Numbers
     refused: Numbers
 
@@ -51,9 +51,11 @@ class Decoded(NamedTuple):
         places: By path column, where its values stand in the texts of its open object, in bytes
             from the start of each row's text; empty where decode did not see them.
         undeclared: What the contract does not declare, where that was looked for.
-        beside: The undeclared columns of a file that has types, of its first rows.
+        beside: Columns of a file that has types which are not declared, or hold what is not, of its
+            first rows.
         lacking: Columns of the contract that the block's file does not have.
         nulled: By column, the rows in which a value that is not of its type was made null.
+        cut: By column, the rows in which a time lost digits below a microsecond.
         removed: `names.REMOVED`: records dropped as the contract says; None if none was.
         changes: How the records differ from the contract (`transforms.changes.seen.Change`).
     """
@@ -67,8 +69,18 @@ class Decoded(NamedTuple):
     beside: pa.RecordBatch | None = None
     lacking: tuple[str, ...] = ()
     nulled: Mapping[str, Numbers] = MappingProxyType({})
+    cut: Mapping[str, Numbers] = MappingProxyType({})
     removed: pa.RecordBatch | None = None
     changes: tuple[Change, ...] = ()
+
+
+def root(inside: str) -> str:
+    """Return the column that a path inside of records begins with.
+
+    >>> root("items[].at"), root("address"), root("")
+    ('items', 'address', '')
+    """
+    return inside.partition(".")[0].partition("[")[0]
 
 
 def everything(decoded: Decoded, names: tuple[str, ...]) -> tuple[Undeclared, ...]:
@@ -76,4 +88,4 @@ def everything(decoded: Decoded, names: tuple[str, ...]) -> tuple[Undeclared, ..
     if not names:
         return ()
     dead = 0 if decoded.refused is None else decoded.refused.num_rows
-    return (Undeclared(names, np.arange(decoded.rows.num_rows), np.arange(dead)),)
+    return (Undeclared(tuple(map(Key, names)), np.arange(decoded.rows.num_rows), np.arange(dead)),)

@@ -11,7 +11,7 @@ a NUL byte, bytes that are not UTF-8. By value: rule `type` (see `casts`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -23,11 +23,18 @@ from schemas.names import POSITION
 from schemas.plan import FileSource
 from transforms.decode.casts import cast_text
 from transforms.decode.csv_text import Framed, Layout, frame, read_texts
-from transforms.decode.decoded import Decoded, everything
+from transforms.decode.decoded import Decoded, Numbers, Undeclared, everything
 from transforms.decode.headers import csv_names, find_columns, lacking, undeclared
 from transforms.decode.nested import NestedTexts
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, nested, nulled_rows, position_columns, rows_of
+from transforms.decode.typed import (
+    Failures,
+    nested,
+    nulled_rows,
+    position_columns,
+    rows_of,
+    undeclared_keys,
+)
 from transforms.decode.written_texts import expected_as_written, plain
 from transforms.sources.blocks import Block
 from transforms.sources.csv_records import delimiter_byte
@@ -87,7 +94,10 @@ class CsvDecoder:
         )
         decoded = Decoded(rows, refused, _originals(block, data, framed), "csv")
         return decoded._replace(
-            undeclared=everything(decoded, undeclared(self.contract, names)),
+            undeclared=(
+                *everything(decoded, undeclared(self.contract, names)),
+                *_inside(failures, kept, np.array(numbers, np.int64)),
+            ),
             lacking=lacking(self.contract, places),
             nulled=nulled_rows(failures),
         )
@@ -105,6 +115,13 @@ class CsvDecoder:
                 failures.wrong(bad, reason, column, self.contract)
         columns |= self._nested.read(texts, failures)
         return columns, failures
+
+
+def _inside(failures: Failures, kept: Numbers, refused: Numbers) -> Iterator[Undeclared]:
+    """Yield what is undeclared in JSON texts; records that break the format are refused, too."""
+    at = np.searchsorted(refused, kept[failures.bad()])
+    for one in undeclared_keys(failures):
+        yield one._replace(refused=at[one.refused])
 
 
 def _originals(block: Block, data: Bytes, framed: Framed) -> Callable[[pa.RecordBatch], pa.Array]:

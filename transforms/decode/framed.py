@@ -16,12 +16,20 @@ import pyarrow as pa
 
 from schemas.contract import Contract
 from schemas.names import POSITION_NAMES
+from transforms.changes.seen import Key
 from transforms.decode.casts import expected
 from transforms.decode.columnar import ColumnarDecoder, fits
 from transforms.decode.cursors import Cursors, Ints
 from transforms.decode.decoded import LOOKED_AT, Decoded, Undeclared
 from transforms.decode.refusals import refusals
-from transforms.decode.typed import Failures, nested, nulled_rows, rows_of
+from transforms.decode.typed import (
+    Failures,
+    cut_rows,
+    nested,
+    nulled_rows,
+    rows_of,
+    undeclared_keys,
+)
 from transforms.schema_registry import SchemaRegistry, UnknownSchemaError, Written
 from transforms.sources.streams.raw import RECORD, find_rows, payloads
 
@@ -156,9 +164,12 @@ class FramedDecoder:
         )
         decoded = Decoded(rows, refused, partial(_records, raw), self.form)
         return decoded._replace(
-            undeclared=_undeclared(parts, failures) if self._tells else (),
+            undeclared=(*_undeclared(parts, failures), *undeclared_keys(failures))
+            if self._tells
+            else (),
             beside=next((p.beside for p in parts if p.beside is not None), None),
             nulled=nulled_rows(failures),
+            cut=cut_rows(failures),
         )
 
     def _parts(self, number: int, rows: Ints, c: Cursors, failures: Failures) -> Iterator[Part]:
@@ -176,11 +187,7 @@ class FramedDecoder:
             found = {n: a.take(pa.array(good)) for n, a in part.columns.items()}
             own_failures = Failures(len(own))
             columns = self._cast(found, own_failures)
-            for row, said in own_failures.first.items():
-                failures.first.setdefault(int(own[row]), said)
-            for name, mask in own_failures.nulled.items():
-                nulled = failures.nulled.setdefault(name, np.zeros(failures.rows, np.bool_))
-                nulled[own[mask]] = True
+            failures.take(own_failures, own)
             some = None
             if self._tells and part.undeclared and len(good):
                 few = part.rows[good[:LOOKED_AT]]
@@ -248,7 +255,7 @@ def _undeclared(parts: list[Part], failures: Failures) -> tuple[Undeclared, ...]
     good, bad = failures.good(), failures.bad()
     return tuple(
         Undeclared(
-            part.undeclared,
+            tuple(map(Key, part.undeclared)),
             np.flatnonzero(np.isin(good, part.rows)),
             np.flatnonzero(np.isin(bad, part.rows)),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -48,10 +49,13 @@ _FIRST_BYTE[list(b"tfn")] = TRUE, FALSE, NULL
 
 
 class Keys(NamedTuple):
-    """Keys that are not declared, and the texts without a fault that have all of them."""
+    """Paths of keys that are not declared, and the texts without a fault that have all of them."""
 
-    names: tuple[str, ...]
+    paths: tuple[Path, ...]
     rows: Ints
+
+
+Known = Mapping[Path, frozenset[str]]
 
 
 class Found(NamedTuple):
@@ -61,7 +65,7 @@ class Found(NamedTuple):
         docs: The texts; `fault` is now whole: NONE means valid, strict JSON.
         rows: Which of them have no fault.
         values: By path; one value for each of `rows`.
-        undeclared: A key and a text are together at most once.
+        undeclared: A path and a text are together at most once.
     """
 
     docs: Documents
@@ -79,12 +83,13 @@ class Finder:
     Attributes:
         paths: Where to look; keys may not stand in arrays.
         learns: Whether it does.
-        known: Keys of the texts that are declared; None: others are not looked for.
+        known: Of objects at some paths (`()` is the text) the keys that are declared: there others
+            are looked for.
     """
 
     paths: tuple[Path, ...]
     learns: bool = True
-    known: frozenset[str] | None = None
+    known: Known = field(default_factory=dict)
     _shapes: tuple[Shape, ...] = field(default=(), init=False)
     _rest: int = field(default=0, init=False)
     _pause: int = field(default=0, init=False)
@@ -223,7 +228,7 @@ def _merged(docs: Documents, paths: tuple[Path, ...], parts: list[_Part]) -> Fou
     return Found(docs, rows if order is None else rows[order], values, undeclared)
 
 
-def _read_part(tokens: Tokens, paths: tuple[Path, ...], known: frozenset[str] | None) -> _Part:
+def _read_part(tokens: Tokens, paths: tuple[Path, ...], known: Known) -> _Part:
     """Values at paths, for each text that has tokens, and its keys that are not declared."""
     keys = np.flatnonzero(tokens.kind == KEY)
     names = key_names(tokens, keys).dictionary_encode()
@@ -256,23 +261,22 @@ def _read_part(tokens: Tokens, paths: tuple[Path, ...], known: frozenset[str] | 
         for old, new in zip(out[path], token_values(tokens, at), strict=True):
             old[texts] = new
     rows = tokens.rows[tokens.sound]
-    if known is None:
-        return _Part(rows, out)
-    strange = np.array([name not in known for name in code], bool)
-    at = np.flatnonzero(strange[named] & (tokens.container[keys] == inside[()][owner[keys]]))
-    return _Part(rows, out, _by_name(named[at], rows[owner[keys[at]]], list(code)))
+    found: list[Keys] = []
+    for base, declared in known.items():
+        strange = np.array([name not in declared for name in code], bool)
+        within = tokens.container[keys] == object_at(base)[owner[keys]]
+        at = np.flatnonzero(strange[named] & within)
+        found += _by_name(base, named[at], rows[owner[keys[at]]], list(code))
+    return _Part(rows, out, tuple(found))
 
 
-def _by_name(codes: Ints, rows: Ints, names: list[str]) -> tuple[Keys, ...]:
+def _by_name(base: Path, codes: Ints, rows: Ints, names: list[str]) -> list[Keys]:
     """Group keys by name; those after the first `MOST_KEYS` names stand under the empty one."""
     distinct = np.unique(codes)
+    each = [Keys(((*base, names[c]),), rows[codes == c]) for c in distinct[:MOST_KEYS].tolist()]
     if len(distinct) > MOST_KEYS:
-        more = np.unique(rows[codes > distinct[MOST_KEYS - 1]])
-        rest: tuple[Keys, ...] = (Keys(("",), more),)
-    else:
-        rest = ()
-    each = tuple(Keys((names[c],), rows[codes == c]) for c in distinct[:MOST_KEYS].tolist())
-    return (*each, *rest)
+        each.append(Keys(((*base, ""),), np.unique(rows[codes > distinct[MOST_KEYS - 1]])))
+    return each
 
 
 def token_values(tokens: Tokens, at: Ints) -> Values:

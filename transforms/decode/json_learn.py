@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -24,12 +25,13 @@ from transforms.decode.json_tokens import (
     key_names,
 )
 
+_NONE: Final[Mapping[Path, Container[str]]] = MappingProxyType({})
 LONGEST: Final = 4096
 """Texts with more than this many bytes outside of values are not learned."""
 
 
 def learn(
-    tokens: Tokens, row: int, paths: Iterable[Path], known: Container[str] | None = None
+    tokens: Tokens, row: int, paths: Iterable[Path], known: Mapping[Path, Container[str]] = _NONE
 ) -> Shape | None:
     """Take the shape of one text.
 
@@ -37,7 +39,8 @@ def learn(
         tokens: Of some texts.
         row: Index in `tokens.rows` of a text without a fault.
         paths: Whose values the shape shall find; those that the text lacks are absent from it.
-        known: Keys of the text that are declared; None: all are.
+        known: Of objects at some paths (`()` is the text) the keys that are declared; elsewhere all
+            are.
 
     Returns:
         The shape; None if no quote stands between two scalars (in nested arrays of numbers), or if
@@ -70,9 +73,7 @@ def learn(
     found = _places(kinds, folded, names, edges)
     scalars = tuple(n for n, i in enumerate(free) if kinds[i] == SCALAR)
     places = {path: found[path] for path in paths if path in found}
-    undeclared: tuple[str, ...] = ()
-    if known is not None:
-        undeclared = tuple(p[0] for p in found if len(p) == 1 and p[0] not in known)
+    undeclared = tuple(p for p in found if p and p[:-1] in known and p[-1] not in known[p[:-1]])
     return Shape(tuple(segments), len(quotes), places, scalars, undeclared)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from schemas.contract import Column, Contract, OnChange, Protection
 from schemas.names import EVENT_TIME, POSITION, POSITION_FIELDS, REFUSED, TIMESTAMP
+from transforms.changes.seen import Key
 from transforms.decode.decoded import Decoded, Undeclared
 from transforms.decode.json_find import Finder, Found
 from transforms.decode.json_scan import (
@@ -77,7 +78,7 @@ class JsonDecoder:
       no more digits than its type. Timestamps: see `text_times`.
 
     Reasons name column and expected form, never a value. Keys that the contract does not declare
-    are passed over at the top level and kept in open objects, whose text is that of the record.
+    are passed over, and kept in open objects alone, whose text is that of the record.
     A column with a transform is null here: it is not read from the record.
     """
 
@@ -95,7 +96,7 @@ class JsonDecoder:
         self.longest = longest
         passing = {c.name for c in contract.columns if contract.met(c) is OnChange.DISCARD_VALUE}
         self._readers = [
-            Reader(c, (c.key,), c.name if c.name in passing else None)
+            Reader(c, (c.key,), c.name if c.name in passing else None, undeclared=undeclared)
             for c in contract.columns
             if c.read
         ]
@@ -106,10 +107,15 @@ class JsonDecoder:
             for column in replace(contract, columns=(root,)).path_columns()
             if column.protect is not Protection.KEEP
         ]
-        self._finder = Finder(
-            tuple(path for r in self._readers for path in r.paths()),
-            known=frozenset(c.key for c in contract.columns) if undeclared else None,
-        )
+        self._inside: dict[Path, str] = {}
+        """Of each object in which other keys are looked for, its path in the contract."""
+        known: dict[Path, frozenset[str]] = {}
+        if undeclared:
+            known[()] = frozenset(c.key for c in contract.columns)
+            closed = {at: of for r in self._readers for at, of in r.closed_objects().items()}
+            known |= {at: frozenset(c.key for c in of.children) for at, of in closed.items()}
+            self._inside = {(): "", **{at: of.path for at, of in closed.items()}}
+        self._finder = Finder(tuple(path for r in self._readers for path in r.paths()), known=known)
 
     def decode(self, block: Block) -> Decoded:
         """Decode a block of text; rows and refused records keep the order of the source."""
@@ -142,11 +148,16 @@ class JsonDecoder:
         if below.nulled:
             nulled = {n: np.flatnonzero(mask[good]) for n, mask in below.nulled.items()}
             decoded = decoded._replace(nulled=nulled)
-        if not found.undeclared:
+        strange = [
+            (tuple(Key(path[-1], self._inside[path[:-1]]) for path in k.paths), k.rows)
+            for k in found.undeclared
+        ]
+        strange += [((k,), found.rows[mask]) for k, mask in below.undeclared.items()]
+        if not strange:
             return decoded
         dead = np.flatnonzero(faults.code >= 0)
-        keys = [(k.names, _among(numbers, k.rows), _among(dead, k.rows)) for k in found.undeclared]
-        return decoded._replace(undeclared=tuple(Undeclared(*one) for one in keys))
+        keys = [Undeclared(k, _among(numbers, at), _among(dead, at)) for k, at in strange]
+        return decoded._replace(undeclared=tuple(keys))
 
     def _places(self, found: Found, kept: Ints | None) -> dict[str, Values]:
         """Where the values that will be protected stand in the texts of open objects."""

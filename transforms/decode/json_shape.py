@@ -94,14 +94,14 @@ class Shape:
         quotes: How many quotes such a text has.
         places: Of the values at the paths that were asked for.
         scalars: Segments that a value without quotes follows.
-        undeclared: Keys of such a text that nobody asked for.
+        undeclared: Paths of keys of such a text that nobody has declared.
     """
 
     segments: tuple[Segment, ...]
     quotes: int
     places: dict[Path, Place]
     scalars: tuple[int, ...]
-    undeclared: tuple[str, ...] = ()
+    undeclared: tuple[Path, ...] = ()
 
     def match(self, docs: Documents, rows: Ints) -> tuple[Ints, dict[Path, Values]]:
         """Find the texts that have this shape.

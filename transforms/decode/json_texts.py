@@ -1,7 +1,8 @@
 """Write Arrow values of any type as JSON text, a column at a time.
 
-Dates and times become ISO 8601 text (a number outside of years 1 to 9999), bytes base64, maps
-objects.
+Dates and times become ISO 8601 text (a number outside of years 1 to 9999), durations whole
+microseconds, maps objects. Bytes become text if they are UTF-8, else `{"base64": "..."}`, which no
+column of texts takes for one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.decode.casts import in_calendar
+from transforms.decode.arrow_types import is_bytes, is_list, micros, simple
+from transforms.decode.casts import in_calendar, isolate
 
 _T: Final = pa.types
 
@@ -40,17 +42,20 @@ class _Writer:
 
     def texts(self, values: pa.Array) -> pa.Array:
         """Return JSON text of each value, null or `null` for a null."""
+        values = simple(values)
         kind = values.type
-        if _T.is_dictionary(kind):
-            return self.texts(values.cast(kind.value_type))
         if _T.is_struct(kind):
             return self._objects(values)
-        if _T.is_map(kind) or _is_list(kind):
+        if _T.is_map(kind) or is_list(kind):
             return self._lists(values)
         if _T.is_floating(kind):
             return self._numbers(values.cast(pa.float64()))
         if _T.is_boolean(kind) or _T.is_integer(kind) or _T.is_decimal(kind) or _T.is_null(kind):
             return values.cast(pa.string())
+        if _T.is_duration(kind):
+            return _durations(values)
+        if is_bytes(kind):
+            return _bytes(values)
         return _quoted(_plain(values))
 
     def _numbers(self, values: pa.Array) -> pa.Array:
@@ -87,22 +92,40 @@ class _Writer:
         return pc.binary_join_element_wise(_quoted(_plain(keys)), self.filled(values), ":")
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    known = (_T.is_list, _T.is_large_list, _T.is_fixed_size_list, _T.is_list_view)
-    return any(is_a(kind) for is_a in known)
+def _durations(values: pa.Array) -> pa.Array:
+    if values.type.unit in ("us", "ns"):
+        return micros(values)[0].cast(pa.int64()).cast(pa.string())
+    counts = values.cast(pa.int64()).cast(pa.string())  # as microseconds they might need more bits
+    zeros = "000" if values.type.unit == "ms" else "000000"
+    return pc.if_else(pc.equal(counts, "0"), counts, pc.binary_join_element_wise(counts, zeros, ""))
+
+
+def _bytes(values: pa.Array) -> pa.Array:
+    values = values.cast(pa.binary())
+    read = isolate(lambda part: part.cast(pa.string()), values, pa.string())
+    texts = _quoted(read.values)
+    if read.bad is None:
+        return texts
+    others = pa.array(read.bad)
+    found = [
+        f'{{"base64":"{base64.b64encode(v).decode()}"}}' for v in values.filter(others).to_pylist()
+    ]
+    return pc.replace_with_mask(texts, others, pa.array(found, pa.string()))
 
 
 def _plain(values: pa.Array) -> pa.Array:
+    """Return texts of values without parts, not quoted."""
+    values = simple(values)
     kind = values.type
-    if any(is_a(kind) for is_a in (_T.is_binary, _T.is_large_binary, _T.is_fixed_size_binary)):
-        found = [None if v is None else base64.b64encode(v).decode() for v in values.to_pylist()]
-        return pa.array(found, pa.string())
     if _T.is_timestamp(kind) or _T.is_date(kind):
         known = in_calendar(values)  # Arrow writes other years wrong
         numbers = values.cast(pa.int32() if _T.is_date32(kind) else pa.int64()).cast(pa.string())
         written = pc.if_else(known, values, None).cast(pa.string())
         return pc.if_else(known, written, numbers)
-    return values.cast(pa.string())
+    try:
+        return values.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # intervals, unions; bytes as keys
+        return pa.array([None if v is None else str(v) for v in values.to_pylist()], pa.string())
 
 
 def _quoted(texts: pa.Array) -> pa.Array:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.contract import Column
+from transforms.changes.seen import Key
 from transforms.decode.json_find import Finder, token_values
 from transforms.decode.json_numbers import numbers
 from transforms.decode.json_scan import Documents, Ints, expand, scan, texts_in
@@ -65,12 +66,14 @@ class Slot(NamedTuple):
 class Faults:
     """The first fault of each row: `code` is -1 or an index in `entries` (rule, reason).
 
-    `nulled` are, by top-level column, masks of the rows in which a value was passed over.
+    `nulled` are, by top-level column, masks of the rows in which a value was passed over;
+    `undeclared` are keys inside of arrays that no contract declares, and the rows that have them.
     """
 
     code: np.ndarray
     entries: list[tuple[str, str]] = field(default_factory=list)
     nulled: dict[str, np.ndarray] = field(default_factory=dict)
+    undeclared: dict[Key, np.ndarray] = field(default_factory=dict)
 
     def add(self, rows: np.ndarray, rule: str, reason: str) -> None:
         """Give a fault to the rows of a mask that have none yet."""
@@ -82,6 +85,10 @@ class Faults:
         """Note that a value of a column is null in the rows of a mask, since it does not fit."""
         if rows.any():
             self.nulled[name] = rows | self.nulled.get(name, False)
+
+    def has(self, key: Key, rows: np.ndarray) -> None:
+        """Note that rows (a mask) have a key that is not declared."""
+        self.undeclared[key] = rows | self.undeclared.get(key, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +107,9 @@ class Node:
 class Reader:
     """Reads one column of the contract, with all that is declared below it."""
 
-    def __init__(self, column: Column, path: Path, passing: str | None = None) -> None:
+    def __init__(
+        self, column: Column, path: Path, passing: str | None = None, *, undeclared: bool = False
+    ) -> None:
         """Prepare to read a column.
 
         Args:
@@ -108,11 +117,17 @@ class Reader:
             path: Where its values stand in each text.
             passing: The top-level column that it is or belongs to, if values that are not of its
                 type are passed over; not inside of open objects, whose text they would stay in.
+            undeclared: Whether to look for undeclared keys of objects in arrays.
         """
         self.column, self.path = column, path
         self.passing = None if column.required else passing
         passing = None if column.open else passing
-        self.children = [Reader(c, (*path, c.name), passing) for c in column.children if c.read]
+        undeclared = undeclared and not column.open
+        self.children = [
+            Reader(c, (*path, c.name), passing, undeclared=undeclared)
+            for c in column.children
+            if c.read
+        ]
         self.items: Reader | None = None
         if pa.types.is_list(column.type):
             items = column.items or Column(
@@ -121,12 +136,21 @@ class Reader:
                 type=column.type.value_type,
                 logical="string",
             )
-            self.items = Reader(items, (), passing)
-            self.finder = Finder(tuple(p for p in self.items.paths() if p))
+            self.items = Reader(items, (), passing, undeclared=undeclared)
+            self.closed = self.items.closed_objects() if undeclared else {}
+            known = {at: frozenset(c.key for c in of.children) for at, of in self.closed.items()}
+            self.finder = Finder(tuple(p for p in self.items.paths() if p), known=known)
 
     def paths(self) -> list[Path]:
         """Where its values stand, and those of its children."""
         return [self.path, *(path for child in self.children for path in child.paths())]
+
+    def closed_objects(self) -> dict[Path, Column]:
+        """Return the objects in which all keys must be declared, by where they stand in a text."""
+        if not pa.types.is_struct(self.column.type):
+            return {}
+        below = [found for child in self.children for found in child.closed_objects().items()]
+        return {self.path: self.column, **dict(below)}
 
     def read(self, slots: dict[Path, Slot], present: np.ndarray, faults: Faults) -> Node:
         """Check the values found and prepare them for `Node.take`.
@@ -221,14 +245,34 @@ class Reader:
         ]
         return pa.StructArray.from_arrays(arrays, fields=fields, mask=pa.array(~there))
 
+    def _members(self, slot: Slot, below: Faults) -> dict[Path, Slot]:
+        """Return values inside of those items that are objects; `below` gets undeclared keys."""
+        docs, values = slot
+        if not self.finder.paths:
+            return {}
+        rows = np.flatnonzero(values.kind == OBJECT)
+        texts = cut(docs.data, values.start[rows], values.end[rows])
+        found = self.finder.find(documents(texts))  # all of them are sound
+        for keys in found.undeclared:
+            for path in keys.paths:
+                some = np.zeros(len(values.kind), bool)
+                some[rows[keys.rows]] = True
+                below.has(Key(path[-1], self.closed[path[:-1]].path), some)
+        there = np.zeros(len(values.kind), bool)
+        there[rows] = True
+        return {
+            path: Slot(found.docs, _spread(inner, rows, there))
+            for path, inner in found.values.items()
+        }
+
     def _array(
         self, items: Reader, docs: Documents, values: Values, fits: np.ndarray, faults: Faults
     ) -> Node:
         rows = np.flatnonzero(fits)
         inner = scan(documents(cut(docs.data, values.start[rows], values.end[rows])))
         owner, slot = _elements(tokenize(inner, np.arange(len(rows)), OPEN_ARRAY))
-        slots = {(): slot, **_members(slot, self.finder)}
         below = Faults(np.full(len(owner), -1))
+        slots = {(): slot, **self._members(slot, below)}
         node = items.read(slots, np.ones(len(owner), bool), below)
         for code, (rule, reason) in enumerate(below.entries):
             bad = np.zeros(len(fits), bool)
@@ -238,6 +282,10 @@ class Reader:
             some = np.zeros(len(fits), bool)
             some[rows[owner[items_nulled]]] = True
             faults.pass_over(some, name)
+        for key, those in below.undeclared.items():
+            some = np.zeros(len(fits), bool)
+            some[rows[owner[those]]] = True
+            faults.has(key, some)
         sizes = np.zeros(len(fits), np.int64)
         sizes[rows] = np.bincount(owner, minlength=len(rows))
         ends = np.cumsum(sizes)
@@ -290,22 +338,11 @@ def _elements(tokens: Tokens) -> tuple[Ints, Slot]:
     return owner[at], Slot(tokens.docs, token_values(tokens, at))
 
 
-def _members(slot: Slot, finder: Finder) -> dict[Path, Slot]:
-    """Values inside of those that are objects."""
-    docs, values = slot
-    if not finder.paths:
-        return {}
-    rows = np.flatnonzero(values.kind == OBJECT)
-    found = finder.find(documents(cut(docs.data, values.start[rows], values.end[rows])))
-    out = {}
-    for path, inner in found.values.items():
-        kind = np.zeros(len(values.kind), np.uint8)
-        start, end = (np.zeros(len(kind), np.int64) for _ in range(2))
-        kind[rows], start[rows], end[rows] = inner  # all of them are sound
-        # Where there is none, an empty slice that keeps the order.
-        gap = np.maximum.accumulate(end)
-        there = np.zeros(len(kind), bool)
-        there[rows] = True
-        spread = Values(kind, np.where(there, start, gap), np.where(there, end, gap))
-        out[path] = Slot(found.docs, spread)
-    return out
+def _spread(inner: Values, rows: Ints, there: np.ndarray) -> Values:
+    """Return values of some rows as those of all: where there is none, none."""
+    kind = np.zeros(len(there), np.uint8)
+    start, end = (np.zeros(len(kind), np.int64) for _ in range(2))
+    kind[rows], start[rows], end[rows] = inner
+    # An empty slice keeps the order.
+    gap = np.maximum.accumulate(end)
+    return Values(kind, np.where(there, start, gap), np.where(there, end, gap))

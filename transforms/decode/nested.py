@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from schemas.contract import Contract
 from schemas.names import POSITION
+from transforms.decode.arrow_types import simple
+from transforms.decode.decoded import Decoded
 from transforms.decode.json_lines import JsonDecoder
 from transforms.decode.json_texts import json_texts
 from transforms.decode.typed import Failures, nested
@@ -35,7 +37,7 @@ class NestedTexts:
             replace(c, physical=None) for c in contract.columns if c.read and nested(c)
         )
         alone = replace(contract, columns=self._columns, event_time=None, primary_key=())
-        self._decoder = JsonDecoder(alone) if self._columns else None
+        self._decoder = JsonDecoder(alone, undeclared=True) if self._columns else None
         self._paths = tuple(c.path for c in alone.path_columns())
 
     def read(self, texts: Mapping[str, pa.Array], failures: Failures) -> dict[str, pa.Array]:
@@ -43,7 +45,7 @@ class NestedTexts:
 
         Args:
             texts: JSON text of some columns; others of the contract are left alone.
-            failures: Takes rule and reason of each row that does not fit.
+            failures: Takes rule and reason of each row that does not fit, and undeclared keys.
         """
         found = [c for c in self._columns if c.name in texts]
         if self._decoder is None or not found or not failures.rows:
@@ -63,6 +65,7 @@ class NestedTexts:
         at[np.searchsorted(starts, decoded.rows[POSITION].to_numpy())] = np.arange(
             decoded.rows.num_rows
         )
+        _note_undeclared(decoded, starts, failures)
         for name, rows in decoded.nulled.items():
             failures.nulled[name] = np.isin(at, rows) | failures.nulled.get(name, np.False_)
         order = pa.array(at, mask=at < 0)
@@ -80,6 +83,16 @@ class NestedTexts:
             failures.first.setdefault(row, (rule, reason))
 
 
+def _note_undeclared(decoded: Decoded, starts: NDArray[np.int64], failures: Failures) -> None:
+    for one in decoded.undeclared:
+        for key in one.keys:
+            mask = failures.undeclared.setdefault(key, np.zeros(failures.rows, np.bool_))
+            for batch, numbers in ((decoded.rows, one.rows), (decoded.refused, one.refused)):
+                if batch is not None:
+                    places = batch[POSITION].to_numpy()[numbers]
+                    mask[np.searchsorted(starts, places)] = True
+
+
 def _valid(texts: pa.Array) -> NDArray[np.bool_]:
     """Return which texts are each one JSON value; null is."""
     with _engine().cursor() as connection:
@@ -90,8 +103,7 @@ def _valid(texts: pa.Array) -> NDArray[np.bool_]:
 
 def to_json(values: pa.Array) -> pa.Array:
     """Return values of a nested type as JSON text; text itself is taken for JSON."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+    values = simple(values)
     if pa.types.is_nested(values.type):
         return pc.if_else(values.is_valid(), json_texts(values), None)
     return values.cast(pa.string())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,12 @@ from numpy.typing import NDArray
 
 from schemas.contract import Column, Contract, OnChange
 from schemas.names import POSITION_FIELDS, TIMESTAMP
+from transforms.changes.seen import Key
+from transforms.decode.decoded import Undeclared
 from transforms.sources.blocks import Block, LongRecord
+
+K = TypeVar("K")
+Mask = NDArray[np.bool_]
 
 
 @dataclass
@@ -22,11 +28,15 @@ class Failures:
         rows: How many rows there are.
         first: By row number, (rule, reason).
         nulled: By column, which rows (bool) have a value that was passed over.
+        cut: By column, which rows (bool) have a time that lost digits below a microsecond.
+        undeclared: By key, which rows (bool) have one in an object whose keys must be declared.
     """
 
     rows: int
     first: dict[int, tuple[str, str]] = field(default_factory=dict)
     nulled: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    cut: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    undeclared: dict[Key, NDArray[np.bool_]] = field(default_factory=dict)
 
     def add(self, bad: NDArray[np.bool_] | None, rule: str, reason: str) -> None:
         """Note that these rows (bool) break a rule, unless something was wrong with them before."""
@@ -56,6 +66,18 @@ class Failures:
         elif bad.any():
             self.nulled[column.name] = bad | self.nulled.get(column.name, np.False_)
 
+    def take(self, other: Failures, rows: NDArray[np.int64]) -> None:
+        """Note what was wrong with some of the rows, whose numbers are given."""
+        for row, said in other.first.items():
+            self.first.setdefault(int(rows[row]), said)
+        self._take(self.nulled, other.nulled, rows)
+        self._take(self.cut, other.cut, rows)
+        self._take(self.undeclared, other.undeclared, rows)
+
+    def _take(self, own: dict[K, Mask], other: Mapping[K, Mask], rows: NDArray[np.int64]) -> None:
+        for name, mask in other.items():
+            own.setdefault(name, np.zeros(self.rows, np.bool_))[rows[mask]] = True
+
     def good(self) -> NDArray[np.int64]:
         """Return the numbers of the other rows, ascending."""
         mask = np.ones(self.rows, np.bool_)
@@ -80,8 +102,28 @@ def by_row(column: Column, contract: Contract) -> bool:
 
 def nulled_rows(failures: Failures) -> dict[str, NDArray[np.int64]]:
     """Return, by column, where among the good rows a value was passed over."""
+    return _among_good(failures, failures.nulled)
+
+
+def cut_rows(failures: Failures) -> dict[str, NDArray[np.int64]]:
+    """Return, by column, where among the good rows a time lost digits."""
+    return _among_good(failures, failures.cut)
+
+
+def undeclared_keys(failures: Failures) -> tuple[Undeclared, ...]:
+    """Say which rows have undeclared keys in objects."""
+    good, bad = failures.good(), failures.bad()
+    return tuple(
+        Undeclared((key,), np.flatnonzero(mask[good]), np.flatnonzero(mask[bad]))
+        for key, mask in failures.undeclared.items()
+    )
+
+
+def _among_good(
+    failures: Failures, masks: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, NDArray[np.int64]]:
     good = failures.good()
-    return {name: np.flatnonzero(mask[good]) for name, mask in failures.nulled.items()}
+    return {name: np.flatnonzero(mask[good]) for name, mask in masks.items()}
 
 
 def nested(column: Column) -> bool:

@@ -45,6 +45,7 @@ class Field:
         written: How CSV has its booleans or numbers, which are plain in `values`; empty: so.
         again: Its name in a CSV header, if a column before it has the same: `key` has a number.
         numbers: Whether CSV could have numbers in it, written as others of the file.
+        note: What was made of its values; of `OTHER`, why nothing can be.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Field:
     written: str = ""
     again: str = ""
     numbers: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from transforms.inference.event_time import EventTime, find_event_time
 from transforms.inference.fields import Field, Kind, Sample
-from transforms.inference.json_fields import json_text_fields
+from transforms.inference.json_fields import declarable, json_text_fields
 from transforms.inference.keys import Key, find_key
 from transforms.inference.names import free, identifier, identifiers
 from transforms.inference.personal import is_coordinate, names_persons, protected
@@ -116,6 +116,30 @@ def columns(
     return protected(found, people=people), left_out
 
 
+def keys_of(
+    fields: Iterable[Field], inside: str, *, people: bool
+) -> tuple[tuple[Property, ...], dict[str, str]]:
+    """Propose keys of a declared object beside those that it has; as `columns`.
+
+    Args:
+        fields: Keys of the object.
+        inside: Where it is, which says what they are, too.
+        people: Whether the records are known to be about persons.
+    """
+    left_out: dict[str, str] = {}
+    found = []
+    for field in fields:
+        prop = _nested(field, inside) if declarable(field) else None
+        if prop is None:
+            why = "its name, or its values, are none that can be declared inside of an object"
+            left_out[field.key] = field.note or why
+        else:
+            found.append(prop)
+    holder = Property(name=inside, key=inside, logical="object", children=tuple(found))
+    (holder,) = protected([holder], people=people)
+    return holder.children, left_out
+
+
 def _property(field: Field, name: str, form: str, left_out: dict[str, str]) -> Property | None:
     prop = _found(field, name, form, left_out)
     if prop is None or not field.again:
@@ -133,14 +157,15 @@ def _found(field: Field, name: str, form: str, left_out: dict[str, str]) -> Prop
             left_out[field.key] = "its arrays hold values of several kinds, or none"
             return None
         return Property(name=name, key=field.key, logical="array", items=items, field=field)
-    if form in ("csv", "parquet") and (inner := _inside(field)):
+    if form in ("csv", "parquet") and (inner := json_inside(field)):
         prop = _found(replace(inner, key=field.key), name, form, left_out)
         note = f"JSON in the texts of a {form} file"
         return None if prop is None else replace(prop, notes=(note, *prop.notes))
     prop = scalar(field, name)
     if prop is None:
         mixed = "values of several kinds stand in it"
-        left_out[field.key] = mixed if field.kind is Kind.MIXED else "its values fit no type"
+        other = field.note or "its values fit no type"
+        left_out[field.key] = mixed if field.kind is Kind.MIXED else other
         return None
     if form != "csv":
         return prop
@@ -175,7 +200,7 @@ def _is_year(text: str) -> bool:
     return len(text) == len("2000") and text.isdigit() and 1800 <= int(text) <= 2100
 
 
-def _inside(field: Field) -> Field | None:
+def json_inside(field: Field) -> Field | None:
     """Return what the JSON is that all texts of a field hold: objects, or arrays of one kind."""
     if field.kind is not Kind.TEXT or field.values is None or field.nulls == field.rows:
         return None

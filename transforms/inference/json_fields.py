@@ -112,7 +112,7 @@ class _Reader:
             children = tuple(
                 self._field(k, inner, (*path, k), values) for k, inner in structure.items()
             )
-            return _object(field, children, self.rows - texts.null_count)
+            return object_field(field, children, self.rows - texts.null_count)
         if isinstance(structure, list):
             return replace(field, kind=Kind.ARRAY, items=self._items(structure, path))
         if structure == "JSON":
@@ -137,7 +137,7 @@ class _Reader:
         if not isinstance(found, dict) or nested.broken:
             return None
         field = Field("element", Kind.OBJECT, nested.rows, 0)
-        return _object(field, nested.fields(found, ()), nested.rows)
+        return object_field(field, nested.fields(found, ()), nested.rows)
 
     def _elements(self, path: Path) -> pa.Array:
         array = f"SELECT json_extract(line, {_quoted(path)}) AS line FROM lines"  # noqa: S608
@@ -147,23 +147,30 @@ class _Reader:
         return table.column(0).combine_chunks().cast(pa.string())
 
 
-def _object(field: Field, children: tuple[Field, ...], there: int) -> Field:
-    """Return an object, open unless its keys are few, of one kind each, and mostly there."""
+def object_field(field: Field, children: tuple[Field, ...], there: int) -> Field:
+    """Return an object, open unless its keys are few, of one kind each, and mostly there.
+
+    Args:
+        field: What is known of it.
+        children: Its keys, each with as many `rows` as it has.
+        there: How many objects there are.
+    """
     shares = [(there - (c.nulls - (c.rows - there))) / max(there, 1) for c in children]
     regular = (
         0 < len(children) <= _MOST_KEYS
         and sum(shares) / len(shares) >= _THERE
-        and all(_declarable(child) for child in children)
+        and all(declarable(child) for child in children)
     )
     return replace(field, kind=Kind.OBJECT, children=children, regular=regular)
 
 
-def _declarable(child: Field) -> bool:
+def declarable(child: Field) -> bool:
+    """Return whether a contract can declare a key of an object."""
     plain = not (set('."') & set(child.key)) and not child.key.startswith("_")
     named = (
         plain and 0 < len(child.key.strip()) == len(child.key) <= 128 and child.key.isprintable()
     )
-    if not named or child.kind is Kind.MIXED:
+    if not named or child.kind in (Kind.MIXED, Kind.OTHER):
         return False
     if child.kind is Kind.ARRAY:
         return child.items is not None and _whole(child.items)

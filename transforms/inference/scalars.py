@@ -47,6 +47,7 @@ _FORMATS: Final = {
     "ipv4": r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])$",
     "uri": r"^(https?|ftp|s3|gs)://\S+$",
 }
+_BEYOND: Final = "integers beyond 64 bits: exact"
 _WHOLE: Final = "all are whole so far: an integer, perhaps"
 _SEEN: Final = 20
 _FEW: Final = 0.05
@@ -84,7 +85,7 @@ def scalar(field: Field, name: str, inside: str = "") -> Property | None:
         physical=said.physical,
         options=dict(said.options),
         epoch=said.epoch,
-        notes=said.notes,
+        notes=(*([field.note] if field.note else ()), *said.notes),
         distinct=distinct,
         field=field,
     )
@@ -100,9 +101,9 @@ def _said(field: Field, name: str) -> _Said | None:
         logical = {Kind.NOTHING: "string", Kind.TEXT: "string"}.get(field.kind, str(field.kind))
         return None if field.kind in (Kind.OTHER, Kind.MIXED) else _Said(logical)
     values = field.values.drop_null()
-    if not len(values):
-        return _Said("string", ("no value in the sample: the type is a guess",))
     kind = values.type
+    if not len(values) and (pa.types.is_string(kind) or pa.types.is_null(kind)):
+        return _Said("string", ("no value in the sample: the type is a guess",))
     if not pa.types.is_string(kind):
         return _typed(field.kind, values, name)
     if field.kind is Kind.TEXT:
@@ -163,7 +164,7 @@ def _digits(texts: pa.Array, name: str) -> _Said:
 def _integer(values: pa.Array, name: str) -> _Said:
     ends = pc.min_max(values).as_py()
     low, high = ends["min"], ends["max"]
-    if set(words(name)) & _TIME_WORDS:
+    if low is not None and set(words(name)) & _TIME_WORDS:
         for unit, factor in _EPOCHS.items():
             if _SINCE * factor <= low and high < _UNTIL * factor:
                 long = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
@@ -184,7 +185,7 @@ def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
     if kind is Kind.INTEGER and _reads(texts, "integer", pa.int64()):
         return _integer(texts.cast(pa.int64()), name)
     if pc.all(pc.match_substring_regex(texts, "^-?[0-9]{1,38}$")).as_py():
-        return _Said("number", ("integers beyond 64 bits: exact",), physical="DECIMAL(38,0)")
+        return _Said("number", (_BEYOND,), physical="DECIMAL(38,0)")
     if set(words(name)) & MONEY:
         return _number(texts, name)
     whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
@@ -242,14 +243,10 @@ def _typed(kind: Kind, values: pa.Array, name: str) -> _Said | None:
             return _Said("number", physical=f"DECIMAL({at.precision},{at.scale})")
         return _Said("number")
     if kind is Kind.INTEGER:
-        if pa.types.is_uint64(at) and pc.max(values).as_py() >= 1 << 63:
-            return None
+        if pa.types.is_uint64(at) and len(values) and pc.max(values).as_py() >= 1 << 63:
+            return _Said("number", (_BEYOND,), physical="DECIMAL(38,0)")
         return _integer(values.cast(pa.int64()), name)
     if kind is Kind.TIMESTAMP:
-        try:
-            values.cast(pa.timestamp("us", at.tz))
-        except pa.ArrowInvalid:  # a run refuses times that microseconds do not hold
-            return None
         if at.tz is None:
             notes = ("no zone in the file: taken as UTC; else set defaultTimezone",)
             options = (("timezone", False), ("defaultTimezone", "UTC"))

@@ -16,9 +16,11 @@ from transforms.sources.avro_types import arrow_schema, plain
 from transforms.sources.blocks import Block
 from transforms.sources.compression import file_like
 from transforms.sources.stored import Stored
+from transforms.sources.views import schema_without_views, without_views
 
 _BLOCK_BYTES: Final = 4 << 20
 _GROUP_BYTES: Final = 32 << 20
+_FIXED_LISTS: Final = "Expected all lists to be of size"
 _DAMAGE: Final = (
     OSError,
     EOFError,
@@ -51,6 +53,11 @@ def columnar_blocks(file: Stored, form: str, start: int, stop: int | None) -> It
 
 
 def _damaged(file: Stored, form: str, error: Exception) -> SourceError:
+    if _FIXED_LISTS in str(error):  # Arrow 25 cannot read back what it has written
+        return SourceError(
+            f"lists of a fixed size must have no nulls in Parquet; got some in {file.name}; "
+            "nothing was written: write them as lists of any size"
+        )
     return SourceError(
         f"{form} files must be whole; got damage in {file.name} ({type(error).__name__}); "
         "nothing was written: get a whole copy, or set source.batch.files.format"
@@ -96,7 +103,7 @@ def columnar_schema(file: Stored, form: str) -> pa.Schema:
     try:
         if form == "avro":
             return arrow_schema(_avro_blocks(file).writer_schema)
-        schema = _open(file).schema_arrow
+        schema = schema_without_views(_open(file).schema_arrow)
         return pa.schema([f for f in schema if f.name not in (POSITION, SEQUENCE)])
     except _DAMAGE as error:
         raise _damaged(file, form, error) from error
@@ -118,7 +125,7 @@ def _parquet(file: Stored, start: int, stop: int | None) -> Iterator[Block]:
     names = [n for n in reader.schema_arrow.names if n not in (POSITION, SEQUENCE)]
     each = max(1024, rows * _BLOCK_BYTES // max(size, 1))
     for batch in reader.iter_batches(each, row_groups=groups, columns=names, use_threads=False):
-        yield Block("", start, batch, 0)
+        yield Block("", start, without_views(batch), 0)
         start += batch.num_rows
 
 

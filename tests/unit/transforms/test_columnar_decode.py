@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.contract import Column
+from schemas.contract import Column, Rule
 from schemas.errors import SourceError
 from schemas.names import POSITION, TIMESTAMP
 from schemas.plan import FileSource
 from tests.contracts import column, contract
 from transforms.decode.columnar import ColumnarDecoder
 from transforms.decode.decoded import Decoded
+from transforms.decode.json_lines import JsonDecoder
 from transforms.sources.blocks import Block
 from transforms.sources.files import discover, read_blocks
 
@@ -43,7 +44,11 @@ MONEY = column("v", "number", pa.decimal128(5, 2))
 TEXT = column("v", "string", pa.string())
 WHEN = column("v", "timestamp", TIMESTAMP, timezone="America/New_York")
 DAY = column("v", "date", pa.date32())
+CLOCK = column("v", "time", pa.time64("us"))
+UUID = column("v", "string", pa.string(), rules=(Rule(kind="format", value="uuid"),))
+ZEROS = "00000000-0000-0000-0000-00000000000"
 NAIVE = pa.timestamp("us")
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 NOON = dt.datetime(2024, 7, 1, 12, tzinfo=dt.UTC)
 
 
@@ -72,13 +77,29 @@ NOON = dt.datetime(2024, 7, 1, 12, tzinfo=dt.UTC)
         (pa.array([NOON, None], pa.timestamp("ms", "Asia/Seoul")), WHEN, [NOON, None], []),
         (pa.array([NOON.replace(tzinfo=None)], NAIVE), WHEN, [NOON + dt.timedelta(hours=4)], []),
         (pa.array([dt.datetime(2024, 3, 10, 2, 30)], NAIVE), WHEN, [], [0]),  # noqa: DTZ001
-        (pa.array([1000, 1001], pa.timestamp("ns", "UTC")), WHEN, None, [1]),
+        (
+            pa.array([1001, -1, None], pa.timestamp("ns", "UTC")),
+            WHEN,
+            [EPOCH + dt.timedelta(microseconds=1), EPOCH - dt.timedelta(microseconds=1), None],
+            [],
+        ),
+        (pa.array([1_999], pa.time64("ns")), CLOCK, [dt.time(microsecond=1)], []),
+        (pa.array([2, None], pa.duration("s")), INT64, [2_000_000, None], []),
+        (pa.array([-1], pa.duration("ns")), INT64, [-1], []),
+        (pa.array([2**60], pa.duration("s")), INT64, [], [0]),
+        (pa.array([0, 2**40], pa.duration("us")), INT32, [0], [1]),
+        (pa.array([1.5, None], pa.float16()), DOUBLE, [1.5, None], []),
+        (pa.array([Decimal("1.50")], pa.decimal256(60, 2)), MONEY, [Decimal("1.50")], []),
+        (pa.array([Decimal("1000.50")], pa.decimal256(60, 2)), MONEY, [], [0]),
+        (pa.array([Decimal("1.50")], pa.decimal32(7, 2)), MONEY, [Decimal("1.50")], []),
+        (pa.array([b"\x00" * 15 + b"\x0f", None], pa.binary(16)), UUID, [ZEROS + "f", None], []),
+        (pa.array([b"\x00" * 15 + b"\x0f"], pa.binary(16)), TEXT, ["\0" * 15 + "\x0f"], []),
         (pa.array([0, 2**62, -(2**62)], pa.timestamp("us", "UTC")), WHEN, None, [1, 2]),
         (pa.array([0, 2**62], pa.timestamp("s", "UTC")), WHEN, None, [1]),
         (pa.array([0, 2**30], pa.date32()), DAY, [dt.date(1970, 1, 1)], [1]),
         (pa.array(["2024-07-01T12:00:00Z", "noon"]), WHEN, [NOON], [1]),
         (pa.array([dt.date(2024, 7, 1)], pa.date64()), DAY, [dt.date(2024, 7, 1)], []),
-        (pa.array([1500], pa.time32("ms")), column("v", "time", pa.time64("us")), None, []),
+        (pa.array([1500], pa.time32("ms")), CLOCK, None, []),
     ],
 )
 def test_a_value_is_kept_exactly_or_its_row_refused(
@@ -153,7 +174,7 @@ def test_a_refused_row_is_kept_as_json_with_its_position() -> None:
     assert dead["reason"] == "`v` must be an integer of 32 bits"
     assert json.loads(dead["record"]) == {
         "v": 2**40,
-        "b": "/g==",
+        "b": {"base64": "/g=="},
         "t": "2024-07-01 12:00:00.000000Z",
         "d": 1.0,
     }
@@ -249,3 +270,56 @@ def test_a_file_that_only_begins_as_its_format_does_fails_the_reading(
     (tmp_path / "a").write_bytes(begins + b'{"a": 1}\n' * 100)
     with pytest.raises(SourceError, match=rf"{form} files must be whole.*or set .*format"):
         read(tmp_path / "a", form)
+
+
+STORED: list[tuple[pa.Array, Column]] = [
+    (pa.array([2**64 - 1, 7, None], pa.uint64()), INT64),
+    (pa.array([1.5, 2.0, float("nan"), None], pa.float16()), INT64),
+    (pa.array([0.1, float("inf")], pa.float32()), DOUBLE),
+    (pa.array([Decimal("123.45"), Decimal("1.005"), None], pa.decimal256(60, 3)), MONEY),
+    (pa.array([b"plain", "grün".encode(), b"\xff", None]), TEXT),
+    (pa.array([b"plain", b"\xff"], pa.large_binary()), TEXT),
+    (pa.array([bytes(range(16)), None], pa.binary(16)), UUID),
+    (pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)], pa.binary(16))), UUID),
+    (pa.array(["a", None, "b"], pa.large_string()).dictionary_encode(), TEXT),
+    (pa.array([1_999, -1, None], pa.timestamp("ns")), WHEN),
+    (pa.array([1_999, -1, None], pa.timestamp("ns", "+02:00")), WHEN),
+    (pa.array([2**62, 1], pa.timestamp("us", "UTC")), WHEN),
+    (pa.array([2**30, 0], pa.date32()), DAY),
+    (pa.array([1_999], pa.time64("ns")), CLOCK),
+    (pa.array([2**60, 3, 0, None], pa.duration("s")), INT64),
+    (pa.array([-1, None], pa.duration("ns")), INT64),
+]
+
+
+@pytest.mark.parametrize(("values", "kind"), STORED)
+def test_a_stored_record_means_what_the_files_row_means(values: pa.Array, kind: Column) -> None:
+    other = column("other", "integer", pa.int64())
+    bad = pa.array([2**64 - 1] * len(values), pa.uint64())
+    data = pa.record_batch({"v": values, "other": bad})
+    stored = decode(data, kind, other).refused["record"].to_pylist()
+    lines = np.frombuffer(b"".join(record + b"\n" for record in stored), np.uint8)
+    again = JsonDecoder(contract(kind)).decode(Block("file:///x", 0, lines, 0))
+    fit, refused = cast(values, kind)
+    assert len(stored) == len(values)
+    assert again.rows["v"].to_pylist() == fit
+    assert (0 if again.refused is None else again.refused.num_rows) == len(refused)
+
+
+def test_digits_below_a_microsecond_are_counted_where_they_are_cut() -> None:
+    values = pa.array([1_000, 1_001, None, -1, 2], pa.timestamp("ns", "UTC"))
+    data = pa.record_batch({"v": values, "n": pa.array([1, 2, 3, 2**40, 5])})
+    found = decode(data, WHEN, column("n", "integer", pa.int32()))
+    assert {name: rows.tolist() for name, rows in found.cut.items()} == {"v": [1, 3]}
+    assert (
+        decode(pa.record_batch({"v": values.cast(pa.timestamp("us"), safe=False)}), WHEN).cut == {}
+    )
+
+
+def test_a_reason_says_what_is_wrong_with_a_time_that_is_no_text() -> None:
+    far = pa.array([2**62], pa.timestamp("us", "UTC"))
+    skipped = pa.array([dt.datetime(2024, 3, 10, 2, 30)], NAIVE)  # noqa: DTZ001
+    said = [decode(pa.record_batch({"v": v}), WHEN).refused["reason"][0] for v in (far, skipped)]
+    must = "`v` must be a timestamp of the years 1 to 9999"
+    clocks = ", and one that clocks of America/New_York show"
+    assert [str(reason) for reason in said] == [must, must + clocks]

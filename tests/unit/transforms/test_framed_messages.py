@@ -222,3 +222,38 @@ def test_fields_that_are_not_declared_are_told_with_their_types(registry: FakeRe
         ("new", 2, 5, "string"),
         ("n", 1, 6, None),
     ]
+
+
+def test_fields_inside_that_are_not_declared_are_told_by_message(registry: FakeRegistry) -> None:
+    inner = {"type": "record", "name": "B", "fields": [{"name": n, "type": "int"} for n in "kx"]}
+    boxes = {"name": "boxes", "type": {"type": "array", "items": inner}}
+    box = {"name": "box", "type": ["null", "B"]}
+    schema = {"type": "record", "name": "R", "fields": [{"name": "at", "type": AT}, boxes, box]}
+    registry.schemas[7] = {"schema": json.dumps(schema)}
+    k = contracts.column("k", "integer", pa.int64())
+    held = pa.struct([("k", pa.int64())])
+    item = contracts.column(
+        "element", "object", held, path="boxes[]", children=(replace(k, path="boxes[].k"),)
+    )
+    rules = contracts.contract(
+        contracts.column("at", "timestamp", TIMESTAMP, required=True),
+        contracts.column("boxes", "array", pa.list_(held), items=item),
+        contracts.column("box", "object", held, children=(replace(k, path="box.k"),)),
+        event_time="at",
+    )
+    rules = replace(rules, on_change=OnChange.QUARANTINE)
+    kafka = KafkaSource(brokers="b", topics=("t",), format="avro", registry=registry.about)
+    values = [([], None), ([{"k": 1, "x": 2}], None), ([], {"k": 1, "x": 2}), ([], None)]
+    messages = [
+        framed(7, datum(schema, {"at": 1, "boxes": some, "box": one})) for some, one in values
+    ]
+    reader = MessageFormat(kafka=kafka, folder=Path.cwd())(rules, meet=Meet(rules))
+    found = reader.decode(raw(*(("t/0", i, m) for i, m in enumerate(messages))))
+    told = sorted((c.called, c.rows, c.position) for c in found.changes)
+    assert told == [("box.x", 1, 2), ("boxes[].x", 1, 1)]
+    assert found.rows[POSITION].to_pylist() == [0, 3]
+    assert found.refused is not None
+    assert [r["reason"].rpartition(" ")[2] for r in found.refused.to_pylist()] == [
+        "`boxes[].x`",
+        "`box.x`",
+    ]

@@ -463,8 +463,14 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
         "s": ("object", None),
         "l": ("array", None),
         "c": ("string", None),
-    } | dict.fromkeys(["t"], ("timestamp", None))
-    assert set(proposal.left_out) == {"z", "u"}  # 1 ns is beyond microseconds
+        "u": ("integer", None),
+    } | dict.fromkeys(["t", "z"], ("timestamp", None))
+    assert proposal.left_out == {}
+    said = {p.name: p.notes[0] for p in proposal.properties if p.name in "zu"}
+    assert said == {
+        "z": "nanoseconds: digits below a microsecond are cut",
+        "u": "a duration, as microseconds",
+    }
 
 
 def test_names_become_identifiers_and_differ() -> None:
