@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 
 from transforms.inference.event_time import EventTime, find_event_time
 from transforms.inference.fields import Field, Kind, Sample
+from transforms.inference.free_text import held
 from transforms.inference.json_fields import json_text_fields
 from transforms.inference.keys import Key, find_key
 from transforms.inference.names import free, identifier, identifiers
-from transforms.inference.personal import is_coordinate, names_persons, protected
+from transforms.inference.personal import protected
+from transforms.inference.persons import is_coordinate, names_persons
 from transforms.inference.properties import Property
 from transforms.inference.scalars import scalar, text_said
 
@@ -284,6 +286,8 @@ def _enum(prop: Property) -> tuple[str, ...]:
     if known < _ENUM_ROWS or not 2 <= prop.distinct <= _ENUM_VALUES:
         return ()
     values = pc.unique(field.values.drop_null())
-    if names_persons(values) or pc.max(pc.utf8_length(values)).as_py() > _ENUM_LENGTH:
+    if pc.max(pc.utf8_length(values)).as_py() > _ENUM_LENGTH:
+        return ()
+    if names_persons(values) or held(values).shares:
         return ()
     return tuple(sorted(values.to_pylist()))
