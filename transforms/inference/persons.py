@@ -98,7 +98,10 @@ _HOME: Final = names(
 _SOME, _SURE_TWO = 0.12, 0.7
 """Of names of persons at least so many begin with a common first name, and have two parts."""
 _FEW_FIRMS: Final = 0.05
-_ENOUGH: Final = 10
+_ENOUGH, _REPEATED = 10, 5
+"""Values that a role must have, and how often each may come."""
+_PLACES: Final = names("san santa santo saint sankt st sao fort port mount lake new los las el")
+"""Before the names of saints and founders, in names of places."""
 
 
 def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | None:
@@ -113,12 +116,10 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
     said = set(spoken)
     clear = bool(_CLEAR.search("_".join(spoken))) or prop.name.lower() in _NATIVE
     titles, first, two = share(texts, _TITLES), first_names(texts), share(texts, _TWO_NAMES)
-    shaped = two > _SURE_TWO and _look_alike_names(prop, texts)
-    like_names = (first > 0.3 and two > 0.5) or (first > _SOME and two > _SURE_TWO)
-    asked = bool(said & _NAME_WORDS) and (people or bool(said & _ROLES))
-    by_values = bool(said & (_NAME_WORDS | _ROLES)) and (
-        titles > 0.5 or like_names or (shaped and (asked or bool(said & _ROLES)))
-    )
+    firms = share(texts, _FIRMS) > _FEW_FIRMS
+    like_names = (first > 0.3 and two > 0.5) or (first > _SOME and two > _SURE_TWO and not firms)
+    shaped = (people or bool(said & _ROLES)) and not firms and _differ_as_names(prop, texts)
+    by_values = bool(said & (_NAME_WORDS | _ROLES)) and (titles > 0.5 or like_names or shaped)
     by_values = (by_values or (titles > 0.8 and two > 0.2)) and not said & _OF_THINGS
     if not clear and not by_values:
         return None
@@ -130,11 +131,11 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
     return Found("name of a person", ", ".join(told), "restricted", "pseudonymize", why)
 
 
-def _look_alike_names(prop: Property, texts: pa.Array | None) -> bool:
-    """Whether texts are two or three words with capitals each, mostly different, and no firms."""
-    if texts is None or len(texts) < _ENOUGH or prop.distinct * 2 < len(texts):
+def _differ_as_names(prop: Property, texts: pa.Array | None) -> bool:
+    """Whether texts are two or three words with capitals each, and many different ones."""
+    if texts is None or len(texts) < _ENOUGH or prop.distinct * _REPEATED < len(texts):
         return False
-    return share(texts, _TWO_OR_THREE) > _SURE_TWO and share(texts, _FIRMS) < _FEW_FIRMS
+    return share(texts, _TWO_OR_THREE) > _SURE_TWO
 
 
 def may_be_persons(prop: Property, texts: pa.Array) -> bool:
@@ -151,8 +152,8 @@ def first_names(texts: pa.Array | None) -> float:
     """Return which share of texts has a common first name among its first three words."""
     if texts is None or not len(texts):
         return 0.0
-    some = [_plain(text) for text in texts[:2000].to_pylist()]
-    return sum(1 for t in some if set(re.findall(r"[a-z]+", t)[:3]) & FIRST_NAMES) / len(some)
+    some = [re.findall("[a-z]+", _plain(text))[:3] for text in texts[:2000].to_pylist()]
+    return sum(1 for t in some if set(t) & FIRST_NAMES and t[0] not in _PLACES) / len(some)
 
 
 def _plain(text: str) -> str:
