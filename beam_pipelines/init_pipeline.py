@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from beam_pipelines.init_contract import looked_at
+from beam_pipelines.init_contract import looked_at, refusals
 from beam_pipelines.init_yaml import comment, editor_line, flow, scalar, sequence
 from schemas.references import is_url
 from transforms.inference.fields import Sample
@@ -62,7 +62,7 @@ def _lines(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> 
     yield "source:"
     told = f"The sample, where it lies. Looked at: {looked_at(proposal)}."
     if sample.broken:
-        told += f" {sample.broken:,} of them are not {sample.format}: a run refuses these."
+        told += f" Beside these a run refuses {sample.broken:,}: {refusals(sample)}."
     yield from comment(told, 2)
     if len(sample.nulls) > 1:
         yield from comment(

@@ -69,7 +69,7 @@ def ask(question: str, answers: Sequence[str]) -> str:
 
 
 def _said(begun: Begun, seconds: float) -> Iterator[str]:
-    from beam_pipelines.init_contract import looked_at  # noqa: PLC0415
+    from beam_pipelines.init_contract import looked_at, refusals  # noqa: PLC0415
 
     proposal = begun.proposal
     try:
@@ -80,7 +80,7 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
     if names := proposal.sample.names:
         yield f"  no header   columns are called {names[0]} to {names[-1]}: see csv.names"
     if broken := proposal.sample.broken:
-        yield f"  refused     {broken:,} records, which are no {proposal.sample.format} in UTF-8"
+        yield f"  refused     {broken:,} records by the reader: {refusals(proposal.sample)}"
     yield f"  event time  {proposal.event_time.why}"
     if proposal.event_time.others:
         yield f"              as likely: {', '.join(proposal.event_time.others)}"

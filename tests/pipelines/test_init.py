@@ -228,7 +228,7 @@ def test_the_first_test_allows_for_what_was_not_looked_at(tmp_path: Path) -> Non
     assert 'rows["refused"] == 1\n' in check_text(proposal)
     part = replace(proposal.sample, whole=False)
     assert 'rows["refused"] >= 1  #' in check_text(replace(proposal, sample=part))
-    part = replace(part, broken=0)
+    part = replace(part, reasons={})
     assert 'rows["refused"] == 0  #' in check_text(replace(proposal, sample=part))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -72,8 +73,8 @@ class Sample:
         files: How many there are.
         stored_bytes: What they take.
         read_bytes: Bytes of records that were looked at (of columnar files: in memory).
-        rows: Records that were looked at.
-        broken: Records among those that are not of the format.
+        rows: Records that were looked at and could be read.
+        reasons: Why a run refuses records among those, whatever the contract, and how many.
         whole: Whether that was all.
         fields: Of a record.
         about_rows: How many records there are; None: more than were looked at, nobody knows.
@@ -90,8 +91,13 @@ class Sample:
     stored_bytes: int
     read_bytes: int
     rows: int
-    broken: int
+    reasons: Mapping[str, int]
     whole: bool
     fields: tuple[Field, ...]
     about_rows: int | None
     spread: bool = False
+
+    @property
+    def broken(self) -> int:
+        """How many records a run refuses, whatever the contract."""
+        return sum(self.reasons.values())

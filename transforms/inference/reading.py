@@ -20,8 +20,10 @@ from schemas.references import public
 from transforms.inference.columnar_fields import columnar_fields
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
+from transforms.inference.foreign import check_stored, check_text
 from transforms.inference.headers import names_of
 from transforms.inference.json_fields import json_fields
+from transforms.inference.json_records import taken
 from transforms.sources.blocks import Block
 from transforms.sources.columnar_files import parquet_rows
 from transforms.sources.files import discover
@@ -41,6 +43,8 @@ _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
 _LINES: Final = 50
 _COMPARED: Final = 200
+_CHECKED: Final = 20
+"""Files whose first bytes are looked at."""
 _RECORDS: Final = re.compile(rb'"([A-Za-z_]+)"\s*:\s*\[\s*\{')
 
 
@@ -90,7 +94,11 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
         SourceError: Nothing is there, or it is not what a run could read.
     """
     files = expand(path, folder)
+    for file in files[:_CHECKED]:
+        check_stored(file)
     form = format_of(files)
+    if form not in COLUMNAR:
+        check_text(files[0], _head(files[0])[:_HEAD])
     if known is not None and known.format == form:
         source = replace(known, path=path, compression="auto", block_bytes=_BLOCK)
     else:
@@ -101,20 +109,22 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
     if form == "json":
         _check_lines(files[0])
     slices = discover(source, folder, {}).slices
-    taken = _take(slices, max_bytes)
-    if not taken.blocks:
-        msg = f"a sample must have records; got none in {public(path)}; give another"
+    read = _take(slices, max_bytes)
+    if not read.blocks:
+        header = _head(files[0]).strip() if form == "csv" else b""
+        got = "a header alone" if header else "none"
+        msg = f"a sample must have records; got {got} in {public(path)}; give another"
         raise SourceError(msg)
     if form not in COLUMNAR:
-        _check_text([_bytes(block) for block in taken.blocks], path)
+        _check_text([_bytes(block) for block in read.blocks], path)
     return Part(
         source=source,
         files=files,
         slices=slices,
-        blocks=taken.blocks,
-        bytes=taken.bytes,
-        whole=taken.whole,
-        spread=taken.spread,
+        blocks=read.blocks,
+        bytes=read.bytes,
+        whole=read.whole,
+        spread=read.spread,
     )
 
 
@@ -134,12 +144,15 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     nulls: tuple[str, ...] = ("",)
     written = Written()
     fields: tuple[Field, ...]
+    reasons: Counter[str] = Counter()
     if form in COLUMNAR:
-        fields, rows, broken = columnar_fields(part.blocks)
+        fields, rows, _ = columnar_fields(part.blocks)
     elif form == "csv":
-        fields, rows, broken, nulls, written = csv_fields(part.blocks, delimiter)
+        fields, rows, reasons, nulls, written = csv_fields(part.blocks, delimiter)
     else:
-        fields, rows, broken = json_fields([_bytes(block) for block in part.blocks])
+        lines, reasons = taken(part.blocks)
+        fields, rows, _ = json_fields(lines)
+    broken = sum(reasons.values())
     if not rows or not fields:
         what = "whose records all differ from its header" if form == "csv" else "without any"
         msg = f"a sample must have records of its format; got {form} {what} in {path}"
@@ -147,10 +160,11 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         msg += ", or name it by what it is"
         raise SourceError(msg)
     if broken > rows:
+        why, count = reasons.most_common(1)[0]
         msg = (
-            f"most records of a sample must be of its format; got {broken:,} of {rows + broken:,} "
-            f"that are no {form} as the first line has it, in {path}; correct the file, and remove "
-            "lines before its header"
+            f"most records of a sample must be such as a run takes; got {broken:,} of "
+            f"{rows + broken:,} in {path} that it refuses, {count:,} of them as {form} since "
+            f"{why.replace('; ', ', ')}; correct the file, and remove lines before its header"
         )
         raise SourceError(msg)
     return Sample(
@@ -164,7 +178,7 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         stored_bytes=sum(file.identity.size for file in part.files),
         read_bytes=part.bytes,
         rows=rows,
-        broken=broken,
+        reasons=reasons,
         whole=part.whole,
         fields=fields,
         spread=part.spread,

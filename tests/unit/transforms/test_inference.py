@@ -177,7 +177,7 @@ def test_delimiters_compression_and_archives_are_found_out(tmp_path: Path) -> No
         ("a.json", '[{"a": 1}, {"a": 2}]', "got one array in a.json"),
         ("a.json", '{\n "a": 1\n}\n', "an object over several lines"),
         ("a.json", '{\n "a": [\n{"b": 1},\n{"b": 2}]\n}\n', "to lines: jq -c '.a[]' FILE"),
-        ("a.csv", "a,b\n1,2\n1\n2\n3\n", "most records of a sample must be of its format"),
+        ("a.csv", "a,b\n1,2\n1\n2\n3\n", "most records of a sample must be such as a run takes"),
         ("a.csv", "", "must have records"),
         ("a.csv", "a;b\n" + "1;2;3\n" * 30, "all differ from its header"),
         ("a.csv", "a,b,a\n1,2,3\n", "must have different names"),
