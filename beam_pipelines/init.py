@@ -146,7 +146,7 @@ def _are_alike(one: Sample, other: Sample) -> bool:
     Keys that were made up say nothing: then types must be the same.
     """
     mine, its = ({field.key for field in s.fields} for s in (one, other))
-    written = (one.format, one.delimiter) == (other.format, other.delimiter)
+    written = (one.format, one.delimiter, one.skip) == (other.format, other.delimiter, other.skip)
     alike = written and len(mine & its) >= _ALIKE * len(mine | its)
     if alike and (one.names or other.names):
         types = [[p.logical for p in infer("", sample).properties] for sample in (one, other)]

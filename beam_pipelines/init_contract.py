@@ -54,6 +54,12 @@ def looked_at(proposal: Proposal) -> str:
     return f"{s.rows:,}{of} records of {files}{where}"
 
 
+def leading(sample: Sample) -> str:
+    """Say what stands before the header of a sample."""
+    lines = "line" if sample.skip == 1 else "lines"
+    return f"Passed over before the header: {sample.skip} {lines} that are no part of the table."
+
+
 def refusals(sample: Sample) -> str:
     """Say why a run refuses records of a sample, the most frequent reasons first."""
     most = sorted(sample.reasons.items(), key=lambda pair: -pair[1])

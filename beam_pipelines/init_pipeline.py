@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from beam_pipelines.init_contract import looked_at, refusals
+from beam_pipelines.init_contract import leading, looked_at, refusals
 from beam_pipelines.init_yaml import comment, editor_line, flow, scalar, sequence
 from schemas.references import is_url
 from transforms.inference.fields import Sample
@@ -69,6 +69,8 @@ def _lines(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> 
             f"Without quotes {' and '.join(sample.nulls[1:])} mean null, in columns of text, too.",
             2,
         )
+    if sample.skip:
+        yield from comment(leading(sample), 2)
     if sample.names:
         yield from comment(
             "The file does not name its columns: give them names here, and in the contract.", 2
@@ -101,6 +103,8 @@ def _files(sample: Sample, folder: Path, indent: int) -> Iterator[str]:
     options = []
     if sample.delimiter != ",":
         options.append(f"delimiter: {scalar(sample.delimiter)}")
+    if sample.skip:
+        options.append(f"skip: {sample.skip}")
     if len(sample.nulls) > 1:
         options.append(f"nulls: {sequence(sample.nulls)}")
     written = sample.written

@@ -77,6 +77,8 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
     except ValueError:
         folder = begun.folder
     yield f"{proposal.name}: {looked_at(proposal)} in {seconds:.1f} s"
+    if skip := proposal.sample.skip:
+        yield f"  skipped     lines before the header: {skip}, see csv.skip"
     if names := proposal.sample.names:
         yield f"  no header   columns are called {names[0]} to {names[-1]}: see csv.names"
     if broken := proposal.sample.broken:

@@ -14,6 +14,8 @@ def files(source: FileSource) -> str:
     told = [source.format]
     if source.format == "csv" and source.delimiter != ",":
         told.append(f"delimiter {code(source.delimiter)}")
+    if source.skip:
+        told.append(f"{source.skip} lines before the header")
     nulls = [text for text in source.nulls if text]
     if source.format == "csv" and nulls:
         told.append(f"null is nothing or {' or '.join(map(code, nulls))}")

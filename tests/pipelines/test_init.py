@@ -124,6 +124,21 @@ def test_a_csv_without_header_lands_as_duckdb_reads_it(tmp_path: Path, through: 
     assert [p["logicalType"] for p in properties] == ["number", "number", "string"]
 
 
+def test_a_csv_with_titles_above_its_header_lands_as_duckdb_reads_it(
+    tmp_path: Path, through: Init
+) -> None:
+    rows = "".join(f"{i};{'AB'[i % 2]};{i},5\n" for i in range(150))
+    (tmp_path / "sales.csv").write_text(f'\ufeffSales\nof "May\n\nnr;shop;sum\n{rows}')
+    assert through("sales.csv")["rows"]["kept"] == 150
+    assert differences(tmp_path / "new", rows=150) == []
+    pipeline, properties = pipeline_of(tmp_path / "new")
+    assert pipeline["source"]["batch"]["files"]["csv"]["skip"] == 3
+    assert [p["name"] for p in properties] == ["nr", "shop", "sum"]
+    made = tmp_path / "made.csv"
+    assert main(["generate", str(tmp_path / "new"), "--rows", "9", "--into", str(made)]) == 0
+    assert main(["run", str(tmp_path / "new"), "--input", str(made), "--sinks", "lake"]) == 0
+
+
 def test_nested_json_lands_as_duckdb_reads_it(tmp_path: Path, through: Init) -> None:
     with (tmp_path / "events.jsonl").open("w", encoding="utf-8") as file:
         for i in [*range(500), 7]:

@@ -68,6 +68,7 @@ class Sample:
         format: json, csv, parquet or avro.
         delimiter: CSV.
         names: CSV: made for a file that does not name its columns.
+        skip: CSV: lines before its header, or its first record.
         nulls: CSV: texts that mean null.
         written: CSV: how it has booleans and numbers.
         files: How many there are.
@@ -85,6 +86,7 @@ class Sample:
     format: str
     delimiter: str = ","
     names: tuple[str, ...] = ()
+    skip: int = 0
     nulls: tuple[str, ...] = ("",)
     written: Written = field(default_factory=Written)
     files: int

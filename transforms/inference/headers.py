@@ -13,6 +13,9 @@ _TIME: Final = re.compile(
     r"|[0-9]{1,2}[ -][A-Za-z]{3,9}[ -][0-9]{2,4}( .*)?|[A-Za-z]{3,9} [0-9]{1,2},? [0-9]{4}( .*)?"
 )
 _WHOLE: Final = re.compile("[0-9]+")
+_PLAIN: Final = re.compile(r"[0-9]*\.?[0-9]+")
+_STEPS, _EVEN = 2, 1e-6
+"""Of a scale: how many, and by which share of the greatest they may differ."""
 _NONE: Final = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "?", "-")
 _ENOUGH: Final = 20
 _FIRST_YEAR, _LAST_YEAR = 1800, 2100
@@ -43,7 +46,7 @@ def names_of(records: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 def _is_data(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     typed = alike = repeated = texts = 0
-    counted: list[str] = []
+    numbers: list[str] = []
     for cell, values in zip(first, columns, strict=True):
         kind = next((k for k in (_NUMBER, _TIME) if _all(k, values)), None)
         if kind is None:
@@ -52,8 +55,8 @@ def _is_data(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
         elif cell not in _NONE:
             typed += 1
             alike += bool(kind.fullmatch(cell))
-            counted += [cell] if _WHOLE.fullmatch(cell) else []
-    if alike and len(counted) == alike and _counts(counted) and not repeated:
+            numbers += [cell] if _PLAIN.fullmatch(cell) else []
+    if alike and len(numbers) == alike and not repeated and _counts(numbers, named=alike < typed):
         return False
     if typed:
         return alike * 2 >= typed and (alike > 1 or bool(repeated) or _is_no_name(first))
@@ -64,11 +67,24 @@ def _all(kind: re.Pattern[str], values: Sequence[str]) -> bool:
     return bool(values) and all(map(kind.fullmatch, values))
 
 
-def _counts(cells: Sequence[str]) -> bool:
-    """Whether whole numbers are names: one alone, years, or each greater than the last."""
-    numbers = [int(cell) for cell in cells]
-    years = all(_FIRST_YEAR <= number <= _LAST_YEAR for number in numbers)
-    return years or all(a < b for a, b in pairwise(numbers))
+def _counts(cells: Sequence[str], *, named: bool) -> bool:
+    """Whether numbers are names: one whole one alone, years, or each greater than the last.
+
+    Fractions are if they are steps of a scale (0.5, 1.0, 1.5), or another column has a name.
+    """
+    if all(map(_WHOLE.fullmatch, cells)):
+        numbers = [int(cell) for cell in cells]
+        years = all(_FIRST_YEAR <= number <= _LAST_YEAR for number in numbers)
+        return years or all(a < b for a, b in pairwise(numbers))
+    steps = [b - a for a, b in pairwise(map(float, cells))]
+    if len(steps) < _STEPS or min(steps) <= 0:
+        return False
+    return named or max(steps) - min(steps) < _EVEN * max(steps)
+
+
+def is_typed(cell: str) -> bool:
+    """Whether a cell is a number or a time, as names of columns are not."""
+    return bool(_NUMBER.fullmatch(cell) or _TIME.fullmatch(cell.strip()))
 
 
 def _is_no_name(first: Sequence[str]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -21,9 +20,9 @@ from transforms.inference.columnar_fields import columnar_fields
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
 from transforms.inference.foreign import check_stored, check_text
-from transforms.inference.headers import names_of
 from transforms.inference.json_fields import json_fields
 from transforms.inference.json_records import taken
+from transforms.inference.layout import Layout, layout_of
 from transforms.sources.blocks import Block
 from transforms.sources.columnar_files import parquet_rows
 from transforms.sources.files import discover
@@ -35,14 +34,11 @@ _ENDINGS: Final = {
     ".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv",
     ".tab": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".avro": "avro",
 }  # fmt: skip
-_DELIMITERS: Final = ",;\t|"
 _BLOCK: Final = 1 << 20
 _BYTES: Final = 8 << 20
 _PLACES: Final = 8
 _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
-_LINES: Final = 50
-_COMPARED: Final = 200
 _CHECKED: Final = 20
 """Files whose first bytes are looked at."""
 _RECORDS: Final = re.compile(rb'"([A-Za-z_]+)"\s*:\s*\[\s*\{')
@@ -102,10 +98,8 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
     if known is not None and known.format == form:
         source = replace(known, path=path, compression="auto", block_bytes=_BLOCK)
     else:
-        delimiter, names = _layout(files[0]) if form == "csv" else (",", ())
-        source = FileSource(
-            path=path, format=form, delimiter=delimiter, names=names, block_bytes=_BLOCK
-        )
+        layout = _layout(files[0]) if form == "csv" else Layout()
+        source = FileSource(path=path, format=form, block_bytes=_BLOCK, **layout._asdict())
     if form == "json":
         _check_lines(files[0])
     slices = discover(source, folder, {}).slices
@@ -172,6 +166,7 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         format=form,
         delimiter=delimiter,
         names=part.source.names,
+        skip=part.source.skip,
         nulls=nulls,
         written=written,
         files=len(part.files),
@@ -294,42 +289,11 @@ def _check_lines(file: StoredFile) -> None:
     raise UsageError(msg)
 
 
-def _layout(file: StoredFile) -> tuple[str, tuple[str, ...]]:
-    """Return what cuts the lines of a file, and names for its columns if it does not name them."""
+def _layout(file: StoredFile) -> Layout:
     head = _head(file)
     text = head[:_HEAD].decode("utf-8", errors="replace").removeprefix("\ufeff")
-    lines = text.splitlines(keepends=True)
-    if len(head) > _HEAD and len(lines) > 1:
-        lines = lines[:-1]  # it is cut
-    delimiter = _delimiter([line.rstrip("\r\n") for line in lines[:_LINES]])
-    return delimiter, names_of(list(csv.reader(lines[:_COMPARED], delimiter=delimiter)))
-
-
-def _delimiter(lines: Sequence[str]) -> str:
-    """Return the character that cuts lines into the most fields, as many in each, the first too.
-
-    Commas stand in numbers and texts, too: another that does so in all lines is meant.
-    """
-    found: dict[str, int] = {}
-    like_first: dict[str, int] = {}
-    for delimiter in _DELIMITERS:
-        sizes = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
-        size, count = Counter(sizes).most_common(1)[0] if sizes else (0, 0)
-        if size > 1 and count >= 0.9 * len(sizes):
-            found[delimiter] = size
-            like_first |= {delimiter: size} if sizes[0] == size else {}
-    if not found:
-        return " " if _is_spaced(lines) else ","
-    found = like_first or found
-    others = {delimiter: size for delimiter, size in found.items() if delimiter != ","} or found
-    return max(others, key=others.__getitem__)
-
-
-def _is_spaced(lines: Sequence[str]) -> bool:
-    """Whether lines are as many numbers each with single spaces between, under a header."""
-    header, *rows = [line.split(" ") for line in lines if line] or [[]]
-    numbers = all(re.fullmatch(r"-?[0-9.eE+-]*[0-9]\.?", field) for row in rows for field in row)
-    return len(header) > 1 and {len(row) for row in rows} == {len(header)} and numbers
+    whole = text[: text.rfind("\n") + 1] if len(head) > _HEAD else text
+    return layout_of(whole or text)
 
 
 def _take(slices: Sequence[Slice], max_bytes: int) -> _Taken:

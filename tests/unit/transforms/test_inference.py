@@ -606,6 +606,55 @@ def test_a_first_record_that_is_data_names_no_columns(
     assert list(sample.names) == (names if names[0] == "c1" else [])
 
 
+@pytest.mark.parametrize(
+    ("text", "skip", "delimiter", "keys"),
+    [
+        ("sep=;\na;b\n1;2,5\n3;4,5\n", 1, ";", ["a", "b"]),
+        ("Sales\nof May\n\nday,shop,sum\n1,A,2\n2,B,3\n", 3, ",", ["day", "shop", "sum"]),
+        ("Sales,,\n,,\nday,shop,sum\n1,A,2\n2,B,3\n", 2, ",", ["day", "shop", "sum"]),
+        ("# made 2024\nday;shop;sum\n1;A;2\n2;B;3\n", 1, ";", ["day", "shop", "sum"]),
+        ("Report, of May\na,b,c,d\n1,2,3,4\n5,6,7,8\n", 1, ",", ["a", "b", "c", "d"]),
+        ("\ufeffTitle\n\na,b\n1,2\n3,4\n", 2, ",", ["a", "b"]),
+        ("Title\n\n7,2,x\n3,4,y\n5,6,z\n", 2, ",", ["c1", "c2", "c3"]),
+        # no titles
+        ("a,b\n1,2\n3,4\n", 0, ",", ["a", "b"]),
+        (",a\n0,2\n1,4\n", 0, ",", ["", "a"]),
+        ("a;b;c\n1;2;3\n4;5;6\n", 0, ";", ["a", "b", "c"]),
+        ("a\n1\n2\n", 0, ",", ["a"]),
+    ],
+)
+def test_lines_before_the_header_are_passed_over(
+    tmp_path: Path, text: str, skip: int, delimiter: str, keys: list[str]
+) -> None:
+    (tmp_path / "s.csv").write_text(text, encoding="utf-8")
+    sample = read_sample("s.csv", tmp_path)
+    assert (sample.skip, sample.delimiter) == (skip, delimiter)
+    assert [field.key for field in sample.fields] == keys
+    assert sample.broken == 0
+
+
+def test_a_header_of_one_column_is_no_title_of_texts_with_commas(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("who\nDoe, Ann\nRoe, Bob\n")
+    with pytest.raises(PenstockError, match="all differ from its header"):
+        read_sample("s.csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("sample,0.5,1.0,1.5\n1,2.5,3.5,4.5\n2,2.5,3.5,4.5\n", True),
+        ("0.5,1.0,1.5\n2.5,3.5,4.5\n2.5,1.5,4.5\n", True),
+        ("5.1,3.5,1.4\n4.9,3.0,1.4\n4.7,3.2,1.3\n", False),
+        ("0.5,0.7,1.5\n2.5,3.5,4.5\n2.5,1.5,4.5\n", False),
+    ],
+)
+def test_fractions_are_a_header_if_they_are_steps_of_a_scale(
+    tmp_path: Path, text: str, named: bool
+) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    assert (not read_sample("s.csv", tmp_path).names) is named
+
+
 def test_codes_of_many_records_in_the_first_column_are_a_key(csv: Infer) -> None:
     rows = "".join(f"{chr(65 + i % 26)}{i},x,{i}.5\n" for i in range(1000))
     assert csv(f"iata,kind,miles\n{rows}").key.names == ("iata",)
