@@ -85,10 +85,10 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         taken = [p.name for p in proposal.properties] + [n for table in lookups for n in table.add]
         table = infer(pipeline_name(sample.path), sample)
         found = find_lookup(sample, table.properties, proposal.properties, taken)
-        if found is None:
+        if isinstance(found, str):
             msg = (
-                "samples must be of one shape, or small tables whose unique key a column of the "
-                f"largest holds; got {sample.path} beside {main.path}; begin a pipeline for each"
+                "samples must be of one shape, or small tables that a column of the largest refers "
+                f"to; got {sample.path} beside {main.path}: {found}; begin a pipeline for each"
             )
             raise UsageError(msg)
         lookups.append(found)

@@ -10,6 +10,7 @@ from typing import Final
 from beam_pipelines.init_yaml import comment, editor_line, flow, scalar
 from transforms.inference.fields import Sample
 from transforms.inference.infer import Proposal
+from transforms.inference.lookups import LookupTable
 from transforms.inference.observed import Observed, observed
 from transforms.inference.properties import Property
 
@@ -52,6 +53,12 @@ def looked_at(proposal: Proposal) -> str:
     of = f" of about {s.about_rows:,}" if s.about_rows else ""
     where = ", from all over" if s.spread else ", from the beginning"
     return f"{s.rows:,}{of} records of {files}{where}"
+
+
+def of_lookup(table: LookupTable) -> str:
+    """Say how many values of a column its lookup table has."""
+    some = "all" if table.found == table.values else f"{table.found:,} of {table.values:,}"
+    return f"{some} values of {table.column} are in it; rows with others get nulls"
 
 
 def leading(sample: Sample) -> str:

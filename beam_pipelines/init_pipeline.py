@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from beam_pipelines.init_contract import leading, looked_at, refusals
+from beam_pipelines.init_contract import leading, looked_at, of_lookup, refusals
 from beam_pipelines.init_yaml import comment, editor_line, flow, scalar, sequence
 from schemas.references import is_url
 from transforms.inference.fields import Sample
@@ -149,8 +149,7 @@ def _steps(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> 
         yield from comment(told, 2)
         yield f"  - deduplicate: {{by: {sequence(key.names)}, horizon: 1d}}"
     for table in lookups:
-        told = f"{table.share:.0%} of the values of {table.column} are in it; others get nulls."
-        yield from comment(told, 2)
+        yield from comment(f"In the sample {of_lookup(table)}.", 2)
         yield "  - enrich:"
         yield f"      table: {table.name}"
         yield "      from:"

@@ -69,7 +69,7 @@ def ask(question: str, answers: Sequence[str]) -> str:
 
 
 def _said(begun: Begun, seconds: float) -> Iterator[str]:
-    from beam_pipelines.init_contract import looked_at, refusals  # noqa: PLC0415
+    from beam_pipelines.init_contract import looked_at, of_lookup, refusals  # noqa: PLC0415
 
     proposal = begun.proposal
     try:
@@ -89,7 +89,7 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
     key = ", ".join(proposal.key.names) or "none found: fact tables have one row a record"
     yield f"  key         {key}"
     for table in begun.lookups:
-        yield f"  lookup      {table.name}, by {table.column}"
+        yield f"  lookup      {table.name}, by {table.column}: {of_lookup(table)}"
     for path, prop in proposal.personal:
         yield f"  personal    {path}: {prop.protect}; {prop.notes[-1]}"
     for path, prop in proposal.walk():

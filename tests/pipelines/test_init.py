@@ -324,6 +324,46 @@ def test_a_second_file_that_is_no_lookup_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ("c,n\nAA,1\nAA,1\n", "no column of it is never null and different in each record"),
+        ("carrier,n\nAA,x\nZZ,y\nYY,z\n", "`carrier` has 1 of the 5 values of `carrier`, less than 50%"),
+        ("i,n\nAA,x\nBB,y\nCC,z\nDD,v\n", "its `i` has 4 of the 5 values of `carrier`, less than 90% of a column that is called otherwise"),
+        ("n,m\n1,x\n2,y\n3,z\n", "`n` has 3 of the 3 values of `stops`, but numbers of columns that are called otherwise are alike by chance"),
+        ("carrier\nAA\nBB\nCC\nDD\n", "beside its key `carrier` it has no column to add"),
+        ("x,y\nq,8\nw,9\n", "its keys have no value of such a column"),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_no_lookup_is_said_why(tmp_path: Path, table: str, why: str) -> None:
+    rows = "".join(f"{c * 2},{i % 3 + 1},{i}.5\n" for i, c in enumerate("ABCDE" * 8))
+    (tmp_path / "trips.csv").write_text(f"carrier,stops,miles\n{rows}")
+    (tmp_path / "airlines.csv").write_text(table)
+    samples = [str(tmp_path / name) for name in ("trips.csv", "airlines.csv")]
+    with pytest.raises(UsageError) as said:
+        begin(samples, tmp_path / "new", None)
+    assert f"{samples[1]} beside {samples[0]}: " in str(said.value)
+    assert f"{why}; begin a pipeline for each" in str(said.value)
+
+
+def test_a_lookup_table_that_lacks_some_values_is_joined_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"{c * 2},{i}.5\n" for i, c in enumerate("ABCDE" * 8))
+    (tmp_path / "trips.csv").write_text(f"carrier,miles\n{rows}")
+    (tmp_path / "carriers.csv").write_text("carrier,name\nAA,Alpha\nBB,Beta\nCC,Gamma\nDD,Dee\n")
+    samples = [str(tmp_path / name) for name in ("trips.csv", "carriers.csv")]
+    new = str(tmp_path / "new")
+    assert main(["init", *samples, "--into", new, "--yes"]) == 0
+    told = "4 of 5 values of carrier are in it; rows with others get nulls"
+    assert f"lookup      carriers, by carrier: {told}" in capsys.readouterr().out
+    assert told in (tmp_path / "new/pipeline.yaml").read_text().replace("\n  # ", " ")
+    assert main(["run", new, "--json"]) == 0
+    with duckdb.connect(f"{new}/out/warehouse.duckdb", read_only=True) as warehouse:
+        query = "SELECT count(*), count(carriers_name) FROM processed_data.new"
+        assert warehouse.execute(query).fetchall() == [(40, 32)]
+
+
 def test_a_person_is_asked_only_what_the_sample_does_not_say(tmp_path: Path) -> None:
     rows = "".join(f"2024-01-{d:02}T00:00Z,2024-02-{d:02}T00:00Z,a@b.de\n" for d in range(1, 25))
     (tmp_path / "s.csv").write_text(f"created_at,paid_at,email\n{rows}")
