@@ -64,7 +64,7 @@ CASES = (
         "vega_datasets/_data/la-riots.csv", 63, [], "event_time", {"age": "integer"},
         ["first_name", "last_name", "address", "longitude", "latitude"],
     ),
-    Case("vega_datasets/_data/barley.json", 120, [], None, {"yield": "number", "year": "integer"}),
+    Case("vega_datasets/_data/barley.json", 120, ["variety", "year", "site"], None, {"yield": "number", "year": "integer"}),
     Case("vega_datasets/_data/cars.json", 406, [], None, {"Name": "string", "Year": "date"}),
     Case("vega_datasets/_data/ohlc.json", 44, [], "event_time", {"open": "number"}),
     Case("statsmodels/datasets/co2/co2.csv", 2284, [], "event_time", {"date": "date", "co2": "number"}),

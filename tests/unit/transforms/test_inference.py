@@ -358,6 +358,28 @@ def test_a_thing_and_a_time_may_be_the_key_together(csv: Infer) -> None:
     assert csv(f"state,quarter,rate\n{rows}").key.names == ("state", "quarter")
 
 
+def test_three_columns_may_be_the_key_where_no_two_are(csv: Infer) -> None:
+    def rows(*, twice: bool) -> str:
+        made = [
+            f"{s},{v},{y},{y % 7}.5" for s in "ABCDEF" for v in "xyz" for y in range(1990, 2000)
+        ]
+        return "".join(f"{row}\n" for row in [*made, *made[:twice]])
+
+    head = "site,variety,year,yield\n"
+    assert csv(head + rows(twice=False)).key.names == ("site", "variety", "year")
+    assert csv(head + rows(twice=True)).key.names == ()
+    months = "".join(f"{s},{y},{m},1\n" for s in "AB" for y in (2001, 2002) for m in range(1, 13))
+    assert csv(f"station,year,month,x\n{months}").key.names == ("station", "year", "month")
+    by_chance = "".join(f"{i % 7},{i % 5},{i % 3},1\n" for i in range(25))
+    assert csv(f"a,b,year,n\n{by_chance}").key.names == ()
+
+
+def test_two_identifiers_may_be_the_key(csv: Infer) -> None:
+    rows = "".join(f"{i},{n},{i % 5}.5\n" for i in range(100, 160) for n in range(1, 2 + i % 4))
+    assert csv(f"order_id,line_no,price\n{rows}").key.names == ("order_id", "line_no")
+    assert csv(f"amount,pieces,price\n{rows}").key.names == ()
+
+
 def people(**columns: str) -> str:
     names = ["Anna Schmidt", "Peter Jones", "Maria Garcia", "Paul Martin", "Linda Brown"]
     rows = [",".join(v.format(i=i, n=names[i % 5]) for v in columns.values()) for i in range(40)]
