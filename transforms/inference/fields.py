@@ -42,6 +42,8 @@ class Field:
         nulls: In how many of them it is missing or null.
         children: Keys of an object.
         regular: Whether an object's keys can be declared: few, of one kind each, mostly there.
+        keyed: What an object's keys are, if they are data: then it has no children.
+        texts: Of an object that is not regular, its JSON texts.
         items: What an array holds; None if that has no one kind.
         written: How CSV has its booleans or numbers, which are plain in `values`; empty: so.
         numbers: Whether CSV could have numbers in it, written as others of the file.
@@ -54,6 +56,8 @@ class Field:
     values: pa.Array | None = field(default=None, repr=False)
     children: tuple[Field, ...] = ()
     regular: bool = True
+    keyed: str = ""
+    texts: pa.Array | None = field(default=None, repr=False)
     items: Field | None = None
     written: str = ""
     numbers: bool = True

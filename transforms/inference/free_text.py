@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -70,6 +71,26 @@ def free_text(found: Held) -> Found | None:
     told = ", ".join(f"{part:.0%} hold {_SPOKEN[kind]}" for kind, part in _most(found))
     what = "free text with personal data in it"
     return Found(what, told, "restricted", "mask", _WHY, (("within", list(KINDS)),))
+
+
+def uncovered(texts: pa.Array, known: Sequence[pa.Array]) -> str:
+    """Say what JSON texts of objects hold beside values that are known; empty: too little.
+
+    Args:
+        texts: Of objects; no nulls, at least one.
+        known: Values that stand in them and will be protected.
+    """
+    inside = held(texts)
+    more = {
+        kind: part
+        for kind, part in inside.shares.items()
+        if part >= _SHARE and _count(texts, kind) > sum(_count(values, kind) for values in known)
+    }
+    return ", ".join(f"{part:.0%} hold {_SPOKEN[kind]}" for kind, part in more.items())
+
+
+def _count(texts: pa.Array, kind: str) -> int:
+    return int(pc.sum(pc.count_substring_regex(texts, FORMS[kind])).as_py() or 0)
 
 
 def doubt(found: Held) -> str:

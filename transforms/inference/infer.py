@@ -14,14 +14,16 @@ from transforms.inference.fields import Field, Kind, Sample
 from transforms.inference.free_text import held
 from transforms.inference.json_fields import json_text_fields
 from transforms.inference.keys import Key, find_key
+from transforms.inference.map_keys import named_after_persons
 from transforms.inference.names import free, identifier, identifiers
-from transforms.inference.personal import protected
+from transforms.inference.personal import is_personal, protected
 from transforms.inference.persons import is_coordinate, names_persons
 from transforms.inference.properties import Property
 from transforms.inference.scalars import scalar, text_said
 
 _SURE: Final = 1000
 """Records without a null from which on a null is taken for a fault."""
+_PERSONS: Final = 3
 _ENUM_ROWS, _ENUM_VALUES, _ENUM_LENGTH = 200, 12, 40
 
 
@@ -74,7 +76,7 @@ def infer(
             left_out[field.key] = why
         elif (prop := _property(field, names[field.key], sample.format, left_out)) is not None:
             found.append(prop)
-    properties = protected(found)
+    properties = protected(_noted(found))
     if keep:
         properties = tuple(map(_kept, properties))
     key = find_key(sample, properties)
@@ -90,6 +92,18 @@ def infer(
         key=key,
         event_time=when,
     )
+
+
+def _noted(properties: Sequence[Property]) -> list[Property]:
+    """Note columns that are called as persons are, if there are several."""
+    persons = named_after_persons([prop.key for prop in properties])
+    if len(persons) < _PERSONS:
+        return list(properties)
+    note = "called as a person is, perhaps: a contract is no place for names; make rows of these"
+    return [
+        replace(prop, notes=(*prop.notes, note)) if prop.key in persons else prop
+        for prop in properties
+    ]
 
 
 def columns(
@@ -198,14 +212,19 @@ def _object(field: Field, name: str) -> Property:
         for child in children
         if child.logical not in ("object", "array") and identifier(child.key) == child.key
     ]
+    declared.sort(key=lambda child: not is_personal(child))  # what is not declared stays in clear
     notes = (f"{len(field.children)} keys that differ by record: what is not declared stays",)
+    if field.keyed:
+        notes = (f"its keys are {field.keyed}: a map, of which no key is declared",)
     return Property(
         name=name,
         key=field.key,
         logical="object",
         open=True,
         children=tuple(declared[:20]),
-        notes=notes if field.children else ("an open object: no key of it is declared",),
+        notes=notes
+        if field.children or field.keyed
+        else ("an open object: no key of it is declared",),
         field=field,
     )
 
@@ -225,6 +244,9 @@ def _nested(field: Field, inside: str) -> Property | None:
         if items is None:
             return None
         return Property(name=field.key, key=field.key, logical="array", items=items, field=field)
+    if field.kind is Kind.TEXT and not field.rows:  # of an array: its texts say no type
+        prop = scalar(replace(field, values=None), field.key, inside)
+        return None if prop is None else replace(prop, field=field)
     return scalar(field, field.key, inside)
 
 

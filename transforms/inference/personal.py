@@ -14,8 +14,10 @@ from typing import Final
 import pyarrow.compute as pc
 
 from schemas.functions import names
+from transforms.inference.fields import Field
 from transforms.inference.found import Found, texts_of
-from transforms.inference.free_text import doubt, free_text, held
+from transforms.inference.free_text import doubt, free_text, held, uncovered
+from transforms.inference.map_keys import PERSONAL
 from transforms.inference.names import words
 from transforms.inference.personal_forms import (
     NETWORK,
@@ -38,6 +40,7 @@ from transforms.inference.properties import Property
 
 _FREE: Final = names("comment comments message notes review body text description")
 _LONG: Final = 40
+_LIKELY: Final = "likely personal: "
 
 
 def protected(properties: Sequence[Property], *, people: bool = False) -> tuple[Property, ...]:
@@ -63,8 +66,12 @@ def protected(properties: Sequence[Property], *, people: bool = False) -> tuple[
 
 def _protect(prop: Property, *, people: bool, inside: str = "") -> Property:
     here = f"{inside} {prop.name}"
+    if prop.open and (found := _in_open(prop)):
+        return _as_found(replace(prop, children=()), found)
     children = tuple(_protect(child, people=people, inside=here) for child in prop.children)
-    items = None if prop.items is None else _protect_items(prop.items, people=people)
+    if found := _in_items(prop, people=people):
+        return _as_found(prop, found)
+    items = None if prop.items is None else _protect(prop.items, people=people)
     prop = replace(prop, children=children, items=items)
     if prop.logical in ("object", "array", "boolean"):
         return prop
@@ -73,7 +80,11 @@ def _protect(prop: Property, *, people: bool, inside: str = "") -> Property:
         found, doubts = _inside(prop)
     if found is None:
         return replace(prop, notes=(*prop.notes, *doubts))
-    note = f"likely personal: {found.what} ({found.evidence})"
+    return _as_found(prop, found)
+
+
+def _as_found(prop: Property, found: Found) -> Property:
+    note = f"{_LIKELY}{found.what}" + (f" ({found.evidence})" if found.evidence else "")
     return replace(
         prop,
         classification=found.classification,
@@ -86,9 +97,53 @@ def _protect(prop: Property, *, people: bool, inside: str = "") -> Property:
     )
 
 
-def _protect_items(items: Property, *, people: bool) -> Property:
-    children = tuple(_protect(child, people=people) for child in items.children)
-    return replace(items, children=children)
+def _in_items(array: Property, *, people: bool) -> Found | None:
+    """Return what is personal in the texts that an array holds, which are called as it is."""
+    items = array.items
+    if items is None or items.logical in ("object", "array"):
+        return None
+    items = _protect(replace(items, name=array.name), people=people)
+    if items.classification is None or items.protect is None:
+        return None
+    how, options = items.protect, tuple(items.protect_options.items())
+    if options == NETWORK:  # told by a format, which an array has not
+        how, options = "pseudonymize", ()
+    told = items.notes[-1].removeprefix(_LIKELY)
+    return Found(f"items: {told}", "", items.classification, how, items.reason, options)
+
+
+def _in_open(prop: Property) -> Found | None:
+    """Return what is personal in an open object beside the keys that can be declared and protected.
+
+    Keys cannot be masked, and what is not declared stays in clear: then the object goes.
+    """
+    field = prop.field
+    if field is None or field.texts is None:
+        return None
+    why = "It cannot be protected in place: declare its keys, or keep the object with a reason."
+    if keyed := _keyed(field):
+        return Found("object with personal keys", keyed, "restricted", "drop", why)
+    texts = field.texts.drop_null()
+    if not len(texts):
+        return None
+    known = [texts_of(child) for child in prop.children if is_personal(child)]
+    more = uncovered(texts, [found for found in known if found is not None])
+    if not more:
+        return None
+    what = "open object with personal data among keys that differ"
+    return Found(what, more, "restricted", "drop", why)
+
+
+def _keyed(field: Field) -> str:
+    """Return what keys of an object, or of one inside it, tell of persons; empty: nothing."""
+    return next(
+        filter(None, map(_keyed, field.children)), field.keyed if field.keyed in PERSONAL else ""
+    )
+
+
+def is_personal(prop: Property) -> bool:
+    """Whether a scalar column is likely personal, by itself."""
+    return (find(prop, people=False) or _inside(prop)[0]) is not None
 
 
 def find(prop: Property, *, people: bool) -> Found | None:

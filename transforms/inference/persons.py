@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -77,7 +78,7 @@ _PART: Final = r"\p{Lu}[\p{L}'\x{2019}.-]*"
 _BETWEEN: Final = (
     "(?:van|von|de|der|den|del|della|di|da|do|dos|du|la|le|el|al|bin|bint|ibn|ben|zu|y|e|ter|ten)"
 )
-_TWO_NAMES: Final = rf"^{_PART},? (?:(?:{_PART}|{_BETWEEN}),? ){{0,4}}{_PART}$"
+TWO_NAMES: Final = rf"^{_PART},? (?:(?:{_PART}|{_BETWEEN}),? ){{0,4}}{_PART}$"
 _TWO_OR_THREE: Final = rf"^{_PART},? (?:(?:{_PART}|{_BETWEEN}) ){{0,2}}{_PART}$"
 _FIRMS: Final = (
     r"(?i)\b(inc|ltd|llc|gmbh|ag|kg|corp|co|company|plc|s\.?a|srl|bv|nv|group|bank|university|"
@@ -115,7 +116,7 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
     spoken = words(prop.name)
     said = set(spoken)
     clear = bool(_CLEAR.search("_".join(spoken))) or prop.name.lower() in _NATIVE
-    titles, first, two = share(texts, _TITLES), first_names(texts), share(texts, _TWO_NAMES)
+    titles, first, two = share(texts, _TITLES), first_names(texts), share(texts, TWO_NAMES)
     firms = share(texts, _FIRMS) > _FEW_FIRMS
     like_names = (first > 0.3 and two > 0.5) or (first > _SOME and two > _SURE_TWO and not firms)
     shaped = (people or bool(said & _ROLES)) and not firms and _differ_as_names(prop, texts)
@@ -145,14 +146,15 @@ def may_be_persons(prop: Property, texts: pa.Array) -> bool:
         return False
     first = first_names(texts)
     named = first > (0.1 if said & _NAME_WORDS else 0.5)
-    return named or (first > _SOME and share(texts, _TWO_NAMES) > _SURE_TWO)
+    return named or (first > _SOME and share(texts, TWO_NAMES) > _SURE_TWO)
 
 
-def first_names(texts: pa.Array | None) -> float:
+def first_names(texts: pa.Array | Sequence[str] | None) -> float:
     """Return which share of texts has a common first name among its first three words."""
     if texts is None or not len(texts):
         return 0.0
-    some = [re.findall("[a-z]+", _plain(text))[:3] for text in texts[:2000].to_pylist()]
+    listed = texts[:2000].to_pylist() if isinstance(texts, pa.Array) else texts[:2000]
+    some = [re.findall("[a-z]+", _plain(text))[:3] for text in listed]
     return sum(1 for t in some if set(t) & FIRST_NAMES and t[0] not in _PLACES) / len(some)
 
 
