@@ -298,6 +298,44 @@ def test_no_value_of_a_person_is_in_what_is_written_or_landed(
     assert any(b"192.168.77.0/24" in text for text in written.values())  # the search finds what is
 
 
+def test_no_personal_data_inside_texts_arrays_and_open_objects_lands(
+    tmp_path: Path, through: Init
+) -> None:
+    names = ["Anna Canary", "Peter Canary", "Maria Canary"]
+    with (tmp_path / "events.jsonl").open("w", encoding="utf-8") as file:
+        for i in range(300):
+            mail = f"canary{i}@example.org"
+            record = {
+                "id": i,
+                "note": f"wrote to {mail}" if i % 2 else "card 4111 1111 1111 1111 refused",
+                "copies": [mail, f"b{mail}"],
+                "points": dict.fromkeys(names, i),
+                "more": {f"k{i}": {"from": mail}, "plain": f"by {mail}"},
+                "seen": {f"k{i}": i, "by": mail},
+                "clear": f"order{i}@nowhere",
+            }
+            file.write(json.dumps(record) + "\n")
+    assert through("events.jsonl")["rows"]["kept"] == 300
+    found = {p["name"]: p.get("classification") for p in pipeline_of(tmp_path / "new")[1]}
+    assert found == dict.fromkeys(
+        ("note", "copies", "points", "more"), "restricted"
+    ) | dict.fromkeys(("id", "seen", "clear"))
+    written = [p.read_bytes() for p in (tmp_path / "new").rglob("*") if p.is_file()]
+    database = str(tmp_path / "new/out/warehouse.duckdb")
+    with duckdb.connect(database, read_only=True) as warehouse:
+        landed = warehouse.sql("FROM processed_data.new").to_arrow_table().to_pylist()
+    texts = [*written, *(json.dumps(row, default=str).encode() for row in landed)]
+    for canary in (b"canary1", b"Canary", b"4111 1111", b"@example.org"):
+        assert not any(canary in text for text in texts)
+    for there in (
+        b"wrote to [email]",
+        b"card [card] refused",
+        b"order7@nowhere",
+        b'{\\"k9\\": 9, ',
+    ):
+        assert any(there in text for text in texts)  # the search finds what is
+
+
 def test_a_person_at_a_terminal_is_asked_until_the_answer_is_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

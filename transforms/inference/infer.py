@@ -24,6 +24,8 @@ from transforms.inference.scalars import scalar, text_said
 _SURE: Final = 1000
 """Records without a null from which on a null is taken for a fault."""
 _PERSONS: Final = 3
+_OFTEN: Final = 0.1
+"""Share of open objects that have a key which is declared."""
 _ENUM_ROWS, _ENUM_VALUES, _ENUM_LENGTH = 200, 12, 40
 
 
@@ -212,7 +214,11 @@ def _object(field: Field, name: str) -> Property:
         for child in children
         if child.logical not in ("object", "array") and identifier(child.key) == child.key
     ]
-    declared.sort(key=lambda child: not is_personal(child))  # what is not declared stays in clear
+    there = field.rows - field.nulls
+    often = {c.key for c in field.children if c.rows - c.nulls >= _OFTEN * there}
+    # What is not declared stays in clear, so what is personal comes first, however rare.
+    hidden = [child for child in declared if is_personal(child)]
+    declared = hidden + [c for c in declared if c not in hidden and c.key in often]
     notes = (f"{len(field.children)} keys that differ by record: what is not declared stays",)
     if field.keyed:
         notes = (f"its keys are {field.keyed}: a map, of which no key is declared",)

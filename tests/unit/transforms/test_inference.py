@@ -275,6 +275,64 @@ def test_objects_with_the_same_keys_are_structs_and_others_stay_open(json_lines:
     assert (tags.logical, tags.items.logical) == ("array", "string")
 
 
+@pytest.mark.parametrize(
+    ("keys", "what"),
+    [
+        (["2024-01-01", "2024-01-02"], "days"),
+        (["2019", "2020", "2021"], "numbers"),
+        (["a@b.de", "c@d.org"], "addresses of mail"),
+        (["Anna Schmidt", "Juan Perez", "Wei Chen"], "names of persons"),
+        (["user-1234567", "user-7654321"], "identifiers"),
+        (["mail", "phone"], ""),
+        (["Unit Price", "Cost Total $"], ""),
+        (["1", "2", "3"], ""),
+    ],
+)
+def test_keys_that_are_data_make_a_map_and_are_not_declared(
+    json_lines: Infer, keys: list[str], what: str
+) -> None:
+    found = column(json_lines(*({"of": dict.fromkeys(keys, i)} for i in range(9))), "of")
+    if not what:
+        assert [child.key for child in found.children] == keys
+        return
+    assert (found.open, found.children) == (True, ())
+    assert found.notes[0] == f"its keys are {what}: a map, of which no key is declared"
+    personal = what in ("names of persons", "addresses of mail")
+    assert found.protect == ("drop" if personal else None)
+
+
+def test_columns_that_are_called_as_persons_are_noted(csv: Infer) -> None:
+    wide = csv("day,Anna Schmidt,Juan Perez,Wei Chen\n" + "2024-01-01,1,2,3\n" * 3)
+    assert sum(any("as a person is" in note for note in p.notes) for p in wide.properties) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "protect"),
+    [
+        ("a{i}@b.de", "pseudonymize"),
+        ("see a{i}@b.de", "mask"),
+        ("10.0.0.{i}", "pseudonymize"),
+        ("plain {i}", None),
+    ],
+)
+def test_texts_in_arrays_are_looked_at(json_lines: Infer, value: str, protect: str | None) -> None:
+    proposal = json_lines(*({"x": [value.format(i=i), value.format(i=i)]} for i in range(30)))
+    assert column(proposal, "x").protect == protect
+
+
+def test_an_open_object_is_dropped_if_more_than_its_declared_keys_is_personal(
+    json_lines: Infer,
+) -> None:
+    def more(other: str) -> Property:
+        records = ({"o": {f"k{i}": other.format(i=i), "by": f"a{i}@b.de"}} for i in range(80))
+        return column(json_lines(*records), "o")
+
+    declared = more("plain {i}")
+    assert [(c.name, c.protect) for c in declared.children] == [("by", "pseudonymize")]
+    assert declared.protect is None
+    assert (more("c{i}@d.org").protect, more("c{i}@d.org").children) == ("drop", ())
+
+
 def test_objects_of_very_many_keys_are_read(json_lines: Infer) -> None:
     names = {f"l{i}": {"official": "x" * 50, "common": "y" * 50} for i in range(300)}
     proposal = json_lines(*({"id": i, "names": names} for i in range(60)))
