@@ -167,12 +167,13 @@ def rollup_of(proposal: Proposal) -> Rollup | None:
     if when.name is None:
         return None
     hourly = when.last_us - when.first_us <= _FEW_DAYS
-    group = _group(proposal)
+    measured = _measured(proposal)
+    money = any(set(words(p.name)) & MONEY for p in measured)
+    group = (_currency(proposal) if money else None) or _group(proposal)
     taken = [p.name for p in proposal.properties]
     measures = {free("records", taken): "count(*)"}
-    for prop in _measured(proposal):
-        money = set(words(prop.name)) & MONEY
-        function, what = ("sum", "total") if money else ("avg", "mean")
+    for prop in measured:
+        function, what = ("sum", "total") if set(words(prop.name)) & MONEY else ("avg", "mean")
         measures[free(f"{what}_{prop.name}", [*taken, *measures])] = f"{function}({sql(prop.name)})"
     return Rollup(
         name=f"{proposal.name}_{'hourly' if hourly else 'daily'}",
@@ -194,6 +195,15 @@ def _group(proposal: Proposal) -> str | None:
     ]
     best = max(found, key=lambda p: (bool(p.enum), p.distinct), default=None)
     return None if best is None else best.name
+
+
+def _currency(proposal: Proposal) -> str | None:
+    """Return the column that tells currencies, if there are several: money adds up within one."""
+    for prop in proposal.properties:
+        told = set(words(prop.name)) & {"currency", "ccy", "waehrung", "devise", "moneda", "valuta"}
+        if told and prop.logical == "string" and 2 <= prop.distinct <= _GROUPS:
+            return None if prop.classification else prop.name
+    return None
 
 
 def _measured(proposal: Proposal) -> list[Property]:

@@ -202,6 +202,18 @@ def test_parquet_and_a_lookup_table_beside_it(tmp_path: Path, through: Init) -> 
         ]
 
 
+def test_money_is_added_up_within_a_currency(tmp_path: Path) -> None:
+    rows = "".join(
+        f"2024-01-{i % 28 + 1:02},{'EU'[i % 2]}R,{'abcd'[i % 4]},{i}.50\n" for i in range(400)
+    )
+    for name, group in (("currency", "currency"), ("region", "kind")):
+        (tmp_path / "s.csv").write_text(f"day,{name},kind,amount\n{rows}")
+        begin([str(tmp_path / "s.csv")], tmp_path / name, None)
+        (rollup,) = pipeline_of(tmp_path / name)[0]["aggregates"]
+        assert rollup["group_by"] == [group]
+        assert rollup["measures"]["total_amount"] == "sum(amount)"
+
+
 def test_files_of_one_shape_are_one_source(tmp_path: Path, through: Init) -> None:
     for day in ("2024-01-01", "2024-01-02"):
         rows = "".join(f'{{"day": "{day}", "i": {i}}}\n' for i in range(10))

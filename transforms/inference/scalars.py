@@ -17,7 +17,7 @@ from transforms.decode.text_times import dates, timestamps
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.properties import Property
-from transforms.inference.times import form_of, is_compact_date
+from transforms.inference.times import form_of, is_compact_date, part_of_time
 
 TEXT_IDS: Final = names(
     """
@@ -48,6 +48,15 @@ _FORMATS: Final = {
     "uri": r"^(https?|ftp|s3|gs)://\S+$",
 }
 _WHOLE: Final = "all are whole so far: an integer, perhaps"
+_POINTED: Final = "whole numbers written as 3.0, as pandas writes those beside gaps: "
+_IN_CSV: Final = f"{_POINTED}a run takes none of these for an integer"
+_IN_JSON: Final = f"{_POINTED}an integer, if none may have a fraction, as a run reads these"
+_ID_IN_JSON: Final = f"{_POINTED}an integer, since it is an identifier, and a run reads these"
+_CURRENCY: Final = (
+    r"[$€£¥₹]|R\$|US\$|\b(?:CHF|USD|EUR|GBP|JPY|CAD|AUD|CNY|INR|SEK|NOK|DKK|PLN|kr|zł)\b"
+)
+_AMOUNT: Final = rf"^-?({_CURRENCY})\s?-?[0-9][0-9.,' ]*$|^-?[0-9][0-9.,' ]*?\s?({_CURRENCY})$"
+_CURRENCIES: Final = 12
 _SEEN: Final = 20
 _FEW: Final = 0.05
 MEASURED: Final = ("integer", "number")
@@ -75,6 +84,9 @@ def scalar(field: Field, name: str, inside: str = "") -> Property | None:
     said = _said(field, f"{inside} {name}")
     if said is None:
         return None
+    if said.notes == (_ID_IN_JSON,):
+        plain = pc.replace_substring_regex(field.values, r"\.0$", "")
+        field = replace(field, values=plain)
     values = field.values
     distinct = -1 if values is None else _distinct(values)
     return Property(
@@ -176,8 +188,18 @@ def _number(texts: pa.Array, name: str) -> _Said:
     fraction = pc.match_substring_regex(texts, r"^-?[0-9]{1,12}(\.[0-9]{1,4})?$")
     if set(words(name)) & MONEY and pc.all(fraction).as_py():
         return _Said("number", ("money, by its name: exact",), physical="DECIMAL(18,4)")
-    whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
-    return _Said("number", (_WHOLE,) if whole else ())
+    return _Said("number", _whole(texts, _IN_CSV))
+
+
+def _whole(texts: pa.Array, pointed: str) -> tuple[str, ...]:
+    """Say of numbers that all are whole, and in another way if all are written as 3.0."""
+    if _all(texts, r"^-?[0-9]+\.0$"):
+        return (pointed,)
+    return (_WHOLE,) if _all(texts, r"^-?[0-9]+(\.0+)?$") else ()
+
+
+def _all(texts: pa.Array, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())
 
 
 def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
@@ -187,14 +209,18 @@ def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
         return _Said("number", ("integers beyond 64 bits: exact",), physical="DECIMAL(38,0)")
     if set(words(name)) & MONEY:
         return _number(texts, name)
-    whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
-    if whole and kind is Kind.NUMBER:
-        return _Said("number", (_WHOLE,))
-    return _Said("number")
+    notes = _whole(texts, _IN_JSON) if kind is Kind.NUMBER else ()
+    spoken = words(name)
+    if notes == (_IN_JSON,) and spoken and spoken[-1] in ("id", "no", "number", "key"):
+        return _Said("integer", (_ID_IN_JSON,))
+    return _Said("number", notes)
 
 
 def _almost(texts: pa.Array) -> _Said | None:
     """Say of texts that they are numbers to people, written in another way than the file's."""
+    if signs := _currencies(texts):
+        told = f"amounts in several currencies ({', '.join(signs)}): text, since a number alone "
+        return _Said("string", (f"{told}would lose which; derive the number and the currency",))
     for pattern, what in (
         (r"^[$€£¥]\s?-?[0-9][0-9,.]*$|^-?[0-9][0-9,.]*\s?[$€£¥]$", "amounts with a currency"),
         (r"^-?[0-9]+([.,][0-9]+)?\s?%$", "percentages with their sign"),
@@ -207,6 +233,15 @@ def _almost(texts: pa.Array) -> _Said | None:
         found = f"all but {others:,} of {len(texts):,} values are numbers"
         return _Said("string", (f"{found}: text, so that none is refused",))
     return None
+
+
+def _currencies(texts: pa.Array) -> list[str]:
+    """Return the signs of currencies, if all texts are amounts with one and there are several."""
+    if not _all(texts.slice(0, 200), _AMOUNT) or not _all(texts, _AMOUNT):
+        return []
+    signs = pc.utf8_trim(pc.replace_substring_regex(texts, r"[0-9.,'\s-]", ""), " ")
+    found = sorted(pc.unique(signs).to_pylist())
+    return found if 1 < len(found) <= _CURRENCIES else []
 
 
 def _text(texts: pa.Array) -> _Said:
@@ -222,6 +257,8 @@ def _text(texts: pa.Array) -> _Said:
         if form.logical == "timestamp" and not form.zoned:
             options += (("timezone", False), ("defaultTimezone", "UTC"))
         return _Said(form.logical, tuple(notes), options=options)
+    if said := part_of_time(texts):
+        return _Said("string", (said,))
     for what, pattern in _FORMATS.items():
         if len(texts) >= _SEEN and pc.all(pc.match_substring_regex(texts, pattern)).as_py():
             return _Said("string", options=(("format", what),))

@@ -125,6 +125,31 @@ def test_one_value_that_is_no_number_makes_a_column_text(csv: Infer) -> None:
     assert found.notes[-1].startswith("all but 1 of 5,001 values are numbers")
 
 
+def test_amounts_in_several_currencies_say_so(csv: Infer) -> None:
+    for values, told in (
+        (["$1.50", "€2", "$3"], "amounts in several currencies ($, €)"),
+        (["USD 1.50", "EUR 2", "EUR 3"], "amounts in several currencies (EUR, USD)"),
+        (["1.50 CHF", "2 USD", "3 USD"], "amounts in several currencies (CHF, USD)"),
+    ):
+        found = column(csv(of_column(values)), "x")
+        assert found.logical == "string"
+        assert found.notes[0].startswith(told)
+    assert column(csv(of_column(["$1.50", "$2"])), "x").logical == "number"
+
+
+def test_whole_numbers_with_a_point_stay_numbers_and_say_why(csv: Infer, json_lines: Infer) -> None:
+    found = column(csv(of_column(["1.0", "", "3.0"])), "x")
+    assert found.logical == "number"
+    assert found.notes[0].endswith("beside gaps: a run takes none of these for an integer")
+    assert "an integer, perhaps" in column(csv(of_column(["1.0", "2"])), "x").notes[0]
+    found = column(json_lines({"x": 1.0, "user_id": 7.0}, {"x": None, "user_id": None}), "x")
+    assert (found.logical, found.notes[0][:13]) == ("number", "whole numbers")
+    ids = json_lines(*({"user_id": float(i) if i % 3 else None} for i in range(30)))
+    assert column(ids, "user_id").logical == "integer"
+    keys = json_lines(*({"id": float(i), "x": "a"} for i in range(30)))
+    assert (keys.key.names, column(keys, "id").logical) == (("id",), "integer")
+
+
 def test_money_is_exact_and_other_fractions_are_not(csv: Infer) -> None:
     proposal = csv("price,weight\n" + "1.50,1.50\n2.25,2.25\n")
     assert column(proposal, "price").physical == "DECIMAL(18,4)"
@@ -393,6 +418,47 @@ def test_year_month_and_day_make_an_event_time(csv: Infer) -> None:
     made = column(proposal, "event_time").transform
     assert made == "timezone('UTC', make_timestamp(year, month, day, 0, 0, 0))"
     assert csv("year,month,day,x\n2013,2,30,1\n").event_time.name is None
+
+
+def test_a_month_or_a_year_that_tells_records_apart_is_the_event_time(csv: Infer) -> None:
+    months = "".join(f"{y},{m},1.5\n" for y in (2001, 2002) for m in range(1, 13))
+    proposal = csv(f"Year,Month,x\n{months}")
+    assert proposal.event_time.name == "event_time"
+    made = column(proposal, "event_time")
+    assert made.transform == "timezone('UTC', make_timestamp(Year, Month, 1, 0, 0, 0))"
+    assert made.description == "Computed of Year, Month, as UTC: the begin of the month."
+    texts = csv("period,x\n" + "".join(f"2001-{m:02},1.5\n" for m in range(1, 13)))
+    made = column(texts, "event_time")
+    assert made.transform == "timezone('UTC', CAST(period || '-01' AS TIMESTAMP))"
+    assert (texts.event_time.first_us, texts.event_time.last_us) == (
+        978307200000000,
+        1007164800000000,
+    )
+    years = "".join(f"{c},{y},1.5\n" for c in "ABCDE" for y in range(1990, 2000))
+    assert column(csv(f"state,year,x\n{years}"), "event_time").transform == (
+        "timezone('UTC', make_timestamp(year, 1, 1, 0, 0, 0))"
+    )
+    models = csv(
+        "car,year\n" + "".join(f"{c},{1990 + i % 3}\n" for i, c in enumerate("ABCABCABC" * 3))
+    )
+    assert models.event_time.name is None
+    assert "`year` tells years" in models.event_time.why
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["1946-05", "1946-12"], "months (yyyy-MM)"),
+        (["PT1H30M", "P1DT2.5S", "P2W"], "lengths of time"),
+        (["2024-W05", "2024W51"], "weeks of a year"),
+        (["2024Q1", "2024-Q4"], "quarters"),
+    ],
+)
+def test_times_that_no_type_holds_are_said(csv: Infer, values: list[str], said: str) -> None:
+    found = column(csv(of_column(values)), "x")
+    assert found.logical == "string"
+    assert found.notes[0].startswith(said)
+    assert not column(csv(of_column([*values, "P", "2024-13"])), "x").notes
 
 
 def test_keys_are_unique_named_and_never_null(csv: Infer) -> None:
