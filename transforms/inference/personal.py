@@ -75,7 +75,8 @@ def _protect(prop: Property, *, people: bool, inside: str = "") -> Property:
     prop = replace(prop, children=children, items=items)
     if prop.logical in ("object", "array", "boolean"):
         return prop
-    found, doubts = find(prop, people=people) or identity(words(here), prop), ()
+    doubts: tuple[str, ...] = ()
+    found = find(prop, people=people) or identity(words(here), prop)
     if found is None:
         found, doubts = _inside(prop)
     if found is None:
