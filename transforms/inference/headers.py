@@ -14,8 +14,8 @@ _TIME: Final = re.compile(
 )
 _WHOLE: Final = re.compile("[0-9]+")
 _PLAIN: Final = re.compile(r"[0-9]*\.?[0-9]+")
-_STEPS, _EVEN = 2, 1e-6
-"""Of a scale: how many, and by which share of the greatest they may differ."""
+_STEPS, _MANY, _EVEN = 2, 5, 1e-6
+"""Of a scale: how many at least, how many are many, by which share of the greatest they differ."""
 _NONE: Final = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "?", "-")
 _ENOUGH: Final = 20
 _FIRST_YEAR, _LAST_YEAR = 1800, 2100
@@ -47,6 +47,7 @@ def names_of(records: Sequence[Sequence[str]]) -> tuple[str, ...]:
 def _is_data(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     typed = alike = repeated = texts = 0
     numbers: list[str] = []
+    below: list[str] = []
     for cell, values in zip(first, columns, strict=True):
         kind = next((k for k in (_NUMBER, _TIME) if _all(k, values)), None)
         if kind is None:
@@ -55,8 +56,12 @@ def _is_data(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
         elif cell not in _NONE:
             typed += 1
             alike += bool(kind.fullmatch(cell))
-            numbers += [cell] if _PLAIN.fullmatch(cell) else []
-    if alike and len(numbers) == alike and not repeated and _counts(numbers, named=alike < typed):
+            if _PLAIN.fullmatch(cell):
+                numbers.append(cell)
+                below.append(values[0])
+    if alike and len(numbers) == alike and not repeated and _counts(numbers):
+        return False
+    if len(numbers) == alike and not repeated and _is_scale(numbers, below, named=alike < typed):
         return False
     if typed:
         return alike * 2 >= typed and (alike > 1 or bool(repeated) or _is_no_name(first))
@@ -67,19 +72,31 @@ def _all(kind: re.Pattern[str], values: Sequence[str]) -> bool:
     return bool(values) and all(map(kind.fullmatch, values))
 
 
-def _counts(cells: Sequence[str], *, named: bool) -> bool:
-    """Whether numbers are names: one whole one alone, years, or each greater than the last.
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether whole numbers are names: one alone, years, or each greater than the last."""
+    if not all(map(_WHOLE.fullmatch, cells)):
+        return False
+    numbers = [int(cell) for cell in cells]
+    years = all(_FIRST_YEAR <= number <= _LAST_YEAR for number in numbers)
+    return years or all(a < b for a, b in pairwise(numbers))
 
-    Fractions are if they are steps of a scale (0.5, 1.0, 1.5), or another column has a name.
+
+def _is_scale(cells: Sequence[str], below: Sequence[str], *, named: bool) -> bool:
+    """Whether fractions are names: each greater than the last, and not so in the next record.
+
+    They must be even steps, or many, or stand beside a name.
     """
-    if all(map(_WHOLE.fullmatch, cells)):
-        numbers = [int(cell) for cell in cells]
-        years = all(_FIRST_YEAR <= number <= _LAST_YEAR for number in numbers)
-        return years or all(a < b for a, b in pairwise(numbers))
-    steps = [b - a for a, b in pairwise(map(float, cells))]
+    steps = _steps(cells)
     if len(steps) < _STEPS or min(steps) <= 0:
         return False
-    return named or max(steps) - min(steps) < _EVEN * max(steps)
+    if max(steps) - min(steps) < _EVEN * max(steps):
+        return True
+    next_steps = _steps(below) if all(map(_PLAIN.fullmatch, below)) else [0.0]
+    return min(next_steps) <= 0 and (named or len(steps) >= _MANY)
+
+
+def _steps(cells: Sequence[str]) -> list[float]:
+    return [b - a for a, b in pairwise(map(float, cells))]
 
 
 def is_typed(cell: str) -> bool:

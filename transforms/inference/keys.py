@@ -20,7 +20,7 @@ from transforms.inference.properties import Property
 
 _IDS: Final = names(
     """
-    id key uuid guid identifier
+    id key uuid guid identifier pid uid gid cid sid oid tid rid eid nid
     """
 )
 _IN_ONE_WORD: Final = re.compile(
@@ -37,11 +37,18 @@ _YEARS: Final = names(
     year month week quarter yr
     """
 )
+_ORDINALS: Final = names(
+    """
+    seq sequence line rank replicate rep visit wave round trial block lap inning stint period
+    position index step part attempt
+    """
+)
+"""What counts the records of a thing."""
 _ENOUGH: Final = 20
 _MANY: Final = 1000
 """Rows of which a column with the name of a key is not unique by chance."""
 _CHANCE: Final = 1e-4
-_CODE: Final = "^[A-Za-z0-9][A-Za-z0-9_:/-]{0,39}$"
+_CODE: Final = "^[A-Za-z0-9_][A-Za-z0-9_:/-]{0,39}$"
 _DENSE: Final = 2
 _FILLED: Final = 0.2
 """Share of the pairs of things and times that few records must have."""
@@ -162,7 +169,7 @@ def _several(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, ...]:
     line. The fewest cells come first: they are filled best.
     """
     things = [p for p in exact if p.logical in ("string", "integer") and not _is_time(p)]
-    things = [p for p in things if p.logical == "string" or _is_named(p)]
+    things = [p for p in things if p.logical == "string" or _is_named(p) or _counts(p)]
     things = [p for p in things if p.classification != "restricted" and not _is_measured(p)]
     some = [*things[:_TRIED], *[p for p in exact if _is_time(p)][:_TRIED]]
     if any(p.distinct == frame.height for p in some):
@@ -176,9 +183,25 @@ def _several(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, ...]:
             names = [p.name for p in chosen]
             if not _is_sure(frame.height, _cells(chosen), math.prod(alike[n] for n in names)):
                 continue
+            if any(map(_is_number, chosen)) and _cells(chosen) > frame.height:
+                continue
             if _are_unique(head, names) and _are_unique(frame, names):
                 return tuple(names)
     return ()
+
+
+def _counts(prop: Property) -> bool:
+    """Whether a column has all whole numbers from 0 or 1 on: of things, or of their records."""
+    values = None if prop.field is None else prop.field.values
+    if prop.logical != "integer" or values is None or prop.nulls:
+        return False
+    ends = pc.min_max(values.cast(pa.int64())).as_py()
+    return ends["min"] in (0, 1) and ends["max"] - ends["min"] + 1 == prop.distinct
+
+
+def _is_number(prop: Property) -> bool:
+    """Whether nothing but its numbers says that a column counts: then no combination may lack."""
+    return _counts(prop) and not _is_named(prop) and not set(words(prop.name)) & _ORDINALS
 
 
 def _cells(chosen: Sequence[Property]) -> int:

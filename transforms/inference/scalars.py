@@ -26,13 +26,15 @@ TEXT_IDS: Final = names(
     """
 )
 """Digits that are no numbers: a zero may lead them tomorrow."""
-MONEY: Final = names(
+_MONEY: Final = names(
     """
-    price amount cost total fee balance salary revenue payment tax subtotal tip fare usd eur
+    price amount cost fee balance salary revenue payment tax subtotal tip fare usd eur
     gbp charge refund discount spend budget sales profit income wage wages receipts gross cash
     debt debts loan loans
     """
 )
+_SUMS: Final = names("order orders invoice grand cart basket line sub net bill sum")
+"""With one of these, or alone, a total is one of money."""
 _TIME_WORDS: Final = names(
     """
     time timestamp ts date datetime created updated epoch at modified unixtime when day dt
@@ -136,7 +138,7 @@ def text_said(field: Field, prop: Property) -> Property:
         note = "numbers, but not as others of the file are written: text"
         said = _Said("string", (note,))
     if said is None:
-        return prop
+        return replace(prop, notes=(*prop.notes, *_empty(values)))
     return replace(
         prop,
         logical=said.logical,
@@ -145,6 +147,17 @@ def text_said(field: Field, prop: Property) -> Property:
         epoch=said.epoch,
         notes=(*([field.written] if field.written else []), *said.notes),
     )
+
+
+def _empty(texts: pa.Array) -> tuple[str, ...]:
+    """Say that texts are empty in quotes, which is no null, and what the others are."""
+    filled = texts.filter(pc.not_equal(texts, ""))
+    number = len(texts) - len(filled)
+    if not number:
+        return ()
+    told = f"empty in {number:,} of {len(texts):,}, in quotes: no null"
+    numbers = len(filled) and _reads(filled, "number", pa.float64())
+    return (f"{told}; the others are numbers" if numbers else told,)
 
 
 def _csv(texts: pa.Array, name: str) -> _Said | None:
@@ -186,9 +199,15 @@ def _integer(values: pa.Array, name: str) -> _Said:
 
 def _number(texts: pa.Array, name: str) -> _Said:
     fraction = pc.match_substring_regex(texts, r"^-?[0-9]{1,12}(\.[0-9]{1,4})?$")
-    if set(words(name)) & MONEY and pc.all(fraction).as_py():
+    if is_money(name) and pc.all(fraction).as_py():
         return _Said("number", ("money, by its name: exact",), physical="DECIMAL(18,4)")
     return _Said("number", _whole(texts, _IN_CSV))
+
+
+def is_money(name: str) -> bool:
+    """Whether a name is one of money."""
+    spoken = set(words(name))
+    return bool(spoken & _MONEY) or ("total" in spoken and not spoken - _SUMS - {"total"})
 
 
 def _whole(texts: pa.Array, pointed: str) -> tuple[str, ...]:
@@ -207,7 +226,7 @@ def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
         return _integer(texts.cast(pa.int64()), name)
     if pc.all(pc.match_substring_regex(texts, "^-?[0-9]{1,38}$")).as_py():
         return _Said("number", ("integers beyond 64 bits: exact",), physical="DECIMAL(38,0)")
-    if set(words(name)) & MONEY:
+    if is_money(name):
         return _number(texts, name)
     notes = _whole(texts, _IN_JSON) if kind is Kind.NUMBER else ()
     spoken = words(name)

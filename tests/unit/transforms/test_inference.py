@@ -150,6 +150,14 @@ def test_whole_numbers_with_a_point_stay_numbers_and_say_why(csv: Infer, json_li
     assert (keys.key.names, column(keys, "id").logical) == (("id",), "integer")
 
 
+def test_empty_texts_in_quotes_are_no_nulls_and_said(csv: Infer) -> None:
+    proposal = csv("a,b,c\n" + 'x,"1",1\n"","",2\n' * 9)
+    told = "empty in 9 of 18, in quotes: no null"
+    assert column(proposal, "a").notes == (told,)
+    assert column(proposal, "b").notes == (f"{told}; the others are numbers",)
+    assert column(proposal, "c").notes == ()
+
+
 def test_money_is_exact_and_other_fractions_are_not(csv: Infer) -> None:
     proposal = csv("price,weight\n" + "1.50,1.50\n2.25,2.25\n")
     assert column(proposal, "price").physical == "DECIMAL(18,4)"
@@ -498,6 +506,19 @@ def test_three_columns_may_be_the_key_where_no_two_are(csv: Infer) -> None:
     assert csv(f"a,b,year,n\n{by_chance}").key.names == ()
 
 
+def test_what_counts_is_a_thing_of_a_key(csv: Infer) -> None:
+    full = "".join(f"{f},{y},{f * y % 91}.5\n" for f in range(1, 11) for y in range(1935, 1955))
+    assert csv(f"firm,year,value\n{full}").key.names == ("firm", "year")
+    lacking = "".join(f"{line}\n" for i, line in enumerate(full.splitlines()) if i % 7)
+    assert csv(f"firm,year,value\n{lacking}").key.names == ()
+    assert csv(f"trial,year,value\n{lacking}").key.names == ("trial", "year")
+
+
+def test_totals_of_no_money_are_not_exact(csv: Infer) -> None:
+    proposal = csv("sleep_total,total,order_total\n" + "1.5,1.5,1.5\n" * 3)
+    assert [p.physical for p in proposal.properties] == [None, "DECIMAL(18,4)", "DECIMAL(18,4)"]
+
+
 def test_two_identifiers_may_be_the_key(csv: Infer) -> None:
     rows = "".join(f"{i},{n},{i % 5}.5\n" for i in range(100, 160) for n in range(1, 2 + i % 4))
     assert csv(f"order_id,line_no,price\n{rows}").key.names == ("order_id", "line_no")
@@ -790,6 +811,8 @@ def test_a_header_of_one_column_is_no_title_of_texts_with_commas(tmp_path: Path)
     [
         ("sample,0.5,1.0,1.5\n1,2.5,3.5,4.5\n2,2.5,3.5,4.5\n", True),
         ("0.5,1.0,1.5\n2.5,3.5,4.5\n2.5,1.5,4.5\n", True),
+        ("16.5,16.7,17.2,17.7,18.2,19.7\n1,0,4,2,1,2\n0,2,1,3,4,1\n", True),
+        ("0.1,0.7,1.2,1.7,2.2,3.7\n0.2,0.9,1.4,1.8,2.3,3.1\n0.1,0.3,0.4,0.8,1,2\n", False),
         ("5.1,3.5,1.4\n4.9,3.0,1.4\n4.7,3.2,1.3\n", False),
         ("0.5,0.7,1.5\n2.5,3.5,4.5\n2.5,1.5,4.5\n", False),
     ],
