@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import pyarrow as pa
 
 from schemas.functions import names
-from transforms.inference.first_names import FIRST_NAMES
+from transforms.inference.first_names import ENDINGS, FIRST_NAMES, HAN, HANGUL
 from transforms.inference.found import Found, share
 from transforms.inference.names import words
 from transforms.inference.properties import Property
@@ -32,6 +33,7 @@ _CLEAR: Final = re.compile(
     r"(^|_)(first|last|full|given|family|middle|maiden|user|customer|patient|employee|contact|"
     r"passenger|author|owner|student|member|teacher|holder|cardholder|person|doctor|driver|"
     r"manager|guest|applicant|employer_contact)_?names?$|surname|"
+    r"(^|_)contact_person$|"
     r"(^|_)(lastname|firstname|fullname|username|login)$|"
     # German, Dutch, French, Spanish, Portuguese, Italian, Polish, Czech, Nordic, Finnish,
     # Hungarian, Turkish, Russian in Latin letters
@@ -50,7 +52,7 @@ _NAME_WORDS: Final = names(
 """Also said of things."""
 _ROLES: Final = names(
     """
-    author authors owner manager teacher professor director actor actress artist singer
+    person author authors owner manager teacher professor director actor actress artist singer
     player driver doctor physician nurse senator president leader captain reporter reviewer
     assignee tenant landlord lawyer attorney judge witness suspect victim inventor composer
     painter writer editor translator coach referee pilot speaker trainer instructor advisor
@@ -78,11 +80,20 @@ _PART: Final = r"\p{Lu}[\p{L}'\x{2019}.-]*"
 _BETWEEN: Final = (
     "(?:van|von|de|der|den|del|della|di|da|do|dos|du|la|le|el|al|bin|bint|ibn|ben|zu|y|e|ter|ten)"
 )
-TWO_NAMES: Final = rf"^{_PART},? (?:(?:{_PART}|{_BETWEEN}),? ){{0,4}}{_PART}$"
+_NO_CASE: Final = (
+    r"[\p{Arabic}\p{Devanagari}\p{Thai}\p{Hebrew}\p{Bengali}\p{Tamil}]{2,}"
+    r"( [\p{Arabic}\p{Devanagari}\p{Thai}\p{Hebrew}\p{Bengali}\p{Tamil}]{2,}){1,3}"
+)
+TWO_NAMES: Final = (
+    rf"^{_NO_CASE}$|{HAN}|{HANGUL}|^{_PART},? (?:(?:{_PART}|{_BETWEEN}),? ){{0,4}}{_PART}$"
+)
 _TWO_OR_THREE: Final = rf"^{_PART},? (?:(?:{_PART}|{_BETWEEN}) ){{0,2}}{_PART}$"
 _FIRMS: Final = (
     r"(?i)\b(inc|ltd|llc|gmbh|ag|kg|corp|co|company|plc|s\.?a|srl|bv|nv|group|bank|university|"
-    r"school|hospital|hotel|club|airport|station|street|park|city|county|island|lake|fc)\b\.?"
+    r"school|hospital|hotel|club|airport|station|street|park|city|county|island|lake|fc|"
+    r"ab|oy|aps|hb|ltda|pty|kft|sarl|spa|"
+    r"calle|avenida|plaza|paseo|rua|travessa|via|viale|piazza|rue|boulevard|allee|strasse|weg|"
+    r"road|lane|drive|avenue|blvd|square)\b\.?"
 )
 _TITLES: Final = (
     r"(?i)\b(mr|mrs|ms|miss|dr|prof|herr|frau|mme|mlle|sir|sr|sra|señor|señora|sig)\b\.?"
@@ -117,15 +128,18 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
     said = set(spoken)
     clear = bool(_CLEAR.search("_".join(spoken))) or prop.name.lower() in _NATIVE
     titles, first, two = share(texts, _TITLES), first_names(texts), share(texts, TWO_NAMES)
-    firms = share(texts, _FIRMS) > _FEW_FIRMS
-    like_names = (first > 0.3 and two > 0.5) or (first > _SOME and two > _SURE_TWO and not firms)
+    things = share(texts, _FIRMS)
+    firms = things > _FEW_FIRMS
+    like_names = (first > 0.3 and two > 0.5 and things < first) or (
+        first > _SOME and two > _SURE_TWO and not firms
+    )
     shaped = (people or bool(said & _ROLES)) and not firms and _differ_as_names(prop, texts)
     by_values = bool(said & (_NAME_WORDS | _ROLES)) and (titles > 0.5 or like_names or shaped)
     by_values = (by_values or (titles > 0.8 and two > 0.2)) and not said & _OF_THINGS
     if not clear and not by_values:
         return None
     told = ["its name"] if clear or said & (_NAME_WORDS | _ROLES) else []
-    told += [f"{first:.0%} begin with a common first name"] if first > 0.1 else []
+    told += [f"{first:.0%} have a common first name"] if first > 0.1 else []
     told += [f"{titles:.0%} have a title"] if titles > 0.1 else []
     told += [f"{two:.0%} have the form of a name"] if two > 0.1 and not clear else []
     why = "Names a person; sameness is all that analysis needs."
@@ -146,16 +160,29 @@ def may_be_persons(prop: Property, texts: pa.Array) -> bool:
         return False
     first = first_names(texts)
     named = first > (0.1 if said & _NAME_WORDS else 0.5)
+    if said & _NAME_WORDS and share(texts, r"^\P{Latin}+$") > _SURE_TWO:  # few of these are known
+        named = named or _differ_as_names(prop, texts)
     return named or (first > _SOME and share(texts, TWO_NAMES) > _SURE_TWO)
 
 
 def first_names(texts: pa.Array | Sequence[str] | None) -> float:
-    """Return which share of texts has a common first name among its first three words."""
+    """Return which share of texts has a common name among its first three words."""
     if texts is None or not len(texts):
         return 0.0
     listed = texts[:2000].to_pylist() if isinstance(texts, pa.Array) else texts[:2000]
-    some = [re.findall("[a-z]+", _plain(text))[:3] for text in listed]
-    return sum(1 for t in some if set(t) & FIRST_NAMES and t[0] not in _PLACES) / len(some)
+    some = [re.split(r"[\s,.;()'-]+", _plain(text))[:3] for text in listed]
+    found = sum(1 for t in some if _is_named(t)) / len(some)
+    return max(found, share(pa.array(listed, pa.string()), f"{HAN}|{HANGUL}"))
+
+
+def _is_named(spoken: Sequence[str]) -> bool:
+    named = not _first_names().isdisjoint(spoken) or any(word.endswith(ENDINGS) for word in spoken)
+    return named and spoken[0] not in _PLACES
+
+
+@cache
+def _first_names() -> frozenset[str]:
+    return frozenset(map(_plain, FIRST_NAMES))
 
 
 def _plain(text: str) -> str:
