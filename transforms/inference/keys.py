@@ -201,7 +201,8 @@ def _counts(prop: Property) -> bool:
 
 def _is_number(prop: Property) -> bool:
     """Whether nothing but its numbers says that a column counts: then no combination may lack."""
-    return _counts(prop) and not _is_named(prop) and not set(words(prop.name)) & _ORDINALS
+    told = _is_time(prop) or _is_named(prop) or set(words(prop.name)) & _ORDINALS
+    return not told and _counts(prop)
 
 
 def _cells(chosen: Sequence[Property]) -> int:

@@ -282,7 +282,8 @@ def _text(texts: pa.Array) -> _Said:
         if len(texts) >= _SEEN and pc.all(pc.match_substring_regex(texts, pattern)).as_py():
             return _Said("string", options=(("format", what),))
     head = texts.slice(0, 200)
-    if pc.all(pc.match_substring_regex(head, r"^(?i:yes|no|y|n|t|f|on|off)$")).as_py():
+    words_alone = r"^(?i:yes|no|y|n|t|f|on|off)$"
+    if _all(head, words_alone) and _all(texts, words_alone):
         return _Said("string", ("yes or no in words: text, unless a CSV source has both",))
     if pc.all(pc.match_substring_regex(head, r"^\s*[\[{].*[\]}]\s*$")).as_py():
         return _Said("string", ("JSON inside text: left as it is",))

@@ -416,6 +416,17 @@ def test_an_event_time_is_computed_of_what_is_no_timestamp(
     assert column(proposal, "event_time").transform == expression
 
 
+def test_a_time_that_some_records_lack_is_said_and_no_year_stands_for_it(csv: Infer) -> None:
+    rows = "".join(
+        f"{c},{y},{y}-03-0{i + 1}\n" for i, c in enumerate("ABCDE") for y in range(1990, 2000)
+    )
+    assert csv(f"team,year,played\n{rows}").event_time.name == "event_time"
+    proposal = csv(f"team,year,played\n{rows}F,1990,\n")
+    assert proposal.event_time.name is None
+    assert proposal.event_time.why == "the time of arrival: `played` is null in 1 of 51"
+    assert csv("n,ended\n1,2024-01-01\n2,\n").event_time.why.endswith("in every record")
+
+
 def test_a_day_of_birth_and_a_deadline_are_no_event_time(csv: Infer) -> None:
     proposal = csv("birth_date,due_date\n1990-01-31,2024-01-01\n1991-02-01,2024-01-02\n")
     assert proposal.event_time.name is None
@@ -502,6 +513,8 @@ def test_three_columns_may_be_the_key_where_no_two_are(csv: Infer) -> None:
     assert csv(head + rows(twice=True)).key.names == ()
     months = "".join(f"{s},{y},{m},1\n" for s in "AB" for y in (2001, 2002) for m in range(1, 13))
     assert csv(f"station,year,month,x\n{months}").key.names == ("station", "year", "month")
+    some = "".join(line for i, line in enumerate(months.splitlines(keepends=True)) if i % 9)
+    assert csv(f"station,year,month,x\n{some}").key.names == ("station", "year", "month")
     by_chance = "".join(f"{i % 7},{i % 5},{i % 3},1\n" for i in range(25))
     assert csv(f"a,b,year,n\n{by_chance}").key.names == ()
 
