@@ -203,13 +203,11 @@ def _of_parts(properties: Sequence[Property], key: Sequence[str]) -> EventTime:
         return EventTime(why=why)
     named = [sql(parts[p].name) if p in parts else _FIRST[p] for p in limits]
     expression = f"timezone('UTC', make_timestamp({', '.join(named)}, 0))"
-    rows = properties[0].field.rows if properties[0].field else 0
-    first = pa.repeat("01", rows)
+    texts = {p: one.field.values.cast(pa.string()) for p, one in parts.items() if one.field}  # type: ignore[union-attr]
+    first = pa.repeat("01", len(texts["year"]))
     values = [
-        pc.utf8_lpad(parts[p].field.values.cast(pa.string()), 4 if p == "year" else 2, "0")  # type: ignore[union-attr]
-        if p in parts
-        else first
-        for p in list(limits)[:3]
+        pc.utf8_lpad(texts.get(part, first), width, "0")
+        for part, width in (("year", 4), ("month", 2), ("day", 2))
     ]
     days = _days(pc.binary_join_element_wise(*values, "-"))
     if days is None:  # a day that no month has

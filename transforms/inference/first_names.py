@@ -79,7 +79,23 @@ FIRST_NAMES: Final = names(
 )
 ENDINGS: Final = (
     *("ович", "евич", "овна", "евна", "енко", "ова", "ева", "οπουλος", "ιδης", "ακης", "escu"),
-    *("oglu", "sson", "dottir", "owicz", "ewicz", "wski", "wska", "shvili", "enko", "ovic", "evic"),
+    *(
+        "oglu",
+        "rsson",
+        "nsson",
+        "lsson",
+        "tsson",
+        "ksson",
+        "dottir",
+        "owicz",
+        "ewicz",
+        "wski",
+        "wska",
+        "shvili",
+        "enko",
+        "ovic",
+        "evic",
+    ),
 )
 """Of names after a father, and of families."""
 HAN: Final = (

@@ -139,7 +139,7 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
     if not clear and not by_values:
         return None
     told = ["its name"] if clear or said & (_NAME_WORDS | _ROLES) else []
-    told += [f"{first:.0%} have a common first name"] if first > 0.1 else []
+    told += [f"{first:.0%} have a common name of persons"] if first > 0.1 else []
     told += [f"{titles:.0%} have a title"] if titles > 0.1 else []
     told += [f"{two:.0%} have the form of a name"] if two > 0.1 and not clear else []
     why = "Names a person; sameness is all that analysis needs."
