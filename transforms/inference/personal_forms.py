@@ -122,6 +122,8 @@ def phone(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | N
     strong = share(texts, r"^(\+[0-9]{1,3}[ -]?[0-9(]|\([0-9]{3}\) ?[0-9]{3}-)[0-9 ().-]{4,}$")
     if not (named and (part > 0.5 or texts is None)) and strong < MOST:
         return None
+    if share(texts, r"^[0-9]*\.[0-9]+$") > 0.5:  # measured, whatever the name
+        return None
     told = evidence(named, max(part, strong), "numbers of telephones")
     how = "pseudonymize" if textual else "drop"
     why = "Reaches a person; sameness is all that analysis needs."

@@ -574,6 +574,14 @@ def test_personal_columns_are_found_by_name_and_value_and_protected(csv: Infer) 
     assert all(p.reason and p.notes for _, p in proposal.personal)
 
 
+def test_fractions_are_no_telephone_numbers(csv: Infer) -> None:
+    assert (
+        column(csv(of_column([f"0.1234{i}" for i in range(30)], "phone")), "phone").protect is None
+    )
+    numbers = csv(of_column([f"5550123{i:03}" for i in range(30)], "phone"))
+    assert column(numbers, "phone").protect == "pseudonymize"
+
+
 def test_card_numbers_are_told_by_their_check_digit(csv: Infer) -> None:
     cards = of_column([f"{c}" for c in CARDS * 5], "payment")
     assert column(csv(cards), "payment").classification == "restricted"
