@@ -137,9 +137,9 @@ def generate(plan: Plan, order: Order) -> Manifest:
     manifest = Manifest(file=path.name, seed=order.seed)
     manifest.like = None if order.like is None else order.like.summary()
     manifest.first_event, manifest.end_event = _iso(order.span.start_us), _iso(order.span.end_us)
-    header = b""
+    header = b"\n" * plan.source.skip if form == "csv" else b""
     if form == "csv" and not names:
-        header = csv_header(list(keys.values()), plan.source.delimiter)
+        header += csv_header(list(keys.values()), plan.source.delimiter)
     write = _write_parquet if form == "parquet" else _text_writer(path, header)
     with _whole(path) as made:
         listed = write(made, stream, manifest)

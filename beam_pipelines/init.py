@@ -12,7 +12,7 @@ from beam_pipelines.init_check import check_text
 from beam_pipelines.init_contract import contract_text, measured
 from beam_pipelines.init_pipeline import pipeline_text
 from beam_pipelines.writing import writing
-from schemas.errors import UsageError
+from schemas.errors import SourceError, UsageError
 from schemas.planning import check_pipeline
 from schemas.references import is_url
 from transforms.inference.fields import Sample
@@ -26,6 +26,16 @@ Ask = Callable[[str, Sequence[str]], str]
 """Puts a question and its answers to a person; returns one of them."""
 
 
+_MEANT: Final = (
+    ("correct --input or source.batch.files.path", "correct SAMPLE"),
+    ("the source must be a readable path, glob,", "a sample must be a readable file, glob,"),
+    ("the source must name at least one file", "a sample must name at least one file"),
+    ("every file of the source must", "every file of a sample must"),
+    ("check source.batch.files.format and that its quotes close", "check that its quotes close"),
+    ("nothing was written: ", ""),
+    ("or set source.batch.files.format", "or name it by what it is"),
+)
+"""Of a pipeline, which is not there yet -> of what the person gave."""
 _ALIKE: Final = 0.8
 _IGNORED: Final = "out/\n.penstock-key\n__pycache__/\n"
 
@@ -75,10 +85,10 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         taken = [p.name for p in proposal.properties] + [n for table in lookups for n in table.add]
         table = infer(pipeline_name(sample.path), sample)
         found = find_lookup(sample, table.properties, proposal.properties, taken)
-        if found is None:
+        if isinstance(found, str):
             msg = (
-                "samples must be of one shape, or small tables whose unique key a column of the "
-                f"largest holds; got {sample.path} beside {main.path}; begin a pipeline for each"
+                "samples must be of one shape, or small tables that a column of the largest refers "
+                f"to; got {sample.path} beside {main.path}: {found}; begin a pipeline for each"
             )
             raise UsageError(msg)
         lookups.append(found)
@@ -105,7 +115,7 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
 def _read(samples: Sequence[str]) -> list[Sample]:
     """Read samples; those of one shape are one."""
     paths = [path if is_url(path) else str(Path(path).absolute()) for path in samples]
-    read = [read_sample(path, Path.cwd()) for path in paths]
+    read = [_read_one(path) for path in paths]
     shapes: list[list[Sample]] = []
     for sample in read:
         alike = next((shape for shape in shapes if _are_alike(shape[0], sample)), None)
@@ -114,9 +124,20 @@ def _read(samples: Sequence[str]) -> list[Sample]:
         else:
             alike.append(sample)
     return [
-        shape[0] if len(shape) == 1 else read_sample(_glob([s.path for s in shape]), Path.cwd())
+        shape[0] if len(shape) == 1 else _read_one(_glob([s.path for s in shape]))
         for shape in shapes
     ]
+
+
+def _read_one(path: str) -> Sample:
+    """Read a sample; what a source says of its files is said of the sample."""
+    try:
+        return read_sample(path, Path.cwd())
+    except SourceError as error:
+        why = str(error)
+        for said, meant in _MEANT:
+            why = why.replace(said, meant)
+        raise SourceError(why) from error
 
 
 def _are_alike(one: Sample, other: Sample) -> bool:
@@ -125,7 +146,7 @@ def _are_alike(one: Sample, other: Sample) -> bool:
     Keys that were made up say nothing: then types must be the same.
     """
     mine, its = ({field.key for field in s.fields} for s in (one, other))
-    written = (one.format, one.delimiter) == (other.format, other.delimiter)
+    written = (one.format, one.delimiter, one.skip) == (other.format, other.delimiter, other.skip)
     alike = written and len(mine & its) >= _ALIKE * len(mine | its)
     if alike and (one.names or other.names):
         types = [[p.logical for p in infer("", sample).properties] for sample in (one, other)]

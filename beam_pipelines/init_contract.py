@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from beam_pipelines.init_yaml import comment, editor_line, flow, scalar
+from transforms.inference.fields import Sample
 from transforms.inference.infer import Proposal
+from transforms.inference.lookups import LookupTable
 from transforms.inference.observed import Observed, observed
 from transforms.inference.properties import Property
 
 _STEP: Final = 2
+_REASONS: Final = 3
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -50,6 +53,27 @@ def looked_at(proposal: Proposal) -> str:
     of = f" of about {s.about_rows:,}" if s.about_rows else ""
     where = ", from all over" if s.spread else ", from the beginning"
     return f"{s.rows:,}{of} records of {files}{where}"
+
+
+def of_lookup(table: LookupTable) -> str:
+    """Say how many values of a column its lookup table has."""
+    some = "all" if table.found == table.values else f"{table.found:,} of {table.values:,}"
+    return f"{some} values of {table.column} are in it; rows with others get nulls"
+
+
+def leading(sample: Sample) -> str:
+    """Say what stands before the header of a sample."""
+    lines = "line" if sample.skip == 1 else "lines"
+    return f"Passed over before the header: {sample.skip} {lines} that are no part of the table."
+
+
+def refusals(sample: Sample) -> str:
+    """Say why a run refuses records of a sample, the most frequent reasons first."""
+    most = sorted(sample.reasons.items(), key=lambda pair: -pair[1])
+    told = [f"{reason.replace('; ', ', ')} ({number:,})" for reason, number in most[:_REASONS]]
+    if rest := sum(number for _, number in most[_REASONS:]):
+        told.append(f"other reasons ({rest:,})")
+    return "; ".join(told)
 
 
 def _lines(proposal: Proposal, folder: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from beam_pipelines.init_contract import looked_at
+from beam_pipelines.init_contract import leading, looked_at, of_lookup, refusals
 from beam_pipelines.init_yaml import comment, editor_line, flow, scalar, sequence
 from schemas.references import is_url
 from transforms.inference.fields import Sample
@@ -16,7 +16,7 @@ from transforms.inference.infer import Proposal
 from transforms.inference.lookups import LookupTable
 from transforms.inference.names import free, sql, words
 from transforms.inference.properties import Property
-from transforms.inference.scalars import MONEY
+from transforms.inference.scalars import is_money
 
 _HOUR_US: Final = 3_600_000_000
 _FEW_DAYS: Final = 4 * 24 * _HOUR_US
@@ -62,13 +62,15 @@ def _lines(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> 
     yield "source:"
     told = f"The sample, where it lies. Looked at: {looked_at(proposal)}."
     if sample.broken:
-        told += f" {sample.broken:,} of them are not {sample.format}: a run refuses these."
+        told += f" Beside these a run refuses {sample.broken:,}: {refusals(sample)}."
     yield from comment(told, 2)
     if len(sample.nulls) > 1:
         yield from comment(
             f"Without quotes {' and '.join(sample.nulls[1:])} mean null, in columns of text, too.",
             2,
         )
+    if sample.skip:
+        yield from comment(leading(sample), 2)
     if sample.names:
         yield from comment(
             "The file does not name its columns: give them names here, and in the contract.", 2
@@ -101,6 +103,8 @@ def _files(sample: Sample, folder: Path, indent: int) -> Iterator[str]:
     options = []
     if sample.delimiter != ",":
         options.append(f"delimiter: {scalar(sample.delimiter)}")
+    if sample.skip:
+        options.append(f"skip: {sample.skip}")
     if len(sample.nulls) > 1:
         options.append(f"nulls: {sequence(sample.nulls)}")
     written = sample.written
@@ -145,8 +149,7 @@ def _steps(proposal: Proposal, lookups: Sequence[LookupTable], folder: Path) -> 
         yield from comment(told, 2)
         yield f"  - deduplicate: {{by: {sequence(key.names)}, horizon: 1d}}"
     for table in lookups:
-        told = f"{table.share:.0%} of the values of {table.column} are in it; others get nulls."
-        yield from comment(told, 2)
+        yield from comment(f"In the sample {of_lookup(table)}.", 2)
         yield "  - enrich:"
         yield f"      table: {table.name}"
         yield "      from:"
@@ -164,12 +167,13 @@ def rollup_of(proposal: Proposal) -> Rollup | None:
     if when.name is None:
         return None
     hourly = when.last_us - when.first_us <= _FEW_DAYS
-    group = _group(proposal)
+    measured = _measured(proposal)
+    money = any(is_money(p.name) for p in measured)
+    group = (_currency(proposal) if money else None) or _group(proposal)
     taken = [p.name for p in proposal.properties]
     measures = {free("records", taken): "count(*)"}
-    for prop in _measured(proposal):
-        money = set(words(prop.name)) & MONEY
-        function, what = ("sum", "total") if money else ("avg", "mean")
+    for prop in measured:
+        function, what = ("sum", "total") if is_money(prop.name) else ("avg", "mean")
         measures[free(f"{what}_{prop.name}", [*taken, *measures])] = f"{function}({sql(prop.name)})"
     return Rollup(
         name=f"{proposal.name}_{'hourly' if hourly else 'daily'}",
@@ -191,6 +195,15 @@ def _group(proposal: Proposal) -> str | None:
     ]
     best = max(found, key=lambda p: (bool(p.enum), p.distinct), default=None)
     return None if best is None else best.name
+
+
+def _currency(proposal: Proposal) -> str | None:
+    """Return the column that tells currencies, if there are several: money adds up within one."""
+    for prop in proposal.properties:
+        told = set(words(prop.name)) & {"currency", "ccy", "waehrung", "devise", "moneda", "valuta"}
+        if told and prop.logical == "string" and 2 <= prop.distinct <= _GROUPS:
+            return None if prop.classification else prop.name
+    return None
 
 
 def _measured(proposal: Proposal) -> list[Property]:

@@ -40,7 +40,7 @@ def protect(
         column,
         protect=chosen,
         protect_reason=reason,
-        protect_options=tuple(sorted((options or {}).items())),
+        protect_options=tuple(sorted((k, _fixed(v)) for k, v in (options or {}).items())),
     )
     if explicit == Protection.KEEP and _unexplained(column):
         problems.add(
@@ -64,6 +64,11 @@ def protect(
             f"`{path}` {how}; set penstock:protect",
         )
     return column
+
+
+def _fixed(value: object) -> object:
+    """Return a list as what can be hashed, as contracts are."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _unexplained(column: Column) -> bool:

@@ -14,6 +14,7 @@ _OF_NUMBERS = set('0123456789-+eE"\r\n')
 def csv_options(csv: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a `FileSource` that the key `csv` sets."""
     given: dict[str, Any] = {"delimiter": csv["delimiter"]} if "delimiter" in csv else {}
+    given |= {"skip": csv["skip"]} if "skip" in csv else {}
     given |= {key: tuple(csv[key]) for key in ("nulls", "names") if key in csv}
     plain = Written()
     given["written"] = Written(

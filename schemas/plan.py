@@ -47,6 +47,7 @@ class FileSource:
         nulls: CSV: unquoted texts that mean null.
         delimiter: CSV.
         names: CSV: of the fields, in order, if the file does not name them; else it has a header.
+        skip: CSV: lines before the header, or before the first record if `names` stands for it.
         written: CSV: how it writes values.
         compression: `auto` (by magic, checked against the name), `none`, `gzip`, `zstd` or `zip`.
         block_bytes: About how many (decompressed) bytes of whole records are decoded at a time.
@@ -61,6 +62,7 @@ class FileSource:
     nulls: tuple[str, ...] = ("",)
     delimiter: str = ","
     names: tuple[str, ...] = ()
+    skip: int = 0
     written: Written = Written()
     compression: str = "auto"
     block_bytes: int = 4 << 20

@@ -12,6 +12,8 @@ from schemas.contract import Column, Contract, Protection
 from schemas.errors import UsageError
 
 UNITS: Final = ("year", "month", "day", "hour")
+KINDS: Final = ("email", "iban", "national", "card", "phone", "ip")
+"""What can be told inside a free text by its form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +21,16 @@ class Mask:
     """Replace the characters between the first and the last few by `fill`.
 
     A value with no more than `keep_first + keep_last` characters is filled whole.
+
+    Attributes:
+        within: Some of `KINDS`: only these are replaced where they stand in a text, each by its
+            name in brackets, and the rest of the text stays.
     """
 
     keep_first: int = 0
     keep_last: int = 0
     fill: str = "*"
+    within: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +86,10 @@ def problem(column: Column) -> str | None:
         )
     if pa.types.is_list(column.type):
         return problem(items(column))
-    allowed = {"mask": {"keep_first", "keep_last", "fill"}, "generalize": {"to", "step", "prefix"}}
+    allowed = {
+        "mask": {"keep_first", "keep_last", "fill", "within"},
+        "generalize": {"to", "step", "prefix"},
+    }
     options = dict(column.protect_options)
     unknown = set(options) - allowed.get(column.protect, set())
     if unknown:
@@ -88,7 +98,7 @@ def problem(column: Column) -> str | None:
             f"{sorted(allowed.get(column.protect, set()))}; got {sorted(unknown)}; remove them"
         )
     if column.protect is Protection.MASK:
-        return _mask_problem(options)
+        return _within_problem(column, options) or _mask_problem(options)
     return _generalize_problem(column, options) if column.protect is Protection.GENERALIZE else None
 
 
@@ -99,6 +109,19 @@ def _mask_problem(options: dict[str, object]) -> str | None:
     for name in ("keep_first", "keep_last"):
         if not _whole(options.get(name, 0), at_least=0):
             return f"{name} must be a whole number from 0; got {options[name]!r}; use {name}: 2"
+    return None
+
+
+def _within_problem(column: Column, options: dict[str, object]) -> str | None:
+    if "within" not in options:
+        return None
+    kinds = options["within"]
+    if not isinstance(kinds, tuple) or not kinds or not set(kinds) <= set(KINDS):
+        return f"within must list some of {', '.join(KINDS)}; got {kinds!r}; correct it"
+    if not pa.types.is_string(column.type):
+        return f"within must be of texts; got {column.type}; mask the value, or drop it"
+    if len(options) > 1:
+        return f"within must stand alone; got {sorted(options)}; what it finds goes whole"
     return None
 
 

@@ -36,7 +36,8 @@ def _relation(folder: Path, files: dict[str, Any]) -> str:
     header = f"header=false, names={names}" if names else "header=true"
     return (
         f"read_csv('{path}', all_varchar=true, {header}, delim='{delimiter}', quote='\"', "
-        f"escape='\"', nullstr=[{nulls}], strict_mode=false)"
+        f"escape='\"', nullstr=[{nulls}], strict_mode=false, allow_quoted_nulls=false, "
+        f"skip={options.get('skip', 0)})"
     )
 
 

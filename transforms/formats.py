@@ -18,11 +18,11 @@ _HEX_TO_ZERO: Final = bytes(
 )
 
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_IPV4: Final = rf"(?:{_OCTET}\.){{3}}{_OCTET}"
+IPV4: Final = rf"(?:{_OCTET}\.){{3}}{_OCTET}"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME: Final = rf"{_LABEL}(?:\.{_LABEL})*"
 _HEX4: Final = r"[0-9A-Fa-f]{1,4}"
-_LAST: Final = rf"(?:{_HEX4}:{_HEX4}|{_IPV4})"
+_LAST: Final = rf"(?:{_HEX4}:{_HEX4}|{IPV4})"
 
 
 def _ipv6() -> str:
@@ -39,7 +39,7 @@ def _ipv6() -> str:
 
 PATTERNS: Final = {
     "email": rf"^[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.-]{{1,64}}@{_HOSTNAME}$",
-    "ipv4": rf"^{_IPV4}$",
+    "ipv4": rf"^{IPV4}$",
     "ipv6": rf"^(?:{_ipv6()})$",
     "uri": r"^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*$",
     "hostname": rf"^{_HOSTNAME}$",

@@ -10,13 +10,17 @@ import pyarrow.compute as pc
 
 from schemas.protection import Generalize, Mask
 from transforms.formats import PATTERNS
+from transforms.redaction import redacted
 
 
 def masked(texts: pa.StringArray, options: Mask) -> pa.StringArray:
     """Fill all characters but the first and last few; the length in characters stays.
 
-    A text with no more characters than would be kept is filled whole. Null stays null.
+    A text with no more characters than would be kept is filled whole. With `within` only what is
+    found in a text is replaced: see `transforms.redaction`. Null stays null.
     """
+    if options.within:
+        return redacted(texts, options.within)
     kept = options.keep_first + options.keep_last
     length = pc.utf8_length(texts)
     short = pc.less_equal(length, kept)

@@ -69,7 +69,7 @@ def ask(question: str, answers: Sequence[str]) -> str:
 
 
 def _said(begun: Begun, seconds: float) -> Iterator[str]:
-    from beam_pipelines.init_contract import looked_at  # noqa: PLC0415
+    from beam_pipelines.init_contract import looked_at, of_lookup, refusals  # noqa: PLC0415
 
     proposal = begun.proposal
     try:
@@ -77,17 +77,19 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
     except ValueError:
         folder = begun.folder
     yield f"{proposal.name}: {looked_at(proposal)} in {seconds:.1f} s"
+    if skip := proposal.sample.skip:
+        yield f"  skipped     lines before the header: {skip}, see csv.skip"
     if names := proposal.sample.names:
         yield f"  no header   columns are called {names[0]} to {names[-1]}: see csv.names"
     if broken := proposal.sample.broken:
-        yield f"  refused     {broken:,} records, which are no {proposal.sample.format} in UTF-8"
+        yield f"  refused     {broken:,} records by the reader: {refusals(proposal.sample)}"
     yield f"  event time  {proposal.event_time.why}"
     if proposal.event_time.others:
         yield f"              as likely: {', '.join(proposal.event_time.others)}"
     key = ", ".join(proposal.key.names) or "none found: fact tables have one row a record"
     yield f"  key         {key}"
     for table in begun.lookups:
-        yield f"  lookup      {table.name}, by {table.column}"
+        yield f"  lookup      {table.name}, by {table.column}: {of_lookup(table)}"
     for path, prop in proposal.personal:
         yield f"  personal    {path}: {prop.protect}; {prop.notes[-1]}"
     for path, prop in proposal.walk():

@@ -156,8 +156,14 @@ def _personal(plan: Plan) -> Iterator[str]:
 
 def _how(column: Column) -> str:
     """Say in Markdown how a column is protected."""
-    options = ", ".join(f"{name} {code(str(value))}" for name, value in column.protect_options)
+    options = ", ".join(f"{name} {_listed(value)}" for name, value in column.protect_options)
     return _HOW[column.protect] + (f" ({options})" if options else "")
+
+
+def _listed(value: object) -> str:
+    """Say in Markdown what an option is."""
+    values = value if isinstance(value, tuple) else (value,)
+    return ", ".join(code(str(one)) for one in values)
 
 
 _HOW: Final = {

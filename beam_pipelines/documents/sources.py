@@ -14,6 +14,9 @@ def files(source: FileSource) -> str:
     told = [source.format]
     if source.format == "csv" and source.delimiter != ",":
         told.append(f"delimiter {code(source.delimiter)}")
+    if source.skip:
+        lines = "1 line" if source.skip == 1 else f"{source.skip} lines"
+        told.append(f"{lines} before the header passed over")
     nulls = [text for text in source.nulls if text]
     if source.format == "csv" and nulls:
         told.append(f"null is nothing or {' or '.join(map(code, nulls))}")

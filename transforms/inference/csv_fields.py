@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -42,14 +43,14 @@ class CsvFields(NamedTuple):
     Attributes:
         fields: Of a record.
         rows: How many records.
-        broken: How many are of another number of fields, and such.
+        reasons: Why others are refused: another number of fields, and such; and how many.
         nulls: Texts that mean null.
         written: How booleans and numbers stand in it.
     """
 
     fields: tuple[Field, ...]
     rows: int
-    broken: int
+    reasons: Counter[str]
     nulls: tuple[str, ...]
     written: Written
 
@@ -71,12 +72,12 @@ def csv_fields(
     header = csv_names(blocks[0].header, delimiter, blocks[0].source)
     names = list(numbered(header))
     nulls = ("",) if known is None else known.nulls
-    columns, rows, broken = _read(blocks, names, delimiter, nulls)
+    columns, rows, reasons = _read(blocks, names, delimiter, nulls)
     trim = is_padded(columns) if known is None else known.written.trim
     if known is None:
         nulls = ("", *_null_texts(columns, trim=trim))
         if len(nulls) > 1:
-            columns, rows, broken = _read(blocks, names, delimiter, nulls)
+            columns, rows, reasons = _read(blocks, names, delimiter, nulls)
     if trim:
         columns = [trimmed(values) for values in columns]
     numbers = [not set(words(name)) & TEXT_IDS for name in names]
@@ -92,15 +93,16 @@ def csv_fields(
             field = Field(name, Kind.TEXT, rows, values.null_count, read, written=how)
             counts = bool(how) or reads_numbers(values, written)
             fields.append(replace(field, numbers=counts, again="" if name == there else there))
-    return CsvFields(tuple(fields), rows, broken, nulls, written)
+    return CsvFields(tuple(fields), rows, reasons, nulls, written)
 
 
 def _read(
     blocks: Sequence[Block], names: Sequence[str], delimiter: str, nulls: tuple[str, ...]
-) -> tuple[list[pa.Array], int, int]:
+) -> tuple[list[pa.Array], int, Counter[str]]:
     byte = delimiter_byte(delimiter)
     parts: list[list[pa.Array]] = []
-    rows = broken = 0
+    rows = 0
+    reasons: Counter[str] = Counter()
     for block in blocks:
         own = list(numbered(csv_names(block.header, delimiter, block.source)))
         there = [_place(name, i, own) for i, name in enumerate(names)]
@@ -110,8 +112,8 @@ def _read(
         found, kept = iter(texts.columns), len(texts.kept)
         parts.append([pa.nulls(kept, pa.string()) if i is None else next(found) for i in there])
         rows += kept
-        broken += len(texts.broken)
-    return [pa.concat_arrays(part) for part in zip(*parts, strict=True)], rows, broken
+        reasons.update(texts.broken.values())
+    return [pa.concat_arrays(part) for part in zip(*parts, strict=True)], rows, reasons
 
 
 def _place(name: str, number: int, own: Sequence[str]) -> int | None:

@@ -13,6 +13,7 @@ from schemas.functions import names
 from transforms.inference.names import free, sql, words
 from transforms.inference.properties import Property
 from transforms.inference.scalars import micros
+from transforms.inference.times import is_month
 
 _BEST: Final = names(
     """
@@ -32,6 +33,11 @@ _BAD: Final = names(
     built established model vintage manufactured
     """
 )
+
+
+_COARSE: Final = ("the begin of the month.", "the begin of the year.")
+_FIRST: Final = {"month": "1", "day": "1", "hour": "0", "minute": "0"}
+"""What a part is that no column tells."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,10 @@ def find_event_time(
     years = [c.path for c in found if c.path not in (*key, chosen) and _is_year(c)]
     found = [c for c in found if c.path not in years]
     if not found:
-        made = _of_parts(properties)
+        made = _of_parts(properties, key)
+        coarse = made.computed is None or made.computed.description.endswith(_COARSE)
+        if coarse and (lacking := _lacking(properties)):
+            return EventTime(why=f"the time of arrival: {lacking}")
         if not years or made.computed is not None:
             return made
         why = f"the time of arrival: `{years[0]}` tells years, and may be those of things"
@@ -88,6 +97,15 @@ def find_event_time(
     best = found[0]
     equals = tuple(c.path for c in found[1:] if c.rank == best.rank)
     return _event_time(best, equals, [p.name for p in properties])
+
+
+def _lacking(properties: Sequence[Property]) -> str:
+    """Say which column would be the event time if it were there in every record; empty: none."""
+    for prop in properties:
+        times = prop.logical in ("timestamp", "date") and prop.protect in (None, "keep")
+        if times and prop.nulls and prop.field and not set(words(prop.name)) & _BAD:
+            return f"`{prop.name}` is null in {prop.nulls:,} of {prop.field.rows:,}"
+    return ""
 
 
 def _candidates(properties: Sequence[Property]) -> list[_Candidate]:
@@ -155,8 +173,12 @@ def _computed(made: EventTime, expression: str, what: str, names: Sequence[str])
     return replace(made, name=name, computed=prop, why=f"`{name}`, {what}")
 
 
-def _of_parts(properties: Sequence[Property]) -> EventTime:
-    """Put a time together from columns year, month, day and perhaps hour and minute."""
+def _of_parts(properties: Sequence[Property], key: Sequence[str]) -> EventTime:
+    """Put a time together from columns year, month, day and perhaps hour and minute.
+
+    Without a day it is the begin of the month, and without a month that of the year; of a year
+    alone only where it tells records apart, for else it may be that of a thing.
+    """
     limits = {
         "year": (1, 9999),
         "month": (1, 12),
@@ -172,21 +194,53 @@ def _of_parts(properties: Sequence[Property]) -> EventTime:
                 ends = None if values is None else pc.min_max(values.cast(pa.int64())).as_py()
                 if ends and ends["min"] >= low and ends["max"] <= high:
                     parts[part] = prop
-    if not {"year", "month", "day"} <= parts.keys():
-        return EventTime(why="the time of arrival: no column of times is there in every record")
-    named = [sql(parts[p].name) if p in parts else "0" for p in limits]
+    if "year" not in parts:
+        return _of_month(properties)
+    if not {"month", "day"} <= parts.keys():
+        parts = {part: parts[part] for part in ("year", "month") if part in parts}
+    if len(parts) == 1 and parts["year"].name not in key:
+        why = f"the time of arrival: `{parts['year'].name}` tells years, and may be those of things"
+        return EventTime(why=why)
+    named = [sql(parts[p].name) if p in parts else _FIRST[p] for p in limits]
     expression = f"timezone('UTC', make_timestamp({', '.join(named)}, 0))"
-    values = [p.field.values.cast(pa.int64()) for p in list(parts.values())[:3] if p.field]  # type: ignore[union-attr]
-    text = pc.binary_join_element_wise(
-        values[0].cast(pa.string()),
-        *[pc.utf8_lpad(v.cast(pa.string()), 2, "0") for v in values[1:]],
-        "-",
-    )
-    try:
-        days = text.cast(pa.date32()).cast(pa.timestamp("us")).cast(pa.int64())
-    except pa.ArrowInvalid:  # a day that no month has
+    texts = {p: one.field.values.cast(pa.string()) for p, one in parts.items() if one.field}  # type: ignore[union-attr]
+    first = pa.repeat("01", len(texts["year"]))
+    values = [
+        pc.utf8_lpad(texts.get(part, first), width, "0")
+        for part, width in (("year", 4), ("month", 2), ("day", 2))
+    ]
+    days = _days(pc.binary_join_element_wise(*values, "-"))
+    if days is None:  # a day that no month has
         return EventTime(why="the time of arrival: year, month and day do not always make a day")
-    ends = pc.min_max(days).as_py()
-    made = EventTime("", None, (), ends["min"], ends["max"])
     what = f"computed of {', '.join(p.name for p in parts.values())}, as UTC"
-    return _computed(made, expression, what, [p.name for p in properties])
+    if "day" not in parts:
+        what = f"{what}: the begin of the {'month' if 'month' in parts else 'year'}"
+    return _computed(_between(days), expression, what, [p.name for p in properties])
+
+
+def _of_month(properties: Sequence[Property]) -> EventTime:
+    """Take the begin of a month that texts tell, as `2024-01`."""
+    for prop in properties:
+        values = None if prop.field is None else prop.field.values
+        if prop.logical != "string" or prop.nulls or values is None or not is_month(values):
+            continue
+        days = _days(pc.binary_join_element_wise(values, "01", "-"))
+        if days is None or set(words(prop.name)) & _BAD:
+            continue
+        expression = f"timezone('UTC', CAST({sql(prop.name)} || '-01' AS TIMESTAMP))"
+        what = f"computed of the month in `{prop.name}`: its begin in UTC"
+        return _computed(_between(days), expression, what, [p.name for p in properties])
+    return EventTime(why="the time of arrival: no column of times is there in every record")
+
+
+def _days(texts: pa.Array) -> pa.Array | None:
+    """Return days as microseconds since 1970; None if a text is none."""
+    try:
+        return texts.cast(pa.date32()).cast(pa.timestamp("us")).cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+
+
+def _between(days: pa.Array) -> EventTime:
+    ends = pc.min_max(days).as_py()
+    return EventTime("", None, (), ends["min"], ends["max"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -41,6 +42,8 @@ class Field:
         nulls: In how many of them it is missing or null.
         children: Keys of an object.
         regular: Whether an object's keys can be declared: few, of one kind each, mostly there.
+        keyed: What an object's keys are, if they are data: then it has no children.
+        texts: Of an object that is not regular, its JSON texts.
         items: What an array holds; None if that has no one kind.
         written: How CSV has its booleans or numbers, which are plain in `values`; empty: so.
         again: Its name in a CSV header, if a column before it has the same: `key` has a number.
@@ -55,6 +58,8 @@ class Field:
     values: pa.Array | None = field(default=None, repr=False)
     children: tuple[Field, ...] = ()
     regular: bool = True
+    keyed: str = ""
+    texts: pa.Array | None = field(default=None, repr=False)
     items: Field | None = None
     written: str = ""
     again: str = ""
@@ -71,13 +76,14 @@ class Sample:
         format: json, csv, parquet or avro.
         delimiter: CSV.
         names: CSV: made for a file that does not name its columns.
+        skip: CSV: lines before its header, or its first record.
         nulls: CSV: texts that mean null.
         written: CSV: how it has booleans and numbers.
         files: How many there are.
         stored_bytes: What they take.
         read_bytes: Bytes of records that were looked at (of columnar files: in memory).
-        rows: Records that were looked at.
-        broken: Records among those that are not of the format.
+        rows: Records that were looked at and could be read.
+        reasons: Why a run refuses records among those, whatever the contract, and how many.
         whole: Whether that was all.
         fields: Of a record.
         about_rows: How many records there are; None: more than were looked at, nobody knows.
@@ -88,14 +94,20 @@ class Sample:
     format: str
     delimiter: str = ","
     names: tuple[str, ...] = ()
+    skip: int = 0
     nulls: tuple[str, ...] = ("",)
     written: Written = field(default_factory=Written)
     files: int
     stored_bytes: int
     read_bytes: int
     rows: int
-    broken: int
+    reasons: Mapping[str, int]
     whole: bool
     fields: tuple[Field, ...]
     about_rows: int | None
     spread: bool = False
+
+    @property
+    def broken(self) -> int:
+        """How many records a run refuses, whatever the contract."""
+        return sum(self.reasons.values())

@@ -13,6 +13,9 @@ _TIME: Final = re.compile(
     r"|[0-9]{1,2}[ -][A-Za-z]{3,9}[ -][0-9]{2,4}( .*)?|[A-Za-z]{3,9} [0-9]{1,2},? [0-9]{4}( .*)?"
 )
 _WHOLE: Final = re.compile("[0-9]+")
+_PLAIN: Final = re.compile(r"[0-9]*\.?[0-9]+")
+_STEPS, _MANY, _EVEN = 2, 5, 1e-6
+"""Of a scale: how many at least, how many are many, by which share of the greatest they differ."""
 _NONE: Final = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "?", "-")
 _ENOUGH: Final = 20
 _FIRST_YEAR, _LAST_YEAR = 1800, 2100
@@ -43,7 +46,8 @@ def names_of(records: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 def _is_data(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     typed = alike = repeated = texts = 0
-    counted: list[str] = []
+    numbers: list[str] = []
+    below: list[str] = []
     for cell, values in zip(first, columns, strict=True):
         kind = next((k for k in (_NUMBER, _TIME) if _all(k, values)), None)
         if kind is None:
@@ -52,8 +56,12 @@ def _is_data(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
         elif cell not in _NONE:
             typed += 1
             alike += bool(kind.fullmatch(cell))
-            counted += [cell] if _WHOLE.fullmatch(cell) else []
-    if alike and len(counted) == alike and _counts(counted) and not repeated:
+            if _PLAIN.fullmatch(cell):
+                numbers.append(cell)
+                below.append(values[0])
+    if alike and len(numbers) == alike and not repeated and _counts(numbers):
+        return False
+    if len(numbers) == alike and not repeated and _is_scale(numbers, below, named=alike < typed):
         return False
     if typed:
         return alike * 2 >= typed and (alike > 1 or bool(repeated) or _is_no_name(first))
@@ -66,9 +74,34 @@ def _all(kind: re.Pattern[str], values: Sequence[str]) -> bool:
 
 def _counts(cells: Sequence[str]) -> bool:
     """Whether whole numbers are names: one alone, years, or each greater than the last."""
+    if not all(map(_WHOLE.fullmatch, cells)):
+        return False
     numbers = [int(cell) for cell in cells]
     years = all(_FIRST_YEAR <= number <= _LAST_YEAR for number in numbers)
     return years or all(a < b for a, b in pairwise(numbers))
+
+
+def _is_scale(cells: Sequence[str], below: Sequence[str], *, named: bool) -> bool:
+    """Whether fractions are names: each greater than the last, and not so in the next record.
+
+    They must be even steps, or many, or stand beside a name.
+    """
+    steps = _steps(cells)
+    if len(steps) < _STEPS or min(steps) <= 0:
+        return False
+    if max(steps) - min(steps) < _EVEN * max(steps):
+        return True
+    next_steps = _steps(below) if all(map(_PLAIN.fullmatch, below)) else [0.0]
+    return min(next_steps) <= 0 and (named or len(steps) >= _MANY)
+
+
+def _steps(cells: Sequence[str]) -> list[float]:
+    return [b - a for a, b in pairwise(map(float, cells))]
+
+
+def is_typed(cell: str) -> bool:
+    """Whether a cell is a number or a time, as names of columns are not."""
+    return bool(_NUMBER.fullmatch(cell) or _TIME.fullmatch(cell.strip()))
 
 
 def _is_no_name(first: Sequence[str]) -> bool:

@@ -11,15 +11,21 @@ import pyarrow.compute as pc
 
 from transforms.inference.event_time import EventTime, find_event_time
 from transforms.inference.fields import Field, Kind, Sample
+from transforms.inference.free_text import held
 from transforms.inference.json_fields import declarable, json_text_fields
 from transforms.inference.keys import Key, find_key
+from transforms.inference.map_keys import named_after_persons
 from transforms.inference.names import free, identifier, identifiers
-from transforms.inference.personal import is_coordinate, names_persons, protected
+from transforms.inference.personal import is_personal, protected
+from transforms.inference.persons import is_coordinate, names_persons
 from transforms.inference.properties import Property
 from transforms.inference.scalars import scalar, text_said
 
 _SURE: Final = 1000
 """Records without a null from which on a null is taken for a fault."""
+_PERSONS: Final = 3
+_OFTEN: Final = 0.1
+"""Share of open objects that have a key which is declared."""
 _ENUM_ROWS, _ENUM_VALUES, _ENUM_LENGTH = 200, 12, 40
 
 
@@ -72,7 +78,7 @@ def infer(
             left_out[field.key] = why
         elif (prop := _property(field, names[field.key], sample.format, left_out)) is not None:
             found.append(prop)
-    properties = protected(found)
+    properties = protected(_noted(found))
     if keep:
         properties = tuple(map(_kept, properties))
     key = find_key(sample, properties)
@@ -88,6 +94,18 @@ def infer(
         key=key,
         event_time=when,
     )
+
+
+def _noted(properties: Sequence[Property]) -> list[Property]:
+    """Note columns that are called as persons are, if there are several."""
+    persons = named_after_persons([prop.key for prop in properties])
+    if len(persons) < _PERSONS:
+        return list(properties)
+    note = "called as a person is, perhaps: a contract is no place for names; make rows of these"
+    return [
+        replace(prop, notes=(*prop.notes, note)) if prop.key in persons else prop
+        for prop in properties
+    ]
 
 
 def columns(
@@ -229,14 +247,23 @@ def _object(field: Field, name: str) -> Property:
         for child in children
         if child.logical not in ("object", "array") and identifier(child.key) == child.key
     ]
+    there = field.rows - field.nulls
+    often = {c.key for c in field.children if c.rows - c.nulls >= _OFTEN * there}
+    # What is not declared stays in clear, so what is personal comes first, however rare.
+    hidden = [child for child in declared if is_personal(child)]
+    declared = hidden + [c for c in declared if c not in hidden and c.key in often]
     notes = (f"{len(field.children)} keys that differ by record: what is not declared stays",)
+    if field.keyed:
+        notes = (f"its keys are {field.keyed}: a map, of which no key is declared",)
     return Property(
         name=name,
         key=field.key,
         logical="object",
         open=True,
         children=tuple(declared[:20]),
-        notes=notes if field.children else ("an open object: no key of it is declared",),
+        notes=notes
+        if field.children or field.keyed
+        else ("an open object: no key of it is declared",),
         field=field,
     )
 
@@ -256,6 +283,9 @@ def _nested(field: Field, inside: str) -> Property | None:
         if items is None:
             return None
         return Property(name=field.key, key=field.key, logical="array", items=items, field=field)
+    if field.kind is Kind.TEXT and not field.rows:  # of an array: its texts say no type
+        prop = scalar(replace(field, values=None), field.key, inside)
+        return None if prop is None else replace(prop, field=field)
     return scalar(field, field.key, inside)
 
 
@@ -317,6 +347,8 @@ def _enum(prop: Property) -> tuple[str, ...]:
     if known < _ENUM_ROWS or not 2 <= prop.distinct <= _ENUM_VALUES:
         return ()
     values = pc.unique(field.values.drop_null())
-    if names_persons(values) or pc.max(pc.utf8_length(values)).as_py() > _ENUM_LENGTH:
+    if pc.max(pc.utf8_length(values)).as_py() > _ENUM_LENGTH:
+        return ()
+    if names_persons(values) or held(values).shares:
         return ()
     return tuple(sorted(values.to_pylist()))

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from schemas.sql_engine import connect
 from transforms.decode.casts import isolate
 from transforms.inference.fields import Field, Kind
+from transforms.inference.map_keys import kind_of
 
 _KINDS: Final = {
     "VARCHAR": Kind.TEXT, "BOOLEAN": Kind.BOOLEAN, "DOUBLE": Kind.NUMBER, "NULL": Kind.NOTHING,
@@ -112,12 +113,12 @@ class _Reader:
             children = tuple(
                 self._field(k, inner, (*path, k), values) for k, inner in structure.items()
             )
-            return object_field(field, children, self.rows - texts.null_count)
+            return object_field(field, children, self.rows - texts.null_count, texts)
         if isinstance(structure, list):
             return replace(field, kind=Kind.ARRAY, items=self._items(structure, path))
         if structure == "JSON":
             if kinds == {"OBJECT"}:
-                return replace(field, kind=Kind.OBJECT, regular=False)
+                return replace(field, kind=Kind.OBJECT, regular=False, texts=texts)
             return replace(field, kind=Kind.ARRAY if kinds == {"ARRAY"} else Kind.MIXED)
         kind = _KINDS.get(str(structure), Kind.MIXED)
         return replace(field, kind=kind, values=texts)
@@ -131,13 +132,22 @@ class _Reader:
         if not isinstance(inner, dict):
             kind = _KINDS.get(str(inner), Kind.MIXED)
             kind = Kind.TEXT if kind is Kind.NOTHING else kind
-            return None if kind is Kind.MIXED else Field("element", kind, 0, 0)
+            texts = self._texts(path) if kind is Kind.TEXT else None
+            return None if kind is Kind.MIXED else Field("element", kind, 0, 0, texts)
         nested = _Reader(self._elements(path))
         found = nested.structure()
         if not isinstance(found, dict) or nested.broken:
             return None
         field = Field("element", Kind.OBJECT, nested.rows, 0)
         return object_field(field, nested.fields(found, ()), nested.rows)
+
+    def _texts(self, path: Path) -> pa.Array:
+        """Return the texts that the arrays at a path hold."""
+        array = f"SELECT json_extract(line, {_quoted(path)}) AS line FROM lines"  # noqa: S608
+        table = self._connection.sql(
+            f"SELECT unnest(json_extract_string(line, '$[*]')) AS line FROM ({array})"  # noqa: S608
+        ).to_arrow_table()
+        return table.column(0).combine_chunks().cast(pa.string())
 
     def _elements(self, path: Path) -> pa.Array:
         array = f"SELECT json_extract(line, {_quoted(path)}) AS line FROM lines"  # noqa: S608
@@ -147,21 +157,29 @@ class _Reader:
         return table.column(0).combine_chunks().cast(pa.string())
 
 
-def object_field(field: Field, children: tuple[Field, ...], there: int) -> Field:
+def object_field(
+    field: Field, children: tuple[Field, ...], there: int, texts: pa.Array | None = None
+) -> Field:
     """Return an object, open unless its keys are few, of one kind each, and mostly there.
 
     Args:
         field: What is known of it.
         children: Its keys, each with as many `rows` as it has.
         there: How many objects there are.
+        texts: The objects as JSON, if they are such.
     """
+    field = replace(field, kind=Kind.OBJECT, regular=False, texts=texts)
+    if len({child.kind for child in children}) == 1 and (
+        keyed := kind_of([child.key for child in children])
+    ):
+        return replace(field, keyed=keyed)
     shares = [(there - (c.nulls - (c.rows - there))) / max(there, 1) for c in children]
     regular = (
         0 < len(children) <= _MOST_KEYS
         and sum(shares) / len(shares) >= _THERE
         and all(declarable(child) for child in children)
     )
-    return replace(field, kind=Kind.OBJECT, children=children, regular=regular)
+    return replace(field, children=children, regular=regular, texts=None if regular else texts)
 
 
 def declarable(child: Field) -> bool:

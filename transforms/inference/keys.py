@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 import polars as pl
@@ -19,7 +20,7 @@ from transforms.inference.properties import Property
 
 _IDS: Final = names(
     """
-    id key uuid guid identifier
+    id key uuid guid identifier pid uid gid cid sid oid tid rid eid nid
     """
 )
 _IN_ONE_WORD: Final = re.compile(
@@ -36,11 +37,18 @@ _YEARS: Final = names(
     year month week quarter yr
     """
 )
+_ORDINALS: Final = names(
+    """
+    seq sequence line rank replicate rep visit wave round trial block lap inning stint period
+    position index step part attempt
+    """
+)
+"""What counts the records of a thing."""
 _ENOUGH: Final = 20
 _MANY: Final = 1000
 """Rows of which a column with the name of a key is not unique by chance."""
 _CHANCE: Final = 1e-4
-_CODE: Final = "^[A-Za-z0-9][A-Za-z0-9_:/-]{0,39}$"
+_CODE: Final = "^[A-Za-z0-9_][A-Za-z0-9_:/-]{0,39}$"
 _DENSE: Final = 2
 _FILLED: Final = 0.2
 """Share of the pairs of things and times that few records must have."""
@@ -87,8 +95,8 @@ def find_key(sample: Sample, properties: Sequence[Property]) -> Key:
         # arrays and what open objects do not declare are not compared.
         if twice <= _FEW * rows and rows - whole >= 0.9 * twice:
             return Key((prop.name,), repeated=twice)
-    if sample.whole and (pair := _pair(frame, exact)):
-        return Key(pair)
+    if sample.whole and (several := _several(frame, exact)):
+        return Key(several)
     if (first := _first_codes(sample, exact)) is not None:
         return Key((first.name,))
     unique = [p for p in exact if p.distinct == rows and (p in named or _may_be(p))]
@@ -154,28 +162,76 @@ def _rank(prop: Property, sample: Sample) -> tuple[int, int]:
     return (0 if _is_plain(words(prop.name)) else 1, at)
 
 
-def _pair(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, str] | None:
-    """Return a thing and a time that are unique together, such as country and year."""
+def _several(frame: pl.DataFrame, exact: Sequence[Property]) -> tuple[str, ...]:
+    """Return columns that are unique together: two, or else three; nothing if none are.
+
+    Things and times such as country and year, or identifiers such as those of an order and of its
+    line. The fewest cells come first: they are filled best.
+    """
     things = [p for p in exact if p.logical in ("string", "integer") and not _is_time(p)]
-    things = [p for p in things if p.logical == "string" or _is_named(p)]
+    things = [p for p in things if p.logical == "string" or _is_named(p) or _counts(p)]
     things = [p for p in things if p.classification != "restricted" and not _is_measured(p)]
-    things = things[:_TRIED]
-    times = [p for p in exact if _is_time(p)][:_TRIED]
-    if any(p.distinct == frame.height for p in (*things, *times)):
-        return None  # with anything beside it, it would be unique as well
-    for time, thing in sorted(
-        ((t, p) for t in times for p in things), key=lambda pair: -pair[1].distinct
-    ):
-        cells = thing.distinct * time.distinct
-        if cells < frame.height or min(thing.distinct, time.distinct) < 2:
-            continue
-        if frame.height < min(_FILLED * cells, _MANY):
-            continue
-        if frame.select(thing.name, time.name).n_unique() < frame.height:
-            continue
-        if _by_chance(frame, thing.name, time.name) < _CHANCE:
-            return thing.name, time.name
-    return None
+    some = [*things[:_TRIED], *[p for p in exact if _is_time(p)][:_TRIED]]
+    if any(p.distinct == frame.height for p in some):
+        return ()  # with anything beside it, it would be unique as well
+    some = [p for p in some if p.distinct > 1]
+    alike = {p.name: _alike(frame, p.name) for p in some}
+    head = frame.head(_MANY)
+    for size in (2, 3):
+        sets = [s for s in combinations(some, size) if any(map(_is_time, s)) or _are_named(s)]
+        for chosen in sorted(sets, key=_cells):
+            names = [p.name for p in chosen]
+            if not _is_sure(frame.height, _cells(chosen), math.prod(alike[n] for n in names)):
+                continue
+            if any(map(_is_number, chosen)) and _cells(chosen) > frame.height:
+                continue
+            if _are_unique(head, names) and _are_unique(frame, names):
+                return tuple(names)
+    return ()
+
+
+def _counts(prop: Property) -> bool:
+    """Whether a column has all whole numbers from 0 or 1 on: of things, or of their records."""
+    values = None if prop.field is None else prop.field.values
+    if prop.logical != "integer" or values is None or prop.nulls:
+        return False
+    ends = pc.min_max(values.cast(pa.int64())).as_py()
+    return ends["min"] in (0, 1) and ends["max"] - ends["min"] + 1 == prop.distinct
+
+
+def _is_number(prop: Property) -> bool:
+    """Whether nothing but its numbers says that a column counts: then no combination may lack."""
+    told = _is_time(prop) or _is_named(prop) or set(words(prop.name)) & _ORDINALS
+    return not told and _counts(prop)
+
+
+def _cells(chosen: Sequence[Property]) -> int:
+    """Return how many rows could differ in some columns."""
+    return math.prod(p.distinct for p in chosen)
+
+
+def _are_named(chosen: Sequence[Property]) -> bool:
+    return all(map(_is_named, chosen))
+
+
+def _are_unique(frame: pl.DataFrame, names: Sequence[str]) -> bool:
+    return frame.select(names).n_unique() == frame.height
+
+
+def _is_sure(rows: int, cells: int, alike: float) -> bool:
+    """Whether rows are enough to take columns for a key if no two rows are alike in them.
+
+    Were the columns independent, of the pairs of rows a share `alike` would be alike, and none
+    with the probability of a Poisson variable.
+    """
+    enough = rows >= min(_FILLED * cells, _MANY) and cells >= rows
+    return enough and math.exp(-rows * (rows - 1) / 2 * alike) < _CHANCE
+
+
+def _alike(frame: pl.DataFrame, column: str) -> float:
+    """Return which share of the pairs of rows has one value in a column."""
+    counts = frame[column].value_counts(name="n")["n"].cast(pl.Float64)
+    return float((counts / frame.height).pow(2).sum())
 
 
 def _is_measured(prop: Property) -> bool:
@@ -184,20 +240,6 @@ def _is_measured(prop: Property) -> bool:
     if values is None or not pa.types.is_string(values.type):
         return False
     return bool(pc.any(pc.match_substring_regex(values, r"^-?[0-9]+[.,][0-9]+$")).as_py())
-
-
-def _by_chance(frame: pl.DataFrame, *columns: str) -> float:
-    """Return how likely no two rows are alike in some columns, were these independent.
-
-    Of the pairs of rows that there are, a share of the product of `sum(p * p)` would be alike,
-    and none with the probability of a Poisson variable.
-    """
-    rows = frame.height
-    alike = rows * (rows - 1) / 2
-    for column in columns:
-        counts = frame[column].value_counts(name="n")["n"].cast(pl.Float64)
-        alike *= float((counts / rows).pow(2).sum())
-    return math.exp(-alike)
 
 
 def _is_time(prop: Property) -> bool:

@@ -14,6 +14,8 @@ from transforms.inference.names import free, identifier, pipeline_name, words
 from transforms.inference.properties import Property
 
 _FOUND: Final = 0.9
+_NAMED: Final = 0.5
+"""Share of the values of a column that a table must have; enough if names speak for it, too."""
 _MOST_ROWS: Final = 100_000
 _MOST_COLUMNS: Final = 5
 _TYPED: Final = ("integer", "number", "boolean", "date", "timestamp", "time")
@@ -29,7 +31,8 @@ class LookupTable:
         column: Of the rows.
         key: Of the table.
         add: New column -> column of the table and its logical type.
-        share: Of the distinct values of `column` that the table has.
+        values: How many different ones `column` has.
+        found: How many of these the table has; rows with others get nulls.
     """
 
     name: str
@@ -37,13 +40,14 @@ class LookupTable:
     column: str
     key: str
     add: dict[str, tuple[str, str]]
-    share: float
+    values: int
+    found: int
 
 
 def find_lookup(
     sample: Sample, table: Sequence[Property], rows: Sequence[Property], taken: Sequence[str]
-) -> LookupTable | None:
-    """Return how rows would be enriched from a sample; None if it is no lookup table of theirs.
+) -> LookupTable | str:
+    """Return how rows would be enriched from a sample, or why it is no lookup table of theirs.
 
     Args:
         sample: Read whole.
@@ -55,7 +59,7 @@ def find_lookup(
         SourceError: Two of its columns have one name.
     """
     if not sample.whole or sample.rows > _MOST_ROWS:
-        return None
+        return f"it has more than {_MOST_ROWS:,} records, or was not read whole"
     if twice := next((field.again for field in sample.fields if field.again), None):
         msg = (
             "columns of a lookup table must have different names; got "
@@ -63,22 +67,17 @@ def find_lookup(
         )
         raise SourceError(msg)
     name = pipeline_name(sample.path)
-    best: tuple[tuple[float, ...], Property, Property] | None = None
-    for key in table:
-        if key.nulls or key.distinct != sample.rows or key.logical not in ("string", "integer"):
-            continue
-        for column in rows:
-            if column.logical != key.logical or column.protect not in (None, "keep"):
-                continue
-            share = _share(column, key)
-            alike = _alike(column, key, name)
-            if share >= _FOUND and (alike or key.logical == "string"):
-                rank = (float(alike), share, float(column.distinct))
-                if best is None or rank > best[0]:
-                    best = (rank, column, key)
-    if best is None:
-        return None
-    (_, share, _), column, key = best
+    unique = [p for p in table if not p.nulls and p.distinct == sample.rows]
+    keys = [p for p in unique if p.logical in ("string", "integer")]
+    if not keys:
+        return "no column of it is never null and different in each record"
+    pairs = [_Pair(c, k, _share(c, k), _alike(c, k, name)) for k in keys for c in _asking(k, rows)]
+    good = [pair for pair in pairs if not pair.fault]
+    if not good:
+        near = max(pairs, key=lambda pair: pair.share, default=None)
+        return near.fault if near and near.share else "its keys have no value of such a column"
+    best = max(good, key=lambda pair: (pair.alike, pair.share, pair.column.distinct))
+    column, key = best.column, best.key
     add: dict[str, tuple[str, str]] = {}
     for prop in table:
         if prop is key or prop.protect not in (None, "keep") or prop.logical in ("object", "array"):
@@ -89,7 +88,48 @@ def find_lookup(
         add[free(new, [*taken, *add])] = (prop.key, logical)
         if len(add) == _MOST_COLUMNS:
             break
-    return LookupTable(name, sample, column.name, key.key, add, share) if add else None
+    if not add:
+        return f"beside its key `{key.key}` it has no column to add"
+    return LookupTable(name, sample, column.name, key.key, add, column.distinct, best.found)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A column of the rows, a key of the table, and what speaks for a reference.
+
+    Attributes:
+        share: Of the values of the column that the key has.
+        alike: Whether names speak for it.
+    """
+
+    column: Property
+    key: Property
+    share: float
+    alike: bool
+
+    @property
+    def found(self) -> int:
+        return round(self.share * self.column.distinct)
+
+    @property
+    def fault(self) -> str:
+        """Why it is no reference; empty: it is one."""
+        told = (
+            f"its `{self.key.name}` has {self.found:,} of the {self.column.distinct:,} values of "
+            f"`{self.column.name}`"
+        )
+        if self.alike:
+            return "" if self.share >= _NAMED else f"{told}, less than {_NAMED:.0%}"
+        if self.share < _FOUND:
+            return f"{told}, less than {_FOUND:.0%} of a column that is called otherwise"
+        if self.key.logical == "string":
+            return ""
+        return f"{told}, but numbers of columns that are called otherwise are alike by chance"
+
+
+def _asking(key: Property, rows: Sequence[Property]) -> list[Property]:
+    """Return the columns that could refer to a key."""
+    return [p for p in rows if p.logical == key.logical and p.protect in (None, "keep")]
 
 
 def _share(column: Property, key: Property) -> float:

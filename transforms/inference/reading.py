@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -20,8 +19,10 @@ from schemas.references import public
 from transforms.inference.columnar_fields import columnar_fields
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
-from transforms.inference.headers import names_of
+from transforms.inference.foreign import check_stored, check_text
 from transforms.inference.json_fields import json_fields
+from transforms.inference.json_records import taken
+from transforms.inference.layout import Layout, layout_of
 from transforms.sources.blocks import Block
 from transforms.sources.columnar_files import parquet_rows
 from transforms.sources.files import discover
@@ -33,14 +34,13 @@ _ENDINGS: Final = {
     ".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv",
     ".tab": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".avro": "avro",
 }  # fmt: skip
-_DELIMITERS: Final = ",;\t|"
 _BLOCK: Final = 1 << 20
 _BYTES: Final = 8 << 20
 _PLACES: Final = 8
 _ROWS: Final = 200_000
 _HEAD: Final = 1 << 16
-_LINES: Final = 50
-_COMPARED: Final = 200
+_CHECKED: Final = 20
+"""Files whose first bytes are looked at."""
 _RECORDS: Final = re.compile(rb'"([A-Za-z_]+)"\s*:\s*\[\s*\{')
 
 
@@ -90,31 +90,35 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
         SourceError: Nothing is there, or it is not what a run could read.
     """
     files = expand(path, folder)
+    for file in files[:_CHECKED]:
+        check_stored(file)
     form = format_of(files)
+    if form not in COLUMNAR:
+        check_text(files[0], _head(files[0])[:_HEAD])
     if known is not None and known.format == form:
         source = replace(known, path=path, compression="auto", block_bytes=_BLOCK)
     else:
-        delimiter, names = _layout(files[0]) if form == "csv" else (",", ())
-        source = FileSource(
-            path=path, format=form, delimiter=delimiter, names=names, block_bytes=_BLOCK
-        )
+        layout = _layout(files[0]) if form == "csv" else Layout()
+        source = FileSource(path=path, format=form, block_bytes=_BLOCK, **layout._asdict())
     if form == "json":
         _check_lines(files[0])
     slices = discover(source, folder, {}).slices
-    taken = _take(slices, max_bytes)
-    if not taken.blocks:
-        msg = f"a sample must have records; got none in {public(path)}; give another"
+    read = _take(slices, max_bytes)
+    if not read.blocks:
+        header = _head(files[0]).strip() if form == "csv" else b""
+        got = "a header alone" if header else "none"
+        msg = f"a sample must have records; got {got} in {public(path)}; give another"
         raise SourceError(msg)
     if form not in COLUMNAR:
-        _check_text([_bytes(block) for block in taken.blocks], path)
+        _check_text([_bytes(block) for block in read.blocks], path)
     return Part(
         source=source,
         files=files,
         slices=slices,
-        blocks=taken.blocks,
-        bytes=taken.bytes,
-        whole=taken.whole,
-        spread=taken.spread,
+        blocks=read.blocks,
+        bytes=read.bytes,
+        whole=read.whole,
+        spread=read.spread,
     )
 
 
@@ -134,12 +138,15 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     nulls: tuple[str, ...] = ("",)
     written = Written()
     fields: tuple[Field, ...]
+    reasons: Counter[str] = Counter()
     if form in COLUMNAR:
-        fields, rows, broken = columnar_fields(part.blocks)
+        fields, rows, _ = columnar_fields(part.blocks)
     elif form == "csv":
-        fields, rows, broken, nulls, written = csv_fields(part.blocks, delimiter)
+        fields, rows, reasons, nulls, written = csv_fields(part.blocks, delimiter)
     else:
-        fields, rows, broken = json_fields([_bytes(block) for block in part.blocks])
+        lines, reasons = taken(part.blocks)
+        fields, rows, _ = json_fields(lines)
+    broken = sum(reasons.values())
     if not rows or not fields:
         what = "whose records all differ from its header" if form == "csv" else "without any"
         msg = f"a sample must have records of its format; got {form} {what} in {path}"
@@ -147,10 +154,11 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         msg += ", or name it by what it is"
         raise SourceError(msg)
     if broken > rows:
+        why, count = reasons.most_common(1)[0]
         msg = (
-            f"most records of a sample must be of its format; got {broken:,} of {rows + broken:,} "
-            f"that are no {form} as the first line has it, in {path}; correct the file, and remove "
-            "lines before its header"
+            f"most records of a sample must be such as a run takes; got {broken:,} of "
+            f"{rows + broken:,} in {path} that it refuses, {count:,} of them as {form} since "
+            f"{why.replace('; ', ', ')}; correct the file, and remove lines before its header"
         )
         raise SourceError(msg)
     return Sample(
@@ -158,13 +166,14 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         format=form,
         delimiter=delimiter,
         names=part.source.names,
+        skip=part.source.skip,
         nulls=nulls,
         written=written,
         files=len(part.files),
         stored_bytes=sum(file.identity.size for file in part.files),
         read_bytes=part.bytes,
         rows=rows,
-        broken=broken,
+        reasons=reasons,
         whole=part.whole,
         fields=fields,
         spread=part.spread,
@@ -280,42 +289,11 @@ def _check_lines(file: StoredFile) -> None:
     raise UsageError(msg)
 
 
-def _layout(file: StoredFile) -> tuple[str, tuple[str, ...]]:
-    """Return what cuts the lines of a file, and names for its columns if it does not name them."""
+def _layout(file: StoredFile) -> Layout:
     head = _head(file)
     text = head[:_HEAD].decode("utf-8", errors="replace").removeprefix("\ufeff")
-    lines = text.splitlines(keepends=True)
-    if len(head) > _HEAD and len(lines) > 1:
-        lines = lines[:-1]  # it is cut
-    delimiter = _delimiter([line.rstrip("\r\n") for line in lines[:_LINES]])
-    return delimiter, names_of(list(csv.reader(lines[:_COMPARED], delimiter=delimiter)))
-
-
-def _delimiter(lines: Sequence[str]) -> str:
-    """Return the character that cuts lines into the most fields, as many in each, the first too.
-
-    Commas stand in numbers and texts, too: another that does so in all lines is meant.
-    """
-    found: dict[str, int] = {}
-    like_first: dict[str, int] = {}
-    for delimiter in _DELIMITERS:
-        sizes = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
-        size, count = Counter(sizes).most_common(1)[0] if sizes else (0, 0)
-        if size > 1 and count >= 0.9 * len(sizes):
-            found[delimiter] = size
-            like_first |= {delimiter: size} if sizes[0] == size else {}
-    if not found:
-        return " " if _is_spaced(lines) else ","
-    found = like_first or found
-    others = {delimiter: size for delimiter, size in found.items() if delimiter != ","} or found
-    return max(others, key=others.__getitem__)
-
-
-def _is_spaced(lines: Sequence[str]) -> bool:
-    """Whether lines are as many numbers each with single spaces between, under a header."""
-    header, *rows = [line.split(" ") for line in lines if line] or [[]]
-    numbers = all(re.fullmatch(r"-?[0-9.eE+-]*[0-9]\.?", field) for row in rows for field in row)
-    return len(header) > 1 and {len(row) for row in rows} == {len(header)} and numbers
+    whole = text[: text.rfind("\n") + 1] if len(head) > _HEAD else text
+    return layout_of(whole or text)
 
 
 def _take(slices: Sequence[Slice], max_bytes: int) -> _Taken:

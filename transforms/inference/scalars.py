@@ -17,7 +17,7 @@ from transforms.decode.text_times import dates, timestamps
 from transforms.inference.fields import Field, Kind
 from transforms.inference.names import words
 from transforms.inference.properties import Property
-from transforms.inference.times import form_of, is_compact_date
+from transforms.inference.times import form_of, is_compact_date, part_of_time
 
 TEXT_IDS: Final = names(
     """
@@ -26,13 +26,15 @@ TEXT_IDS: Final = names(
     """
 )
 """Digits that are no numbers: a zero may lead them tomorrow."""
-MONEY: Final = names(
+_MONEY: Final = names(
     """
-    price amount cost total fee balance salary revenue payment tax subtotal tip fare usd eur
+    price amount cost fee balance salary revenue payment tax subtotal tip fare usd eur
     gbp charge refund discount spend budget sales profit income wage wages receipts gross cash
     debt debts loan loans
     """
 )
+_SUMS: Final = names("order orders invoice grand cart basket line sub net bill sum")
+"""With one of these, or alone, a total is one of money."""
 _TIME_WORDS: Final = names(
     """
     time timestamp ts date datetime created updated epoch at modified unixtime when day dt
@@ -49,6 +51,15 @@ _FORMATS: Final = {
 }
 _BEYOND: Final = "integers beyond 64 bits: exact"
 _WHOLE: Final = "all are whole so far: an integer, perhaps"
+_POINTED: Final = "whole numbers written as 3.0, as pandas writes those beside gaps: "
+_IN_CSV: Final = f"{_POINTED}a run takes none of these for an integer"
+_IN_JSON: Final = f"{_POINTED}an integer, if none may have a fraction, as a run reads these"
+_ID_IN_JSON: Final = f"{_POINTED}an integer, since it is an identifier, and a run reads these"
+_CURRENCY: Final = (
+    r"[$€£¥₹]|R\$|US\$|\b(?:CHF|USD|EUR|GBP|JPY|CAD|AUD|CNY|INR|SEK|NOK|DKK|PLN|kr|zł)\b"
+)
+_AMOUNT: Final = rf"^-?({_CURRENCY})\s?-?[0-9][0-9.,' ]*$|^-?[0-9][0-9.,' ]*?\s?({_CURRENCY})$"
+_CURRENCIES: Final = 12
 _SEEN: Final = 20
 _FEW: Final = 0.05
 MEASURED: Final = ("integer", "number")
@@ -76,6 +87,9 @@ def scalar(field: Field, name: str, inside: str = "") -> Property | None:
     said = _said(field, f"{inside} {name}")
     if said is None:
         return None
+    if said.notes == (_ID_IN_JSON,):
+        plain = pc.replace_substring_regex(field.values, r"\.0$", "")
+        field = replace(field, values=plain)
     values = field.values
     distinct = -1 if values is None else _distinct(values)
     return Property(
@@ -125,7 +139,7 @@ def text_said(field: Field, prop: Property) -> Property:
         note = "numbers, but not as others of the file are written: text"
         said = _Said("string", (note,))
     if said is None:
-        return prop
+        return replace(prop, notes=(*prop.notes, *_empty(values)))
     return replace(
         prop,
         logical=said.logical,
@@ -134,6 +148,17 @@ def text_said(field: Field, prop: Property) -> Property:
         epoch=said.epoch,
         notes=(*([field.written] if field.written else []), *said.notes),
     )
+
+
+def _empty(texts: pa.Array) -> tuple[str, ...]:
+    """Say that texts are empty in quotes, which is no null, and what the others are."""
+    filled = texts.filter(pc.not_equal(texts, ""))
+    number = len(texts) - len(filled)
+    if not number:
+        return ()
+    told = f"empty in {number:,} of {len(texts):,}, in quotes: no null"
+    numbers = len(filled) and _reads(filled, "number", pa.float64())
+    return (f"{told}; the others are numbers" if numbers else told,)
 
 
 def _csv(texts: pa.Array, name: str) -> _Said | None:
@@ -175,10 +200,26 @@ def _integer(values: pa.Array, name: str) -> _Said:
 
 def _number(texts: pa.Array, name: str) -> _Said:
     fraction = pc.match_substring_regex(texts, r"^-?[0-9]{1,12}(\.[0-9]{1,4})?$")
-    if set(words(name)) & MONEY and pc.all(fraction).as_py():
+    if is_money(name) and pc.all(fraction).as_py():
         return _Said("number", ("money, by its name: exact",), physical="DECIMAL(18,4)")
-    whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
-    return _Said("number", (_WHOLE,) if whole else ())
+    return _Said("number", _whole(texts, _IN_CSV))
+
+
+def is_money(name: str) -> bool:
+    """Whether a name is one of money."""
+    spoken = set(words(name))
+    return bool(spoken & _MONEY) or ("total" in spoken and not spoken - _SUMS - {"total"})
+
+
+def _whole(texts: pa.Array, pointed: str) -> tuple[str, ...]:
+    """Say of numbers that all are whole, and in another way if all are written as 3.0."""
+    if _all(texts, r"^-?[0-9]+\.0$"):
+        return (pointed,)
+    return (_WHOLE,) if _all(texts, r"^-?[0-9]+(\.0+)?$") else ()
+
+
+def _all(texts: pa.Array, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())
 
 
 def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
@@ -186,16 +227,20 @@ def _json_number(kind: Kind, texts: pa.Array, name: str) -> _Said:
         return _integer(texts.cast(pa.int64()), name)
     if pc.all(pc.match_substring_regex(texts, "^-?[0-9]{1,38}$")).as_py():
         return _Said("number", (_BEYOND,), physical="DECIMAL(38,0)")
-    if set(words(name)) & MONEY:
+    if is_money(name):
         return _number(texts, name)
-    whole = pc.all(pc.match_substring_regex(texts, r"^-?[0-9]+(\.0+)?$")).as_py()
-    if whole and kind is Kind.NUMBER:
-        return _Said("number", (_WHOLE,))
-    return _Said("number")
+    notes = _whole(texts, _IN_JSON) if kind is Kind.NUMBER else ()
+    spoken = words(name)
+    if notes == (_IN_JSON,) and spoken and spoken[-1] in ("id", "no", "number", "key"):
+        return _Said("integer", (_ID_IN_JSON,))
+    return _Said("number", notes)
 
 
 def _almost(texts: pa.Array) -> _Said | None:
     """Say of texts that they are numbers to people, written in another way than the file's."""
+    if signs := _currencies(texts):
+        told = f"amounts in several currencies ({', '.join(signs)}): text, since a number alone "
+        return _Said("string", (f"{told}would lose which; derive the number and the currency",))
     for pattern, what in (
         (r"^[$€£¥]\s?-?[0-9][0-9,.]*$|^-?[0-9][0-9,.]*\s?[$€£¥]$", "amounts with a currency"),
         (r"^-?[0-9]+([.,][0-9]+)?\s?%$", "percentages with their sign"),
@@ -208,6 +253,15 @@ def _almost(texts: pa.Array) -> _Said | None:
         found = f"all but {others:,} of {len(texts):,} values are numbers"
         return _Said("string", (f"{found}: text, so that none is refused",))
     return None
+
+
+def _currencies(texts: pa.Array) -> list[str]:
+    """Return the signs of currencies, if all texts are amounts with one and there are several."""
+    if not _all(texts.slice(0, 200), _AMOUNT) or not _all(texts, _AMOUNT):
+        return []
+    signs = pc.utf8_trim(pc.replace_substring_regex(texts, r"[0-9.,'\s-]", ""), " ")
+    found = sorted(pc.unique(signs).to_pylist())
+    return found if 1 < len(found) <= _CURRENCIES else []
 
 
 def _text(texts: pa.Array) -> _Said:
@@ -223,11 +277,14 @@ def _text(texts: pa.Array) -> _Said:
         if form.logical == "timestamp" and not form.zoned:
             options += (("timezone", False), ("defaultTimezone", "UTC"))
         return _Said(form.logical, tuple(notes), options=options)
+    if said := part_of_time(texts):
+        return _Said("string", (said,))
     for what, pattern in _FORMATS.items():
         if len(texts) >= _SEEN and pc.all(pc.match_substring_regex(texts, pattern)).as_py():
             return _Said("string", options=(("format", what),))
     head = texts.slice(0, 200)
-    if pc.all(pc.match_substring_regex(head, r"^(?i:yes|no|y|n|t|f|on|off)$")).as_py():
+    words_alone = r"^(?i:yes|no|y|n|t|f|on|off)$"
+    if _all(head, words_alone) and _all(texts, words_alone):
         return _Said("string", ("yes or no in words: text, unless a CSV source has both",))
     if pc.all(pc.match_substring_regex(head, r"^\s*[\[{].*[\]}]\s*$")).as_py():
         return _Said("string", ("JSON inside text: left as it is",))

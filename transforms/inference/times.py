@@ -99,6 +99,16 @@ _TRIED: Final = (
 )
 _TIMELIKE: Final = r"^[A-Za-z]{0,4},? ?[A-Za-z0-9]{1,9}[-/.: ,].*[0-9]"
 _HEAD: Final = 200
+_NUMBER: Final = "[0-9]+([.,][0-9]+)?"
+_CLOCK: Final = f"T({_NUMBER}[HMS])+"
+_NO_TYPE: Final = (
+    (
+        f"^-?P(({_NUMBER}[YMWD])+({_CLOCK})?|{_CLOCK})$",
+        "lengths of time (ISO 8601): text, since there is no type for these; seconds would add up",
+    ),
+    ("^[0-9]{4}-?W[0-9]{2}$", "weeks of a year: text, since a week is no day"),
+    ("^([0-9]{4}[- ]?[QK][1-4]|[QK][1-4][- /]?[0-9]{4})$", "quarters: text, since one is no day"),
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,22 @@ def is_compact_date(texts: pa.Array) -> bool:
     """Whether texts are days written as `20240131`."""
     eight = pc.match_substring_regex(texts, "^(19|20)[0-9]{6}$")
     return bool(pc.all(eight).as_py()) and _reads(texts, "date", "yyyyMMdd")
+
+
+def is_month(texts: pa.Array) -> bool:
+    """Whether all of some texts are months written as `2024-01`."""
+    return _all(texts, "^[0-9]{4}-(0[1-9]|1[0-2])$")
+
+
+def part_of_time(texts: pa.Array) -> str:
+    """Say what texts tell of time that no type holds; empty: nothing."""
+    if is_month(texts):
+        return "months (yyyy-MM): text, since a month is no day"
+    return next((said for form, said in _NO_TYPE if _all(texts, form)), "")
+
+
+def _all(texts: pa.Array, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())
 
 
 def _mirrored(found: list[str]) -> str | None:

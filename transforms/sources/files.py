@@ -149,6 +149,7 @@ def _sources_of(file: StoredFile, source: FileSource) -> Iterator[Slice]:
             digests=digests,
             delimiter=source.delimiter,
             header=header_line(source.names, source.delimiter),
+            skip=source.skip,
             block_bytes=source.block_bytes,
             max_record_bytes=source.max_record_bytes,
             max_expansion=source.max_expansion,

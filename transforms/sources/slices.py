@@ -19,6 +19,7 @@ COLUMNAR = frozenset({"parquet", "avro"})
 """Formats that hold no lines."""
 
 _BOM = b"\xef\xbb\xbf"
+_ANYWHERE = 1 << 62
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -43,6 +44,7 @@ class Slice:
         delimiter: CSV.
         quotes: CSV: whether there may be quotes in it.
         header: CSV: stands for the header of a file without one.
+        skip: CSV: lines before the header, or the first record.
     """
 
     source: str
@@ -60,6 +62,7 @@ class Slice:
     delimiter: str = ","
     quotes: bool = True
     header: bytes = b""
+    skip: int = 0
     block_bytes: int = 4 << 20
     max_record_bytes: int = 64 << 20
     max_expansion: int = 250
@@ -153,6 +156,8 @@ def _begin(piece: Slice, framer: Framer) -> bytes:
             raise SourceError(msg + "convert it")
         if head == _BOM:
             framer.skip(len(_BOM))
+        for _ in range(piece.skip):
+            framer.skip_line(_ANYWHERE)
         return _header(piece, framer) if piece.format == "csv" else b""
     if not piece.aligned:
         framer.skip_line(piece.stop or piece.identity.size)

@@ -290,3 +290,21 @@ def test_a_long_csv_record_is_passed_over_unless_its_quote_never_closes(tmp_path
     (piece,) = discover(source, tmp_path, {}).slices
     with pytest.raises(SourceError, match=r"must close; got one after position 8 of .*a\.csv"):
         list(read_blocks(piece))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("names", [(), ("a", "b")])
+def test_lines_before_the_header_are_passed_over_in_each_slice(
+    tmp_path: Path, mark: bytes, names: tuple[str, ...]
+) -> None:
+    lead, rows = mark + b'Sales of "May\r\n\n', b"1,2\n3,4\n"
+    head = lead if names else lead + b"x,y\n"
+    (tmp_path / "s.csv").write_bytes(head + rows)
+    source = FileSource(path="s.csv", format="csv", names=names, skip=2)
+    (piece,) = discover(source, tmp_path, {}).slices
+    middle = replace(piece, start=len(head) + 4, stored_start=len(head) + 4)
+    for part, start, data in ((piece, len(head), rows), (middle, len(head) + 4, rows[4:])):
+        (block,) = read_blocks(part)
+        assert isinstance(block, Block)
+        assert (block.start, bytes(block.data)) == (start, data)
+        assert block.header == (b"a,b" if names else b"x,y")

@@ -269,6 +269,30 @@ def test_a_mask_shows_the_ends_of_long_texts_only(
     assert made.to_pylist() == [None if text is None else plain(text) for text in texts]
 
 
+def test_what_a_text_holds_is_masked_at_any_depth() -> None:
+    within = {"options": {"within": ("email", "ip")}}
+    kind = pa.struct({"said": TEXTS})
+    found = contract(
+        column("id", pa.string(), required=True),
+        column("note", pa.string(), P.MASK, **within),
+        column("more", kind, children=(column("said", TEXTS, P.MASK, path="more.said", **within),)),
+    )
+    rows = pa.record_batch(
+        {
+            "id": ["a@b.de"],
+            "note": ["a@b.de from 10.1.2.3"],
+            "more": pa.array([{"said": ["by c@d.org", None, "plain"]}], kind),
+        }
+    )
+    assert protect(rows, found, RING).to_pylist() == [
+        {
+            "id": "a@b.de",  # as the contract has it
+            "note": "[email] from [ip]",
+            "more": {"said": ["by [email]", None, "plain"]},
+        }
+    ]
+
+
 @settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**62), 2**62))), st.integers(1, 1000))
 def test_numbers_go_down_to_a_step(values: list[int | None], step: int) -> None:
