@@ -11,8 +11,8 @@ from typing import Any
 from beam_pipelines.contract_text import ContractText, EditError, minor, read_text
 from beam_pipelines.init_contract import property_lines
 from beam_pipelines.widening import takes, wider
-from beam_pipelines.writing import writing
 from schemas.contract import Column
+from schemas.disk import writing
 from schemas.errors import UsageError
 from schemas.located import Located, load
 from schemas.plan import Plan

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from beam_pipelines.writing import writing
 from schemas.contract import Contract
+from schemas.disk import writing
 from schemas.errors import SourceError, UsageError
 from schemas.names import TIMESTAMP
 from schemas.plan import Plan

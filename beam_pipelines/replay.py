@@ -87,7 +87,7 @@ def simulate(plan: Plan, choice: Choice) -> Replayed:
     """
     out = Replayed()
     lake = landed(plan)
-    with told(lambda: "nothing was written"):
+    with told(plan, lambda: "nothing was written"):
         state = look(lake)
         make, snapshots = ReplayRows(plan, remembered(state.sources)), state.snapshots
         dead = snapshots.get(plan.operations("refused"))
@@ -124,7 +124,7 @@ def replay(
     result = batch.Result(run_id=uuid.uuid4().hex, plan=plan)
     out = Replayed(result=result)
     lake = landed(plan)
-    with told(lambda: fate(lake, result.run_id)):
+    with told(plan, lambda: fate(lake, result.run_id)):
         state, keys, recompute = batch.ready(lake, result, batch.Options(), started)
         own = committer(lake, plan, result.run_id, started, keys, **options)
         if recompute:

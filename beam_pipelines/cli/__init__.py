@@ -12,6 +12,7 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Final
 
@@ -110,7 +111,25 @@ def _verb(arguments: list[str], runner: str | None) -> int:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
         raise UsageError(_unknown(arguments[0]))
     args = _parser(runner).parse_args(arguments or ["--help"])
-    return int(args.run(args))
+    try:
+        return int(args.run(args))
+    except OSError as error:
+        refused = _refused(error, args)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def _refused(error: OSError, args: argparse.Namespace) -> PenstockError | None:
+    """Return what a file system refused, in a sentence; None: it was none."""
+    from schemas.disk import ANOTHER, disk_error, movable  # noqa: PLC0415  not if all is well
+
+    places = {Path("/"): ANOTHER}
+    folder = getattr(args, "folder", None)
+    if folder is None:
+        return disk_error(str(error), places, "a file or folder of this command")
+    out: Path = (getattr(args, "out", None) or folder / "out").absolute()
+    return disk_error(str(error), places | movable(out, folder), out)
 
 
 def _parser(runner: str | None) -> argparse.ArgumentParser:

@@ -346,5 +346,5 @@ def test_files_without_header_are_of_one_shape_if_their_types_are(tmp_path: Path
 def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("a,b\n1,x\n2,y\n")
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(PenstockError, match="must be a place that can be written; got: "):
+    with pytest.raises(PenstockError, match="must be a place that can be read and written; got: "):
         begin([str(tmp_path / "s.csv")], tmp_path / "file" / "new", None)

@@ -7,6 +7,8 @@ a table whose metadata file is the one last seen is not parsed again.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from typing_extensions import override
 
+from schemas.disk import look
 from schemas.errors import CommitError
 
 _TABLES: Final = """
@@ -52,6 +55,15 @@ CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
 );
 """
 _THIS: Final = "catalog_name = ? AND table_namespace = ? AND table_name = ?"
+_DISK: Final = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+}
+_PRIMARY: Final = 0xFF
+"""Of a result code of SQLite; what is above says more of it."""
 _SEEN: Final = 64
 """Parsed metadata files held; one pipeline has about ten tables."""
 
@@ -250,8 +262,15 @@ class SqliteCatalog(MetastoreCatalog):
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A connection for one transaction: it may be used from any thread and after a fork."""
-        with closing(sqlite3.connect(self._file, timeout=self._busy_s)) as database, database:
-            yield database
+        try:
+            with closing(sqlite3.connect(self._file, timeout=self._busy_s)) as database, database:
+                yield database
+        except sqlite3.OperationalError as error:
+            code = _DISK.get(error.sqlite_errorcode & _PRIMARY)
+            if code is None:
+                raise
+            look(self._file)
+            raise OSError(code, os.strerror(code), str(self._file)) from error
 
     def _not_here(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError
