@@ -29,7 +29,7 @@ class Landed:
         rows: Rows of `processed_data`.
         rows_per_second: Messages landed by the last commits, by the time between them; None if
             fewer than two are recent.
-        lag: Partitions of which something has not landed; None: not known.
+        lag: Partitions of which something has not landed; None: not known, or there is no stream.
         notes: What could not be found out, and why.
     """
 
@@ -54,7 +54,7 @@ def landed(plan: Plan, lake: Lake | None, now: datetime | None = None) -> Landed
         entries = [e for e in recent if e.state == "done"]
     lag = None
     try:
-        lag = behind(ends(plan), done)
+        lag = None if plan.stream is None else behind(ends(plan), done)
     except PenstockError as error:
         notes.append(f"lag is not known: {error}")
     return Landed(
