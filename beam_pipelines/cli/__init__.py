@@ -24,7 +24,7 @@ from beam_pipelines.cli.ends import (
     stdout_failed,
     unexpected,
 )
-from schemas.errors import PenstockError, UsageError
+from schemas.errors import MissingError, PenstockError, UsageError
 
 VERBS: Final = (
     "init", "validate", "plan", "preview", "run", "load", "stop", "status", "maintain", "dlq",
@@ -113,11 +113,24 @@ def _verb(arguments: list[str], runner: str | None) -> int:
     args = _parser(runner).parse_args(arguments or ["--help"])
     try:
         return int(args.run(args))
+    except MissingError as error:
+        msg = f"{error}{_whereabouts(args)}"
+        raise MissingError(msg) from None
     except OSError as error:
         refused = _refused(error, args)
         if refused is None:
             raise
         raise refused from error
+
+
+def _whereabouts(args: argparse.Namespace) -> str:
+    """Return what the contract says of how to get the data, if it is the contract's that lacks."""
+    if getattr(args, "folder", None) is None or getattr(args, "input", None) is not None:
+        return ""
+    from schemas.planning import check_pipeline  # noqa: PLC0415  not if all is well
+
+    said = check_pipeline(args.folder, getattr(args, "sets", ()))[0].contract.whereabouts
+    return f"; the contract says of its data: {' '.join(said)}" if said else ""
 
 
 def _refused(error: OSError, args: argparse.Namespace) -> PenstockError | None:

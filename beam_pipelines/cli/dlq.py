@@ -121,17 +121,17 @@ def _run_list(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
 def _run_show(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
     from beam_pipelines.dead_letters import rows  # noqa: PLC0415
 
-    if args.records:
+    found = rows(plan, choice, limit=args.rows, clear=args.records)
+    if args.records:  # before any is shown
         audit.append(
             plan.out,
             "dlq.show",
             pipeline=plan.name,
-            rows=args.rows,
+            rows=len(found),
             step=args.step,
             rule=args.rule,
             source=args.source,
         )
-    found = rows(plan, choice, limit=args.rows, clear=args.records)
     if args.json:
         _print_json(found)
         return 0

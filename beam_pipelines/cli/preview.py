@@ -60,10 +60,11 @@ def run(args: argparse.Namespace) -> int:
         from beam_pipelines.preview import preview  # noqa: PLC0415
 
     collect_from_here()
-    if args.show_personal:
-        audit.append(plan.out, "preview", pipeline=plan.name, rows=args.rows, input=args.input)
     found = preview(plan, args.rows, personal=args.show_personal)
     stages = _chosen(found, args.step)
+    if args.show_personal:  # before any is shown
+        rows = len(found.rows)
+        audit.append(plan.out, "preview", pipeline=plan.name, rows=rows, input=args.input)
     if args.json:
         for row in found.rows:
             print(json.dumps(_told(row, stages), default=str))

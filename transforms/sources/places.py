@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, cast
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from schemas.errors import SourceError
+from schemas.errors import MissingError, SourceError
 from schemas.references import is_url, public, resolve
 from transforms.sources.identity import Identity
 
@@ -67,7 +67,8 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
     References (`${NAME}`) take their values here, and messages show them as they are written.
 
     Raises:
-        SourceError: If nothing is there, or it may not be read.
+        MissingError: If nothing is there.
+        SourceError: It may not be read.
         MissingReferenceError: A reference has no value.
     """
     place = resolve(path)
@@ -82,10 +83,11 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
             "the source must be a readable path, glob, directory or URL; "
             f"got {_shown(path)}, {_why(error, place)}; {_CORRECT}"
         )
-        raise SourceError(msg) from None  # a store's error repeats its URL
+        kind = MissingError if isinstance(error, FileNotFoundError) else SourceError
+        raise kind(msg) from None  # a store's error repeats its URL
     if not found:
         msg = f"the source must name at least one file; got none at {_shown(path)}; {_CORRECT}"
-        raise SourceError(msg)
+        raise MissingError(msg)
     by_uri = {file.uri: file for file in found}
     return [by_uri[uri] for uri in sorted(by_uri)]
 
