@@ -13,7 +13,7 @@ from beam_pipelines.init_check import check_text
 from beam_pipelines.init_contract import contract_text, measured
 from beam_pipelines.init_pipeline import pipeline_text
 from schemas.disk import writing
-from schemas.errors import UsageError
+from schemas.errors import SourceError, UsageError
 from schemas.planning import check_pipeline
 from schemas.references import is_url
 from transforms.inference.fields import Sample
@@ -21,7 +21,7 @@ from transforms.inference.infer import Proposal, infer
 from transforms.inference.lookups import LookupTable, find_lookup
 from transforms.inference.names import pipeline_name
 from transforms.inference.reading import read_sample
-from transforms.sources.places import expand
+from transforms.sources.places import corrected, expand
 
 Ask = Callable[[str, Sequence[str]], str]
 """Puts a question and its answers to a person; returns one of them."""
@@ -108,8 +108,14 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
 
 def _read(samples: Sequence[str]) -> list[Sample]:
     """Read samples; those of one shape are one."""
+    if "" in samples:
+        msg = "a sample must be a file, directory, glob or URL; got an empty name; write one"
+        raise UsageError(msg)
     paths = [path if is_url(path) else str(Path(path).absolute()) for path in samples]
-    read = [read_sample(path, Path.cwd()) for path in paths]
+    try:
+        read = [read_sample(path, Path.cwd()) for path in paths]
+    except SourceError as error:
+        raise corrected(error, "the name of the sample") from error
     shapes: list[list[Sample]] = []
     for sample in read:
         alike = next((shape for shape in shapes if _are_alike(shape[0], sample)), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import json
@@ -227,6 +228,12 @@ def _written(record: bytes | None) -> dict[str, Any]:
         return {"record_base64": base64.b64encode(record).decode()}
 
 
+def _text(path: Path) -> str:
+    if path.is_char_device() or path.is_block_device():  # some have no end; a pipe has one
+        raise OSError(errno.EINVAL, "a device")
+    return path.read_text(encoding="utf-8")
+
+
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a file that hold a record.
 
@@ -235,9 +242,12 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """
     seen: set[tuple[Any, ...]] = set()
     try:
-        texts = path.read_text(encoding="utf-8").split("\n")
+        texts = _text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"the file to import must be UTF-8 text that can be read; got {error}"
+        why = error.strerror if isinstance(error, OSError) else "other bytes"
+        msg = (
+            f"the file to import must be UTF-8 text; got {path}: {why}; name one that was exported"
+        )
         raise UsageError(msg) from None
     for number, text in enumerate(texts, 1):
         if not text.strip():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beam_pipelines.cli import flags
 from runners.lean import import_libraries
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--into",
-        type=Path,
+        type=flags.path_of,
         metavar="DIR",
         help="the folder to begin; default ./<name of the sample>",
     )

@@ -19,7 +19,8 @@ from transforms.sources.identity import Identity
 
 _ARROW_SCHEMES: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs"})
 _MAGIC: Final = frozenset("*?[")
-_CORRECT: Final = "correct --input or source.batch.files.path"
+_OPTION: Final = "--input or source.batch.files.path"
+_CORRECT: Final = f"correct {_OPTION}"
 
 
 class Raw(Protocol):
@@ -92,6 +93,11 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
     return [by_uri[uri] for uri in sorted(by_uri)]
 
 
+def corrected(error: SourceError, option: str) -> SourceError:
+    """Return an error of files that no pipeline names, with what a person has to correct."""
+    return type(error)(str(error).replace(_OPTION, option))
+
+
 def _shown(path: str) -> str:
     """Return a path for a message: a URL also when its password breaks it."""
     return public(path) if "@" not in path else f"...@{public(path).rpartition('@')[2]}"
@@ -160,7 +166,8 @@ def _local(path: Path) -> list[StoredFile]:
     else:
         paths = [path]
         path.stat()
-    return [_local_file(p.resolve()) for p in paths]
+    # Not `Path.resolve`, to which a link that leads to itself is no error of the system.
+    return [_local_file(Path(os.path.realpath(p))) for p in paths]
 
 
 def _hidden(parts: tuple[str, ...]) -> bool:
@@ -168,7 +175,11 @@ def _hidden(parts: tuple[str, ...]) -> bool:
 
 
 def _local_file(path: Path) -> StoredFile:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        msg = f"every file of the source must be there; got {path}: {error.strerror}; {_CORRECT}"
+        raise SourceError(msg) from None
     if not stat.S_ISREG(status.st_mode):
         msg = f"every file of the source must be a regular file; got {path}; {_CORRECT}"
         raise SourceError(msg)
