@@ -108,9 +108,6 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
 
 def _read(samples: Sequence[str]) -> list[Sample]:
     """Read samples; those of one shape are one."""
-    if "" in samples:
-        msg = "a sample must be a file, directory, glob or URL; got an empty name; write one"
-        raise UsageError(msg)
     paths = [path if is_url(path) else str(Path(path).absolute()) for path in samples]
     try:
         read = [read_sample(path, Path.cwd()) for path in paths]

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Final
 
+from beam_pipelines.cli import flags
 from beam_pipelines.cli.ends import (
     StdoutError,
     debug,
@@ -137,6 +138,10 @@ def _refused(error: OSError, args: argparse.Namespace) -> PenstockError | None:
     """Return what a file system refused, in a sentence; None: it was none."""
     from schemas.disk import ANOTHER, disk_error, movable  # noqa: PLC0415  not if all is well
 
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # the error itself does not say where
+        return UsageError(flags.GONE)
     places = {Path("/"): ANOTHER}
     folder = getattr(args, "folder", None)
     if folder is None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RUNNER: Final = "runner."
 _MOST: Final = 10**12
 SEEDS: Final = 2**63 - 1
+GONE: Final = "the folder that this runs in must be there; got one that was removed; go to another"
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
@@ -149,12 +150,11 @@ def word(text: str) -> str:
     return text
 
 
-def path_of(text: str) -> Path:
-    """Read the name of a file or folder that is to be there, or to be made.
+def name_of(text: str) -> str:
+    """Read the name of a file or folder, or a URL, that is written down or made.
 
     Raises:
-        ArgumentTypeError: It is none; or the locale made it unreadable: the lake writes names in
-            UTF-8.
+        ArgumentTypeError: It is none; or the locale made it unreadable: what we write is UTF-8.
     """
     if not text or "\0" in text:
         msg = f"a name must have characters, none of them NUL; got {text!r}; write one"
@@ -162,12 +162,16 @@ def path_of(text: str) -> Path:
     try:
         str(Path(text).absolute()).encode()
     except UnicodeEncodeError:
-        msg = f"names of folders must be UTF-8; got {text!a}; set LC_ALL=C.UTF-8, or rename it"
+        msg = f"names must be UTF-8; got {text!a}; set LC_ALL=C.UTF-8, or rename it"
         raise argparse.ArgumentTypeError(msg) from None
-    except OSError as error:
-        msg = f"the folder that this runs in must be there; got: {error.strerror}; go to another"
-        raise argparse.ArgumentTypeError(msg) from None
-    return Path(text)
+    except FileNotFoundError:
+        raise argparse.ArgumentTypeError(GONE) from None
+    return text
+
+
+def path_of(text: str) -> Path:
+    """Read the name of a file or folder; raises as `name_of`."""
+    return Path(name_of(text))
 
 
 def out_of(args: argparse.Namespace) -> Path:

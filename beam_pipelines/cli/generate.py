@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--into",
-        type=flags.word,
+        type=flags.name_of,
         metavar="FILE",
         help=".jsonl, .csv or .parquet; default data/generated.jsonl",
     )
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--like",
-        type=flags.word,
+        type=flags.name_of,
         metavar="SAMPLE",
         help="file, directory, glob or URL: rows are spread as its rows, and copy none of them",
     )

@@ -33,7 +33,11 @@ contract. Then: penstock validate, plan, run.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of this verb."""
     parser.add_argument(
-        "samples", nargs="+", metavar="SAMPLE", help="a file, directory, glob or URL"
+        "samples",
+        nargs="+",
+        type=flags.name_of,
+        metavar="SAMPLE",
+        help="a file, directory, glob or URL",
     )
     parser.add_argument(
         "--into",

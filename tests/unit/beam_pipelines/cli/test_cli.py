@@ -92,7 +92,7 @@ def test_a_plan_for_a_program_is_one_json_object(
         (["vaildate", "x"], "did you mean 'validate'?"),
         (["plan"], "the following arguments are required: folder"),
         (["plan", "x", "--runer", "flink"], "unrecognized arguments: --runer"),
-        (["plan", "a\udcc3\udcbc"], "names of folders must be UTF-8"),
+        (["plan", "a\udcc3\udcbc"], "names must be UTF-8"),
         (["plan", "nowhere"], "a pipeline must be a folder; got 'nowhere'"),
     ],
 )
