@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import PenstockError
+from schemas.errors import PenstockError, UsageError
 
 _ADVICE: Final = {
     errno.EACCES: "let this user read and write there",
@@ -37,6 +37,16 @@ _ADVICE: Final = {
 }
 """What to do, by what a file system answers; errors of connections are not among these."""
 
+_WHOLE: Final = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE)
+)
+"""Answers of a disk or a process as a whole, whichever file it was."""
+
+_WRONG: Final = frozenset(
+    (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
+)
+"""Answers to a name that no time mends."""
+
 ANOTHER: Final = "name another place"
 _ERRNO: Final = re.compile(r"\[[Ee]rrno (\d+)\]")
 _QUOTED: Final = re.compile(r"'([^']+)'|\"([^\"]+)\"")
@@ -52,7 +62,7 @@ def movable(out: Path, folder: Path) -> dict[Path, str]:
 
 
 class DiskError(PenstockError):
-    """A file or folder cannot be read or written as it must be."""
+    """A file or folder cannot be read or written; exit code 2 if its name can never be."""
 
 
 def disk_error(
@@ -82,11 +92,18 @@ def disk_error(
         if roots:
             root = max(roots, key=lambda root: len(root.parts))
             named, instead = _blamed(path, root, code), places[root]
+        elif code not in _WHOLE:  # of a file that is none of ours
+            return None
+    elif code not in _WHOLE:
+        return None
     got = os.strerror(code) + (f"; {fate()}" if fate else "")
-    return DiskError(
+    made = DiskError(
         f"{named} must be a place that can be read and written; got: {got}; "
         f"{_ADVICE[code]}, or {instead}"
     )
+    if code in _WRONG:
+        made.exit_code = UsageError.exit_code
+    return made
 
 
 def _blamed(path: Path, root: Path, code: int) -> Path:

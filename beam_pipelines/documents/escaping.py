@@ -18,7 +18,8 @@ _SPECIAL: Final = r"[&<>|\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])"
 # GitHub makes links of bare addresses, escaped ones too, but in spans of code (GFM, 6.9).
 _ADDRESS: Final = r"(?<!\S)\S*(?:://|www\.|mailto:|xmpp:|\S@\S)\S*"
 _TAKEN: Final = re.compile(f"(?P<address>{_ADDRESS})|{_SPECIAL}", re.IGNORECASE)
-_AROUND: Final = re.compile(r"""([(\[{"'<]*)(.+?)([.,;:!?)\]}>"']*)""")
+_OPENING: Final = "([{<\"'"
+_CLOSING: Final = ")]}>\"'.,;!?"
 _BEGINS: Final = re.compile(r"([0-9]{0,9})([#+\-=]|[.)](?: |$))")
 _SAFE_IN_LABELS: Final = frozenset(" _-./,()=")
 
@@ -41,9 +42,10 @@ def _escaped(text: str) -> str:
 
 def _address(word: str) -> str:
     """Return a word that holds an address, which is code; punctuation around it is not."""
-    around = _AROUND.fullmatch(word)
-    assert around is not None  # noqa: S101  # a word has a character
-    return f"{_escaped(around[1])}{code(around[2])}{_escaped(around[3])}"
+    begun = word.lstrip(_OPENING)
+    address = begun.rstrip(_CLOSING)
+    before, after = word[: len(word) - len(begun)], begun[len(address) :]
+    return f"{_escaped(before)}{code(address)}{_escaped(after)}"
 
 
 def code(text: str) -> str:

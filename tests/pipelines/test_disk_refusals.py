@@ -100,13 +100,13 @@ def test_a_pipeline_that_may_only_be_read_is_told_by_every_command_that_writes(
 @pytest.mark.parametrize(
     ("command", "code", "place"),
     [
-        (["run", "FOLDER", "--out", "FILE"], 1, "FILE"),
-        (["run", "FOLDER", "--out", "FILE/x"], 1, "FILE"),
+        (["run", "FOLDER", "--out", "FILE"], 2, "FILE"),
+        (["run", "FOLDER", "--out", "FILE/x"], 2, "FILE"),
         (["run", "FOLDER", "--out", "/proc/x"], 1, "/proc/x"),
-        (["preview", "FOLDER", "--show-personal", "--out", "FILE"], 1, "FILE"),
-        (["dlq", "export", "FOLDER", "FILE/x"], 1, "FILE"),
-        (["generate", "FOLDER", "--into", "FILE/x.jsonl"], 1, "FILE"),
-        (["init", "FOLDER/data/a.jsonl", "--into", "FILE/x"], 1, "FILE"),
+        (["preview", "FOLDER", "--show-personal", "--out", "FILE"], 2, "FILE"),
+        (["dlq", "export", "FOLDER", "FILE/x"], 2, "FILE"),
+        (["generate", "FOLDER", "--into", "FILE/x.jsonl"], 2, "FILE"),
+        (["init", "FOLDER/data/a.jsonl", "--into", "FILE/x"], 2, "FILE"),
     ],
 )
 def test_a_file_where_a_folder_must_be_is_named(

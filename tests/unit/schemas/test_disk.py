@@ -69,6 +69,25 @@ def test_a_path_outside_of_all_places_is_not_named(places: dict[Path, str]) -> N
         )
 
 
+def test_a_file_that_is_none_of_ours_is_not_told_as_if_it_were(places: dict[Path, str]) -> None:
+    out = next(iter(places))
+    for code in (errno.ENOENT, errno.EACCES, errno.ENOTDIR):
+        assert disk_error(_raised(code, "/data/ada@example.org"), places, out) is None
+        assert disk_error(_raised(code), places, out) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"), [(errno.ENOTDIR, 2), (errno.ELOOP, 2), (errno.EACCES, 1), (errno.ENOSPC, 1)]
+)
+def test_a_wrong_name_is_wrong_usage_and_a_full_disk_is_not(
+    places: dict[Path, str], code: int, ends: int
+) -> None:
+    out = next(iter(places))
+    said = disk_error(_raised(code, out / "x"), places, out)
+    assert said is not None
+    assert said.exit_code == ends
+
+
 def test_errors_of_workers_and_libraries_are_read_from_their_text(places: dict[Path, str]) -> None:
     out = next(iter(places))
     text = f"[Errno 13] Failed to open local file '{out}/x'. Detail: [errno 13] Permission denied"
