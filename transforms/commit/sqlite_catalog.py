@@ -266,7 +266,7 @@ class SqliteCatalog(MetastoreCatalog):
             with closing(sqlite3.connect(self._file, timeout=self._busy_s)) as database, database:
                 yield database
         except sqlite3.OperationalError as error:
-            code = _DISK.get(error.sqlite_errorcode & _PRIMARY)
+            code = _DISK.get(getattr(error, "sqlite_errorcode", 0) & _PRIMARY)
             if code is None:
                 raise
             look(self._file)
