@@ -124,6 +124,17 @@ def test_a_file_where_a_folder_must_be_is_named(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("verb", ["run", "load", "status", "docs"])
+def test_a_catalog_that_is_none_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    catalog = folder / "out" / "lake" / "catalog.db"
+    catalog.write_bytes(b"\xff" * 5000)
+    assert main([verb, str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"the lake's catalog must be a whole SQLite file; got {catalog}, which")
+
+
 def test_a_full_disk_is_told_and_leaves_no_half_of_a_file(
     landed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

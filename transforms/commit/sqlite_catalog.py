@@ -62,6 +62,7 @@ _DISK: Final = {
     sqlite3.SQLITE_PERM: errno.EACCES,
     sqlite3.SQLITE_IOERR: errno.EIO,
 }
+_BROKEN: Final = frozenset((sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT))
 _PRIMARY: Final = 0xFF
 """Of a result code of SQLite; what is above says more of it."""
 _SEEN: Final = 64
@@ -265,11 +266,18 @@ class SqliteCatalog(MetastoreCatalog):
         try:
             with closing(sqlite3.connect(self._file, timeout=self._busy_s)) as database, database:
                 yield database
-        except sqlite3.OperationalError as error:
-            code = _DISK.get(getattr(error, "sqlite_errorcode", 0) & _PRIMARY)
-            if code is None:
+        except sqlite3.DatabaseError as error:
+            found = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+            if found in _BROKEN:
+                msg = (
+                    f"the lake's catalog must be a whole SQLite file; got {self._file}, which is "
+                    "not; put a copy of it back, or choose another --out to begin anew"
+                )
+                raise CommitError(msg) from error
+            if found not in _DISK:
                 raise
             look(self._file)
+            code = _DISK[found]
             raise OSError(code, os.strerror(code), str(self._file)) from error
 
     def _not_here(self, *_: Any, **__: Any) -> NoReturn:
