@@ -37,17 +37,12 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(landed: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(landed, tmp_path / "shop"))
-
-
-@pytest.fixture
-def read_only(folder: Path) -> Iterator[Path]:
-    every = [Path(root) / name for root, dirs, files in os.walk(folder) for name in (".", *files)]
+def read_only(landed: Path) -> Iterator[Path]:
+    every = [Path(root) / name for root, _, files in os.walk(landed) for name in (".", *files)]
     before = {path: path.stat().st_mode for path in every}
     for path, mode in before.items():
         path.chmod(mode & ~0o222)
-    yield folder
+    yield landed
     for path, mode in before.items():
         path.chmod(mode)
 
@@ -65,19 +60,19 @@ def _without_rights(commands: list[list[str]]) -> list[tuple[int, str]]:
 
 
 def test_a_pipeline_that_may_only_be_read_is_told_by_every_command_that_writes(
-    read_only: Path,
+    read_only: Path, tmp_path: Path
 ) -> None:
     name, out = str(read_only), read_only / "out"
-    (read_only.parent / "more.jsonl").write_bytes(sales(20, 30))
-    (read_only.parent / "free").mkdir()
-    own = read_only.parent / "own"
+    (tmp_path / "more.jsonl").write_bytes(sales(20, 30))
+    (tmp_path / "free").mkdir()
+    own = tmp_path / "own"
     shutil.copytree(read_only, own, ignore=shutil.ignore_patterns("out", ".penstock-key"))
-    more = ["--input", str(read_only.parent / "more.jsonl")]
+    more = ["--input", str(tmp_path / "more.jsonl")]
     another, copy = "choose another --out\n", "copy the pipeline folder to a place of your own\n"
     said = {
         ("run", name, *more): (f"{out}/lake/catalog.db", another),
         ("run", name, "--out", f"{name}/x"): (name, another),
-        ("run", str(own), "--out", f"{read_only.parent}/free/x"): (own, copy),
+        ("run", str(own), "--out", f"{tmp_path}/free/x"): (own, copy),
         ("preview", name, "--show-personal"): (out, another),
         ("dlq", "show", name, "--records"): (out, another),
         ("dlq", "export", name, "x.jsonl"): (out, another),
@@ -110,13 +105,18 @@ def test_a_pipeline_that_may_only_be_read_is_told_by_every_command_that_writes(
     ],
 )
 def test_a_file_where_a_folder_must_be_is_named(
-    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str], code: int, place: str
+    landed: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    code: int,
+    place: str,
 ) -> None:
-    file = folder / "file"
+    file = tmp_path / "file"
     file.touch()
 
     def put(text: str) -> str:
-        return text.replace("FOLDER", str(folder)).replace("FILE", str(file))
+        return text.replace("FOLDER", str(landed)).replace("FILE", str(file))
 
     assert main([put(word) for word in command]) == code
     said = capsys.readouterr().err
@@ -126,9 +126,12 @@ def test_a_file_where_a_folder_must_be_is_named(
 
 @pytest.mark.parametrize("verb", ["run", "load", "status", "docs"])
 def test_a_catalog_that_is_none_is_told(
-    folder: Path, capsys: pytest.CaptureFixture[str], verb: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
+    folder = make_folder(tmp_path)
+    (folder / "data" / "a.jsonl").write_bytes(sales(0, 5))
     catalog = folder / "out" / "lake" / "catalog.db"
+    catalog.parent.mkdir(parents=True)
     catalog.write_bytes(b"\xff" * 5000)
     assert main([verb, str(folder)]) == 1
     said = capsys.readouterr().err

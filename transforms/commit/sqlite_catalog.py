@@ -252,6 +252,13 @@ class SqliteCatalog(MetastoreCatalog):
                     "folder back, or remove the lake and the warehouse and run again"
                 )
                 raise CommitError(msg) from None
+            here = self.properties["warehouse"]
+            if not location.startswith(f"{here}/"):  # both lakes would write to one's files
+                msg = (
+                    f"a lake must stay where it was made; got {here}, a copy of the one that has "
+                    f"{location}; use that one, or choose another --out"
+                )
+                raise CommitError(msg)
             self._remember(location, metadata)
         return metadata
 
