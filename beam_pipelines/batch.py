@@ -116,7 +116,7 @@ def ingest(
     began, started = time.monotonic(), time.time()
     result = Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = open_lake(plan)
-    with told(lambda: fate(lake, result.run_id)):
+    with told(plan, lambda: fate(lake, result.run_id)):
         state, keys, recompute = ready(lake, result, options, started)
         found = _discover(plan, state, options, result)
         RowSteps(plan).setup()

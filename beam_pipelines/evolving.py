@@ -12,8 +12,8 @@ from beam_pipelines.contract_text import ContractText, EditError, minor, read_te
 from beam_pipelines.init_contract import property_lines
 from beam_pipelines.unlisted import ENUM, Unlisted, unlisted
 from beam_pipelines.widening import takes, wider
-from beam_pipelines.writing import writing
 from schemas.contract import Column
+from schemas.disk import writing
 from schemas.errors import UsageError
 from schemas.located import Located, load
 from schemas.plan import Plan

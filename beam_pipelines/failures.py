@@ -7,16 +7,16 @@ place only, since its message may hold values of the data.
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from schemas.disk import disk_error, movable
 from schemas.errors import PenstockError
+from schemas.plan import Plan
 from transforms.commit.journal import after
 from transforms.commit.lake import Lake
 
@@ -25,8 +25,6 @@ _CAUSE: Final = "direct cause of the following exception:"
 _RAISED: Final = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
 _STEP: Final = re.compile(r" \[while running '[^']*'\]\s*$")
 _FRAME: Final = re.compile(r'^  File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
-_ERRNO: Final = re.compile(r"\[[Ee]rrno (\d+)\]")
-_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _ROOMS: Final = re.compile(r"(?:^|.*/)((?:beam_pipelines|transforms|schemas|runners)/.*)")
 _MOST_PLACES: Final = 4
 
@@ -45,10 +43,11 @@ class _Raised(NamedTuple):
 
 
 @contextmanager
-def told(fate: Callable[[], str]) -> Iterator[None]:
+def told(plan: Plan, fate: Callable[[], str]) -> Iterator[None]:
     """Raise what an error means: one of ours that a runner carries, the disk, or class and place.
 
     Args:
+        plan: What is run.
         fate: Says what has become of the run's rows; asked only if that is not known otherwise.
     """
     # Beam logs a worker's traceback at ERROR before it raises it.
@@ -60,13 +59,13 @@ def told(fate: Callable[[], str]) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, PenstockError) and not _STEP.search(str(error)):
             raise
-        made = meant(error, fate)
+        made = meant(error, plan, fate)
         raise made from (error if isinstance(made, UnexpectedError) else None)
     finally:
         logger.setLevel(level)
 
 
-def meant(error: Exception, fate: Callable[[], str]) -> PenstockError:
+def meant(error: Exception, plan: Plan, fate: Callable[[], str]) -> PenstockError:
     """Return what a person should be told.
 
     Only the exception that ended the run, or what it names as its direct cause, is looked at: one
@@ -78,14 +77,11 @@ def meant(error: Exception, fate: Callable[[], str]) -> PenstockError:
             made = PenstockError(one.message)
             made.exit_code = one.kind.exit_code
             return made
+    places = movable(plan.out, plan.folder)
     for one in raised:
-        found = [int(code) for code in _ERRNO.findall(one.message)]
-        if found and found[-1] in _DISK:
-            return PenstockError(
-                "the disk under --out must be writable and have room; got: "
-                f"{os.strerror(found[-1])}; {fate()}: free space or choose another --out, and run "
-                "again"
-            )
+        refused = disk_error(one.message, places, plan.out, fate)
+        if refused is not None:
+            return refused
     return UnexpectedError(
         f"a run must end without an error that nobody thought of; got {raised[0].name} at "
         f"{_places(raised[0].frames)}; {fate()}; please report these places"

@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from beam_pipelines.writing import writing
 from schemas.contract import Contract
+from schemas.disk import writing
 from schemas.errors import SourceError, UsageError
 from schemas.names import TIMESTAMP
 from schemas.plan import Plan
 from transforms.lookups import LookupFiles
 from transforms.rules import check
+from transforms.sources.places import corrected
 from transforms.synthetic.faults import breaker, faults_of
 from transforms.synthetic.like.guard import Guard
 from transforms.synthetic.like.sampled import likeness_of
@@ -89,8 +90,7 @@ def learn(plan: Plan, sample: str, form: str) -> Likeness:
     try:
         return likeness_of(plan.contract, plan.source, sample, Path.cwd(), guard)
     except SourceError as error:
-        why = str(error).replace("--input or source.batch.files.path", "--like")
-        raise SourceError(why) from error
+        raise corrected(error, "--like") from error
 
 
 def format_of(path: Path) -> str:

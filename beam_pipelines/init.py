@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from beam_pipelines.documents.folder import documents
 from beam_pipelines.init_check import check_text
 from beam_pipelines.init_contract import contract_text, measured
 from beam_pipelines.init_pipeline import pipeline_text
-from beam_pipelines.writing import writing
+from schemas.disk import writing
 from schemas.errors import SourceError, UsageError
 from schemas.planning import check_pipeline
 from schemas.references import is_url
@@ -20,14 +21,13 @@ from transforms.inference.infer import Proposal, infer
 from transforms.inference.lookups import LookupTable, find_lookup
 from transforms.inference.names import pipeline_name
 from transforms.inference.reading import read_sample
-from transforms.sources.places import expand
+from transforms.sources.places import corrected, expand
 
 Ask = Callable[[str, Sequence[str]], str]
 """Puts a question and its answers to a person; returns one of them."""
 
 
 _MEANT: Final = (
-    ("correct --input or source.batch.files.path", "correct SAMPLE"),
     ("the source must be a readable path, glob,", "a sample must be a readable file, glob,"),
     ("the source must name at least one file", "a sample must name at least one file"),
     ("every file of the source must", "every file of a sample must"),
@@ -99,14 +99,17 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
     }
     if not (folder / ".gitignore").exists():
         texts[".gitignore"] = _IGNORED
-    _write(folder, texts)
+    new = not folder.exists()
     try:
+        _write(folder, texts)
         plan, _ = check_pipeline(folder)
         texts |= {made.name: made.after for made in documents(plan, measured(proposal))}
         _write(folder, texts)
     except BaseException:
-        for text in texts:
-            (folder / text).unlink(missing_ok=True)
+        _remove(folder, texts)
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
         raise
     lookups_found = tuple(lookups)
     return Begun(folder=folder, proposal=proposal, lookups=lookups_found, files=tuple(texts))
@@ -134,7 +137,7 @@ def _read_one(path: str) -> Sample:
     try:
         return read_sample(path, Path.cwd())
     except SourceError as error:
-        why = str(error)
+        why = str(corrected(error, "SAMPLE"))
         for said, meant in _MEANT:
             why = why.replace(said, meant)
         raise SourceError(why) from error
@@ -195,6 +198,18 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+
+
+def _remove(folder: Path, texts: Iterable[str]) -> None:
+    """Delete what was begun, so that it can be begun again; folders only if they are empty."""
+    paths = [folder / text for text in texts]
+    with suppress(OSError):
+        for path in paths:
+            path.unlink(missing_ok=True)
+    made = {parent for path in paths for parent in path.parents if folder in parent.parents}
+    for one in sorted(made, reverse=True):
+        with suppress(OSError):
+            one.rmdir()
 
 
 def _asked(proposal: Proposal, ask: Ask | None) -> Proposal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import json
@@ -11,10 +12,11 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import pyarrow as pa
 
@@ -23,6 +25,7 @@ from beam_pipelines.commit_once import committer
 from beam_pipelines.dead_letters import Choice, in_clear, landed
 from beam_pipelines.failures import fate, told
 from beam_pipelines.replay import Replayed, opened_rows, replay, rounds
+from schemas.disk import writing
 from schemas.errors import CommitError, UsageError
 from schemas.names import MENDED_AT, POSITION, SEQUENCE, SOURCE
 from schemas.plan import Plan, Table
@@ -70,19 +73,15 @@ def export(plan: Plan, choice: Choice, path: Path) -> int:
         How many were written.
 
     Raises:
-        UsageError: The file is there, or cannot be made; or nothing has landed yet.
+        UsageError: The file is there, or nothing has landed yet.
+        DiskError: It cannot be written.
         SealError: A record was sealed with a key that is not here.
     """
     lake = landed(plan)
     refused = plan.operations("refused")
     at = lake.last_done().snapshots.get(refused)
     rows = opened_rows(lake, plan, at, choice)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        msg = f"the file to export to must be a new one; got {error}; choose another name"
-        raise UsageError(msg) from None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with writing(path), _new(path) as file:
         for some in rounds(rows):
             records = in_clear(lake, plan, some, at)
             for why, held in zip(some.to_pylist(), records.to_pylist(), strict=True):
@@ -91,6 +90,22 @@ def export(plan: Plan, choice: Choice, path: Path) -> int:
                 record = None if held["format"] == _POINTER else held["record"]
                 file.write(json.dumps(line | _written(record)) + "\n")
     return rows.num_rows
+
+
+@contextmanager
+def _new(path: Path) -> Iterator[IO[str]]:
+    """Make a file that its owner alone can read; it is gone again unless it is whole."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        msg = f"the file to export to must be a new one; got {path}; choose another name"
+        raise UsageError(msg) from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def put_back(plan: Plan, path: Path, *, by: str) -> PutBack:
@@ -113,7 +128,7 @@ def put_back(plan: Plan, path: Path, *, by: str) -> PutBack:
     started = time.time()
     result = batch.Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = landed(plan)
-    with told(lambda: fate(lake, result.run_id)):
+    with told(plan, lambda: fate(lake, result.run_id)):
         _, keys, _ = batch.ready(lake, result, batch.Options(), started)
         create_or_fit(lake.catalog, Table(name=plan.operations("mended"), schema=MENDED))
         own = committer(lake, plan, result.run_id, started, keys)
@@ -213,6 +228,12 @@ def _written(record: bytes | None) -> dict[str, Any]:
         return {"record_base64": base64.b64encode(record).decode()}
 
 
+def _text(path: Path) -> str:
+    if path.is_char_device() or path.is_block_device():  # some have no end; a pipe has one
+        raise OSError(errno.EINVAL, "a device")
+    return path.read_text(encoding="utf-8")
+
+
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a file that hold a record.
 
@@ -221,9 +242,12 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """
     seen: set[tuple[Any, ...]] = set()
     try:
-        texts = path.read_text(encoding="utf-8").split("\n")
+        texts = _text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"the file to import must be UTF-8 text that can be read; got {error}"
+        why = error.strerror if isinstance(error, OSError) else "other bytes"
+        msg = (
+            f"the file to import must be UTF-8 text; got {path}: {why}; name one that was exported"
+        )
         raise UsageError(msg) from None
     for number, text in enumerate(texts, 1):
         if not text.strip():

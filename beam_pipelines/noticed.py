@@ -21,12 +21,9 @@ def shortened(names: Sequence[str]) -> str:
 
 
 def none_kept(rows: Mapping[str, int], destinies: Sequence[Mapping[str, Any]]) -> str:
-    """Say that a run kept nothing, and what took most of its rows."""
-    most = destinies[0]
-    return (
-        f"no row was kept of {rows['read']:,} read: {most['rows']:,} {most['destiny']} by "
-        f"{most['step']} ({most['rule']})"
-    )
+    """Say that a run kept nothing, and what took its rows."""
+    took = [f"{d['rows']:,} {d['destiny']} by {d['step']} ({d['rule']})" for d in destinies]
+    return f"no row was kept of {rows['read']:,} read: {shortened(took)}"
 
 
 def landed_before(known: pa.Table | None, read: Sequence[Mapping[str, Any]]) -> list[str]:

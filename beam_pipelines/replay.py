@@ -91,7 +91,7 @@ def simulate(plan: Plan, choice: Choice) -> Replayed:
     """
     out = Replayed()
     lake = landed(plan)
-    with told(lambda: "nothing was written"):
+    with told(plan, lambda: "nothing was written"):
         state = look(lake)
         protector, out.notes = _looking(lake, plan)
         make = ReplayRows(plan, remembered(state.sources), protector)
@@ -142,7 +142,7 @@ def replay(
     result = batch.Result(run_id=uuid.uuid4().hex, plan=plan)
     out = Replayed(result=result)
     lake = landed(plan)
-    with told(lambda: fate(lake, result.run_id)):
+    with told(plan, lambda: fate(lake, result.run_id)):
         state, keys, recompute = batch.ready(lake, result, batch.Options(), started)
         own = committer(lake, plan, result.run_id, started, keys, **options)
         if recompute:

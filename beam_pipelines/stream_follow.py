@@ -154,7 +154,11 @@ class _Look:
             return
         # What the runner itself says (a machine is gone, there is no slot) passes: the stall sees
         # if it does not.
-        told = error if isinstance(error, PenstockError) else meant(error, lambda: _RETRIED)
+        told = (
+            error
+            if isinstance(error, PenstockError)
+            else meant(error, self._plan, lambda: _RETRIED)
+        )
         self._troubles += told is not error
         if told.exit_code == _WRONG or self._troubles >= _TROUBLES:
             raise told

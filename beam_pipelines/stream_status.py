@@ -33,7 +33,7 @@ class Landed:
         rows_per_second: Messages landed by the last commits, by the time between them; None if
             fewer than two are recent.
         gaps: What was to be read and was passed over, being gone.
-        lag: Partitions of which something has not landed; None: not known.
+        lag: Partitions of which something has not landed; None: not known, or there is no stream.
         notes: What could not be found out, and why.
     """
 
@@ -61,9 +61,9 @@ def landed(plan: Plan, lake: Lake | None, now: datetime | None = None) -> Landed
     lag = None
     places: Mapping[str, Place] = {}
     try:
-        places = ends(plan)
-        lag = behind(places, done)
-        if places:
+        if plan.stream is not None:
+            places = ends(plan)
+            lag = behind(places, done)
             notes += vanished({s: done[s] for s in done if s not in files}, places)
     except PenstockError as error:
         notes.append(f"lag is not known: {error}")

@@ -129,7 +129,11 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
     last = last_stream(plan.out)
     refuse_second(runner, plan, last)
     lake = open_lake(plan)
-    with told(lambda: fate(lake, result.run_id)), _stopped_by_sigterm(), ExitStack() as beside:
+    with (
+        told(plan, lambda: fate(lake, result.run_id)),
+        _stopped_by_sigterm(),
+        ExitStack() as beside,
+    ):
         options = Options(new_key=asked.new_key)
         known = kept_changes(plan)
         state, keys, recompute = batch.ready(lake, result, options, started)

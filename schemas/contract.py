@@ -147,6 +147,7 @@ class Contract:
         releases: Beside the columns that are kept, what may come out in clear.
         purpose, usage, limitations: What the contract says of itself, for people.
         promises: What it promises of the data as a whole.
+        whereabouts: What it says of where the data is, or how to get it (of its `servers`).
         on_change: What meets changes of the columns that do not say it themselves, and columns
             that are not declared. None: those are passed over, values of another type refused.
         event_times: First and last event time (us) that a row of the pipeline may have, both
@@ -167,6 +168,7 @@ class Contract:
     usage: str = ""
     limitations: str = ""
     promises: tuple[Promise, ...] = ()
+    whereabouts: tuple[str, ...] = ()
     on_change: OnChange | None = None
     event_times: tuple[int, int] | None = None
 

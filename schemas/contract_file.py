@@ -97,6 +97,7 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
         usage=(model.description and model.description.usage) or "",
         limitations=(model.description and model.description.limitations) or "",
         promises=tuple(_promises(model)),
+        whereabouts=tuple(s.description for s in model.servers or () if s.description),
     )
     if not stubs:  # else types may be missing, and every expression would be wrong
         check_transforms(contract, reader.nodes, problems)

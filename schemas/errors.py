@@ -50,5 +50,9 @@ class SourceError(PenstockError):
     """A source cannot be read as a whole, or is not what it was: nothing has been written."""
 
 
+class MissingError(SourceError):
+    """Nothing is where a source should be: perhaps it has not been fetched or made yet."""
+
+
 class CommitError(PenstockError):
     """The lake could not be changed, or a half-landed commit cannot be finished."""

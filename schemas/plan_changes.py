@@ -97,7 +97,7 @@ def _columns(columns: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _aggregate(one: Mapping[str, Any]) -> dict[str, Any]:
-    measures = {m["name"]: _measure(m) for m in one["measures"]}
+    measures = {f"measure {m['name']}": _measure(m) for m in one["measures"]}
     window = {f"window.{name}": value for name, value in _flat(one["window"]).items()}
     return {"group_by": one["group_by"], "event_time": one["event_time"], **window, **measures}
 
@@ -109,7 +109,8 @@ def _measure(one: Mapping[str, Any]) -> str:
 
 def _table(one: Mapping[str, Any]) -> dict[str, Any]:
     columns = {
-        f["name"]: f["type"] + ("" if f["nullable"] else ", never null") for f in one["schema"]
+        f"column {f['name']}": f["type"] + ("" if f["nullable"] else ", never null")
+        for f in one["schema"]
     }
     return {**columns, "partitioned by": one["partition_by"], "sorted by": one["sort_by"]}
 

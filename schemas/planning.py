@@ -136,8 +136,10 @@ def _draft(
     problems: list[Problem] = []
     contract = None
     if file.contract and not (folder / file.contract).is_file():
-        others = [path.name for path in folder.glob("*.yaml") if path.name != FILE]
-        must = f"`contract` must name a file of the folder; got {file.contract!r}"
+        there = folder / file.contract
+        others = [p.name for p in folder.glob("*.yaml") if p.name != FILE and p.is_file()]
+        what = ", a folder" if there.is_dir() else ", a broken link" if there.is_symlink() else ""
+        must = f"`contract` must name a file of the folder; got {file.contract!r}{what}"
         noted.add(("contract",), f"{must}; {did_you_mean(file.contract, others) or 'add it'}")
     elif file.contract:
         try:

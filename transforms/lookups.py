@@ -171,7 +171,7 @@ class LookupFiles:
             # The text is written for the pipeline's source.
             why = str(error).replace("--input or ", "").replace("source.batch.files", "from.files")
             msg = f"{step.id}: lookup {name}: {why}"
-            raise SourceError(msg) from error
+            raise type(error)(msg) from error
         return LookupFiles(
             name=name, source=source, slices=slices, columns=tuple(columns.items()), on=on, add=add
         )

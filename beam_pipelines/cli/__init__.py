@@ -12,9 +12,11 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Final
 
+from beam_pipelines.cli import flags
 from beam_pipelines.cli.ends import (
     StdoutError,
     debug,
@@ -23,7 +25,7 @@ from beam_pipelines.cli.ends import (
     stdout_failed,
     unexpected,
 )
-from schemas.errors import PenstockError, UsageError
+from schemas.errors import MissingError, PenstockError, UsageError
 
 VERBS: Final = (
     "init", "validate", "plan", "preview", "run", "load", "stop", "status", "maintain", "dlq",
@@ -110,7 +112,42 @@ def _verb(arguments: list[str], runner: str | None) -> int:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
         raise UsageError(_unknown(arguments[0]))
     args = _parser(runner).parse_args(arguments or ["--help"])
-    return int(args.run(args))
+    try:
+        return int(args.run(args))
+    except MissingError as error:
+        msg = f"{error}{_whereabouts(args)}"
+        raise MissingError(msg) from None
+    except OSError as error:
+        refused = _refused(error, args)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def _whereabouts(args: argparse.Namespace) -> str:
+    """Return what the contract says of how to get the data, if it is the contract's that lacks."""
+    if getattr(args, "folder", None) is None or getattr(args, "input", None) is not None:
+        return ""
+    from schemas.planning import check_pipeline  # noqa: PLC0415  not if all is well
+
+    said = check_pipeline(args.folder, getattr(args, "sets", ()))[0].contract.whereabouts
+    return f"; the contract says of its data: {' '.join(said)}" if said else ""
+
+
+def _refused(error: OSError, args: argparse.Namespace) -> PenstockError | None:
+    """Return what a file system refused, in a sentence; None: it was none."""
+    from schemas.disk import ANOTHER, disk_error, movable  # noqa: PLC0415  not if all is well
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # the error itself does not say where
+        return UsageError(flags.GONE)
+    places = {Path("/"): ANOTHER}
+    folder = getattr(args, "folder", None)
+    if folder is None:
+        return disk_error(str(error), places, "a file or folder of this command")
+    out: Path = (getattr(args, "out", None) or folder / "out").absolute()
+    return disk_error(str(error), places | movable(out, folder), out)
 
 
 def _parser(runner: str | None) -> argparse.ArgumentParser:

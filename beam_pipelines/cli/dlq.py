@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
@@ -49,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one = actions.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         flags.add_plan_arguments(one)
         if name in ("export", "import"):
-            one.add_argument("file", type=Path, help="JSON lines: position and record")
+            one.add_argument("file", type=flags.path_of, help="JSON lines: position and record")
         one.add_argument("--json", action="store_true", help="print JSON objects, one a line")
         _ADD[name](one)
 
@@ -63,7 +62,11 @@ def _choice(parser: argparse.ArgumentParser) -> None:
 def _show(parser: argparse.ArgumentParser) -> None:
     _choice(parser)
     parser.add_argument(
-        "--rows", type=_count, default=20, metavar="N", help="at most so many; default 20"
+        "--rows",
+        type=flags.whole(0, 20),
+        default=20,
+        metavar="N",
+        help="at most so many; default 20",
     )
     parser.add_argument(
         "--records", action="store_true", help="show the records in clear; audited, not stored"
@@ -84,13 +87,6 @@ _ADD: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "import": lambda _: None,
     "replay": _replay,
 }
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        msg = f"--rows must be a count; got {text!r}; write for example 20"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -121,17 +117,17 @@ def _run_list(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
 def _run_show(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
     from beam_pipelines.dead_letters import rows  # noqa: PLC0415
 
-    if args.records:
+    found = rows(plan, choice, limit=args.rows, clear=args.records)
+    if args.records:  # before any is shown
         audit.append(
             plan.out,
             "dlq.show",
             pipeline=plan.name,
-            rows=args.rows,
+            rows=len(found),
             step=args.step,
             rule=args.rule,
             source=args.source,
         )
-    found = rows(plan, choice, limit=args.rows, clear=args.records)
     if args.json:
         _print_json(found)
         return 0

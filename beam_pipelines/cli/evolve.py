@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from beam_pipelines.cli import flags
 from runners.lean import collect_from_here, deferred_models, import_libraries, no_warnings
+from schemas.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         dest="samples",
+        type=flags.word,
         metavar="SAMPLE",
         help="look at these files instead of what runs have seen: path, glob, URL; may be repeated",
     )
@@ -56,8 +58,13 @@ def run(args: argparse.Namespace) -> int:
     with no_warnings():
         from beam_pipelines.evolving import propose, seen  # noqa: PLC0415  slow to import
 
+    from transforms.sources.places import corrected  # noqa: PLC0415
+
     collect_from_here()
-    changes = seen(plan, args.samples)
+    try:
+        changes = seen(plan, args.samples)
+    except SourceError as error:
+        raise corrected(error, "--from") from error
     patch = propose(plan, changes, lambda located: _plan(args, located))
     if patch.done and not args.dry_run:
         patch.apply()

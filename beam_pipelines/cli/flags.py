@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,12 +17,15 @@ if TYPE_CHECKING:
     from schemas.plan import Plan
 
 _RUNNER: Final = "runner."
+_MOST: Final = 10**12
+SEEDS: Final = 2**63 - 1
+GONE: Final = "the folder that this runs in must be there; got one that was removed; go to another"
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """Add the pipeline folder."""
     parser.add_argument(
-        "folder", type=Path, help="the pipeline folder: contract.odcs.yaml and pipeline.yaml"
+        "folder", type=path_of, help="the pipeline folder: contract.odcs.yaml and pipeline.yaml"
     )
 
 
@@ -47,7 +52,10 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_out(parser)
     parser.add_argument(
-        "--input", metavar="PATH", help="read these files instead of the source's: path, glob, URL"
+        "--input",
+        type=word,
+        metavar="PATH",
+        help="read these files instead of the source's: path, glob, URL",
     )
     parser.add_argument(
         "--sinks", metavar="A,B", help="only these sinks of the file, for example lake"
@@ -78,7 +86,10 @@ def add_rest(parser: argparse.ArgumentParser) -> None:
 def add_out(parser: argparse.ArgumentParser) -> None:
     """Add where lake and warehouse are."""
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where lake and warehouse are; default FOLDER/out"
+        "--out",
+        type=path_of,
+        metavar="DIR",
+        help="where lake and warehouse are; default FOLDER/out",
     )
 
 
@@ -93,6 +104,74 @@ def add_sets(parser: argparse.ArgumentParser) -> None:
         help="replace a field of the pipeline file, or an option of the runner "
         "(runner.NAME=VALUE), for this run; may be repeated",
     )
+
+
+def whole(least: int, example: int, most: int = _MOST) -> Callable[[str], int]:
+    """Return what reads the whole number of a flag, from `least` to `most`."""
+
+    def read(text: str) -> int:
+        number = int(text) if re.fullmatch(r"-?[0-9]{1,20}", text) else None
+        if number is None or number < least:
+            msg = f"must be a whole number of at least {least}; got {text!r}; write {example} or so"
+            raise argparse.ArgumentTypeError(msg)
+        if number > most:
+            msg = f"must be at most {most:,}; got {text}; write {example} or so"
+            raise argparse.ArgumentTypeError(msg)
+        return number
+
+    return read
+
+
+def number(text: str) -> float:
+    """Read a number of a flag, 0 or more.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        msg = f"must be a number of 0 or more; got {text!r}; write 0.5 or 100"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def word(text: str) -> str:
+    """Read a flag that says something.
+
+    Raises:
+        ArgumentTypeError: It says nothing.
+    """
+    if not text:
+        msg = "must say something; got nothing; leave the flag out, or give it a value"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+def name_of(text: str) -> str:
+    """Read the name of a file or folder, or a URL, that is written down or made.
+
+    Raises:
+        ArgumentTypeError: It is none; or the locale made it unreadable: what we write is UTF-8.
+    """
+    if not text or "\0" in text:
+        msg = f"a name must have characters, none of them NUL; got {text!r}; write one"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        str(Path(text).absolute()).encode()
+    except UnicodeEncodeError:
+        msg = f"names must be UTF-8; got {text!a}; set LC_ALL=C.UTF-8, or rename it"
+        raise argparse.ArgumentTypeError(msg) from None
+    except FileNotFoundError:
+        raise argparse.ArgumentTypeError(GONE) from None
+    return text
+
+
+def path_of(text: str) -> Path:
+    """Read the name of a file or folder; raises as `name_of`."""
+    return Path(name_of(text))
 
 
 def out_of(args: argparse.Namespace) -> Path:
@@ -130,11 +209,6 @@ def plan_of(args: argparse.Namespace) -> Plan:
     with deferred_models():  # DuckDB and Arrow are slow to import
         from schemas.planning import load_plan  # noqa: PLC0415
 
-    for path in (args.folder, args.out):
-        _check_name(path)
-    if args.input == "":
-        msg = "--input must name a path; got nothing; write one, or leave the flag out"
-        raise UsageError(msg)
     own = [text for text in args.sets if text.startswith(_RUNNER)]
     plan = load_plan(
         args.folder,
@@ -169,12 +243,3 @@ def _with_options(plan: Plan, args: argparse.Namespace, sets: Sequence[str]) -> 
         )
         raise UsageError(msg)
     return plan
-
-
-def _check_name(path: Path | None) -> None:
-    """Refuse a name that the locale made unreadable: the lake writes names in UTF-8."""
-    try:
-        str(path and path.absolute()).encode()
-    except UnicodeEncodeError:
-        msg = f"names of folders must be UTF-8; got {str(path)!a}; set LC_ALL=C.UTF-8, or rename it"
-        raise UsageError(msg) from None

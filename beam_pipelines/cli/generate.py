@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transforms.synthetic.values import Span
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LAST_US = (dt.datetime(9999, 12, 31, tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(microseconds=1)
 _DEFAULT_SPAN_US = 86_400_000_000
 _DEFAULT_START_US = 20_454 * _DEFAULT_SPAN_US  # 2026-01-01
 
@@ -43,22 +44,34 @@ or that is classified.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of this verb."""
     flags.add_folder(parser)
-    parser.add_argument("--rows", type=int, default=10_000, metavar="N", help="distinct records")
     parser.add_argument(
-        "--into", metavar="FILE", help=".jsonl, .csv or .parquet; default data/generated.jsonl"
+        "--rows", type=flags.whole(1, 10_000), default=10_000, metavar="N", help="distinct records"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="0 by default")
+    parser.add_argument(
+        "--into",
+        type=flags.name_of,
+        metavar="FILE",
+        help=".jsonl, .csv or .parquet; default data/generated.jsonl",
+    )
+    parser.add_argument(
+        "--seed", type=flags.whole(0, 1, flags.SEEDS), default=0, metavar="N", help="0 by default"
+    )
     parser.add_argument(
         "--from",
         dest="start",
+        type=flags.word,
         metavar="TIME",
         help="first event time, ISO 8601; default 2026-01-01, or the sample's",
     )
     parser.add_argument(
-        "--span", metavar="1d", help="how long events go on; default 1d, or the sample's"
+        "--span",
+        type=flags.word,
+        metavar="1d",
+        help="how long events go on; default 1d, or the sample's",
     )
     parser.add_argument(
         "--like",
+        type=flags.name_of,
         metavar="SAMPLE",
         help="file, directory, glob or URL: rows are spread as its rows, and copy none of them",
     )
@@ -68,11 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("late", "that arrive --late-by after their event"),
     ):
         parser.add_argument(
-            f"--{name}", type=float, default=0.0, metavar="SHARE", help=f"share of records {what}"
+            f"--{name}",
+            type=flags.number,
+            default=0.0,
+            metavar="SHARE",
+            help=f"share of records {what}",
         )
     parser.add_argument("--disorder", default="0s", metavar="30s", help="how far out of order")
     parser.add_argument(
         "--late-by",
+        type=flags.word,
         metavar="3h",
         help="default: disorder and twice the allowed lateness of the pipeline's aggregates",
     )
@@ -91,12 +109,8 @@ def run(args: argparse.Namespace) -> int:
         learn,
         summary,
     )
-    from schemas.errors import UsageError  # noqa: PLC0415
     from schemas.planning import load_plan  # noqa: PLC0415
 
-    if args.rows < 1:
-        msg = f"--rows must be at least 1; got {args.rows}; ask for some"
-        raise UsageError(msg)
     plan = load_plan(args.folder, sets=args.sets)
     path = Path(args.into) if args.into else args.folder / "data" / "generated.jsonl"
     shares = _shares(args, plan)
@@ -134,7 +148,7 @@ def _shares(args: argparse.Namespace, plan: Plan) -> Shares:
 
     given = {name: getattr(args, name) for name in ("broken", "duplicates", "late")}
     for name, share in given.items():
-        if not 0 <= share <= 1:
+        if share > 1:
             msg = f"--{name} must be a share from 0 to 1; got {share:g}; 0.01 is one in a hundred"
             raise UsageError(msg)
     if args.broken + args.late > 1:
@@ -159,6 +173,9 @@ def _span(args: argparse.Namespace, like: Likeness | None) -> Span:
         length = flags.micros("--span", args.span)
     if length == 0:
         msg = "--span must be longer than nothing; got 0s; write 1d or so"
+        raise UsageError(msg)
+    if begin + length > _LAST_US:
+        msg = f"events must end before the year 10000; got --from {args.start}; begin earlier"
         raise UsageError(msg)
     return Span(start_us=begin, end_us=begin + length)
 

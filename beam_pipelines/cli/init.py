@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beam_pipelines.cli import flags
 from runners.lean import import_libraries
 
 if TYPE_CHECKING:
@@ -32,11 +33,15 @@ contract. Then: penstock validate, plan, run.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of this verb."""
     parser.add_argument(
-        "samples", nargs="+", metavar="SAMPLE", help="a file, directory, glob or URL"
+        "samples",
+        nargs="+",
+        type=flags.name_of,
+        metavar="SAMPLE",
+        help="a file, directory, glob or URL",
     )
     parser.add_argument(
         "--into",
-        type=Path,
+        type=flags.path_of,
         metavar="DIR",
         help="the folder to begin; default ./<name of the sample>",
     )

@@ -44,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="only say what would be done; nothing is changed"
     )
     parser.add_argument(
-        "--keep", type=_count, default=100, metavar="N", help="snapshots kept a table; default 100"
+        "--keep",
+        type=flags.whole(1, 100),
+        default=100,
+        metavar="N",
+        help="snapshots kept a table; default 100",
     )
     parser.add_argument(
         "--age",
@@ -64,13 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line of stdout"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        msg = f"--keep must be a count above 0; got {text!r}; write for example 100"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -14,6 +14,7 @@ from schemas.references import public
 
 if TYPE_CHECKING:
     from schemas.plan import Aggregate, FileSource, Measure, Plan, Step
+    from schemas.plan_changes import Change
     from schemas.stream_source import StreamFace
 
 SUMMARY = "say what a run would read, do and write; touches no data"
@@ -68,9 +69,21 @@ def _diff(plan: Plan, *, as_json: bool) -> None:
     elif not found.changes:
         print(f"{plan.name}: as run {found.run_id[:12]} had it")
     for one in found.changes:
-        values = "" if one.before is one.after is None else f": {one.before} -> {one.after}"
-        print(f"{one.change} {one.what} {one.name}{one.field and f' {one.field}'}{values}")
+        print(_changed(one))
     print(*found.effects, sep="\n", end="\n" if found.effects else "")
+
+
+def _changed(one: Change) -> str:
+    """Return a change as a line; a field that one side lacks was added or removed."""
+    what = f"{one.change} {one.what} {one.name}"
+    field = one.field and f" {one.field}"
+    if one.before is one.after is None:
+        return what + field
+    if field and one.before is None:
+        return f"{what}: added{field}, {one.after}"
+    if field and one.after is None:
+        return f"{what}: removed{field}, {one.before}"
+    return f"{what}{field}: {one.before} -> {one.after}"
 
 
 def _import_functions(plan: Plan) -> None:

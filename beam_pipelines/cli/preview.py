@@ -38,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of this verb."""
     flags.add_plan_arguments(parser)
     parser.add_argument(
-        "--rows", type=int, default=20, metavar="N", help="so many records; default 20"
+        "--rows",
+        type=flags.whole(1, 20),
+        default=20,
+        metavar="N",
+        help="so many records; default 20",
     )
     parser.add_argument("--step", metavar="ID", help="only what rows are after this step")
     parser.add_argument(
@@ -51,19 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
-    if args.rows < 1:
-        msg = f"--rows must be at least 1; got {args.rows}; leave it out to see 20"
-        raise UsageError(msg)
     plan = flags.plan_of(args)
     import_libraries()
     with no_warnings():
         from beam_pipelines.preview import preview  # noqa: PLC0415
 
     collect_from_here()
-    if args.show_personal:
-        audit.append(plan.out, "preview", pipeline=plan.name, rows=args.rows, input=args.input)
     found = preview(plan, args.rows, personal=args.show_personal)
     stages = _chosen(found, args.step)
+    if args.show_personal:  # before any is shown
+        rows = len(found.rows)
+        audit.append(plan.out, "preview", pipeline=plan.name, rows=rows, input=args.input)
     if args.json:
         for row in found.rows:
             print(json.dumps(_told(row, stages), default=str))

@@ -33,20 +33,34 @@ held in memory meanwhile.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of this verb."""
     flags.add_folder(parser)
-    parser.add_argument("--input", metavar="PATH", help="these files instead of the source's")
-    parser.add_argument("--topic", metavar="NAME", help="default: source.stream.kafka.topic")
+    parser.add_argument(
+        "--input", type=flags.word, metavar="PATH", help="these files instead of the source's"
+    )
+    parser.add_argument(
+        "--topic", type=flags.word, metavar="NAME", help="default: source.stream.kafka.topic"
+    )
     parser.add_argument(
         "--brokers",
         metavar="HOST:PORT",
         help="default: source.stream.kafka.brokers, else $KAFKA_BROKERS, else 127.0.0.1:9092",
     )
     parser.add_argument(
-        "--rate", type=float, default=1000.0, metavar="N", help="records a second; 0: no limit"
+        "--rate",
+        type=flags.number,
+        default=1000.0,
+        metavar="N",
+        help="records a second; 0: no limit",
     )
     parser.add_argument(
         "--disorder", default="0s", metavar="30s", help="how far records may be out of order"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the disorder")
+    parser.add_argument(
+        "--seed",
+        type=flags.whole(0, 1, flags.SEEDS),
+        default=0,
+        metavar="N",
+        help="of the disorder",
+    )
     parser.add_argument(
         "--format", choices=("json", "avro"), help="default: source.stream.kafka.format, else json"
     )
@@ -55,7 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--key", metavar="COLUMN", help="column whose values are the keys")
     parser.add_argument(
-        "--partitions", type=int, default=4, metavar="N", help="of a topic that is made (4)"
+        "--partitions",
+        type=flags.whole(1, 4, 100_000),
+        default=4,
+        metavar="N",
+        help="of a topic that is made (4)",
     )
 
 

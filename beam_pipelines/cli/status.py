@@ -28,6 +28,7 @@ examples:
   penstock status events/ --json    for a program
 
 Of a stream that does not run, it says what is known without it: what has landed, and what waits.
+Of a batch pipeline it says the last commit; what is new in its files the next run finds out.
 """
 
 _SHOWN: Final = 5
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     record = last_stream(plan.out)
     there = (plan.out / "lake").is_dir()  # to open one makes it
     found = landed(plan, open_lake(plan) if there else None)
-    told = {"pipeline": plan.name} | _job(record, args) | _lake(found)
+    mode = "batch" if plan.stream is None else "stream"
+    told = {"pipeline": plan.name, "mode": mode} | _job(record, args) | _lake(found)
     told["notes"] = [*told["notes"], *found.notes, *_changed(plan, args)]
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
@@ -173,7 +175,9 @@ def _lake(found: Landed) -> dict[str, Any]:
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:
     """Yield the lines for a person."""
-    if told["job"] is None:
+    if told["job"] is None and told["mode"] == "batch":
+        yield f"{told['pipeline']}: a batch pipeline, with no stream to lag behind its source"
+    elif told["job"] is None:
         yield f"{told['pipeline']}: no stream has run"
     else:
         yield f"{told['pipeline']}: {told['state'].lower()} on {told['runner']}, job {told['job']}"

@@ -13,7 +13,13 @@ from typing import Final
 from beam_pipelines.columns import printable
 
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
-_SPECIAL: Final = re.compile(r"[&<>|\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])")
+_OBEYED: Final = frozenset("\\`*[]~$_")
+_SPECIAL: Final = r"[&<>|\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])"
+# GitHub makes links of bare addresses, escaped ones too, but in spans of code (GFM, 6.9).
+_ADDRESS: Final = r"(?<!\S)\S*(?:://|www\.|mailto:|xmpp:|\S@\S)\S*"
+_TAKEN: Final = re.compile(f"(?P<address>{_ADDRESS})|{_SPECIAL}", re.IGNORECASE)
+_OPENING: Final = "([{<\"'"
+_CLOSING: Final = ")]}>\"'.,;!?"
 _BEGINS: Final = re.compile(r"([0-9]{0,9})([#+\-=]|[.)](?: |$))")
 _SAFE_IN_LABELS: Final = frozenset(" _-./,()=")
 
@@ -21,13 +27,25 @@ _SAFE_IN_LABELS: Final = frozenset(" _-./,()=")
 def prose(text: str) -> str:
     r"""Return a text as Markdown that shows it in one line.
 
-    >>> prose("a_b *c* <d>\n| e")
-    'a_b \\*c\\* &lt;d&gt; &#124; e'
+    >>> prose("a_b *c* <d>\n| e (see https://f.example).")
+    'a_b \\*c\\* &lt;d&gt; &#124; e (see `https://f.example`).'
     """
     line = " ".join(printable(" ".join(text.split())).split())
-    line = _SPECIAL.sub(lambda m: _ENTITIES.get(m[0], f"\\{m[0]}"), line)
+    line = _TAKEN.sub(lambda m: _address(m[0]) if m["address"] else _escaped(m[0]), line)
     begins = _BEGINS.match(line)  # what a list, a heading or a rule would begin with
     return line if begins is None else f"{begins[1]}\\{line[begins.end(1) :]}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(_ENTITIES.get(c, f"\\{c}" if c in _OBEYED else c) for c in text)
+
+
+def _address(word: str) -> str:
+    """Return a word that holds an address, which is code; punctuation around it is not."""
+    begun = word.lstrip(_OPENING)
+    address = begun.rstrip(_CLOSING)
+    before, after = word[: len(word) - len(begun)], begun[len(address) :]
+    return f"{_escaped(before)}{code(address)}{_escaped(after)}"
 
 
 def code(text: str) -> str:
@@ -39,8 +57,8 @@ def code(text: str) -> str:
     line = printable(text)
     if line and line == line.strip() and not {"`", "|"} & set(line):
         return f"`{line}`"
-    shown = (c if c.isalnum() else f"&#{ord(c)};" for c in line)
-    return f"<code>{''.join(shown)}</code>"
+    shown = "".join(c if c.isalnum() else f"&#{ord(c)};" for c in line)
+    return f"<code>{shown.replace('&#64;', '<!-- -->&#64;')}</code>"  # no address of mail is one
 
 
 def sql(text: str) -> str:

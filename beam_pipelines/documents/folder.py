@@ -11,7 +11,7 @@ from beam_pipelines.documents.architecture import architecture
 from beam_pipelines.documents.flow import flow
 from beam_pipelines.documents.parts import Part, merged, written
 from beam_pipelines.documents.requirements import requirements
-from beam_pipelines.writing import writing
+from schemas.disk import writing
 from schemas.errors import Problem, SpecError
 from schemas.plan import Plan
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from schemas.disk import writing
+from schemas.errors import PenstockError
+
 DUPLICATES = 0.02
 BROKEN = 0.005
 CHUNK = 100_000
@@ -75,7 +78,12 @@ def main(arguments: list[str]) -> int:
     except (IndexError, ValueError):
         sys.stderr.write(f"{__doc__}\n")
         return 2
-    generate(count, path, seed=seed)
+    try:
+        with writing(path):
+            generate(count, path, seed=seed)
+    except PenstockError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
     return 0
 
 

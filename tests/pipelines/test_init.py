@@ -483,5 +483,27 @@ def test_files_without_header_are_of_one_shape_if_their_types_are(tmp_path: Path
 def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("a,b\n1,x\n2,y\n")
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(PenstockError, match="must be a place that can be written; got: "):
+    with pytest.raises(PenstockError, match="must be a place that can be read and written; got: "):
         begin([str(tmp_path / "s.csv")], tmp_path / "file" / "new", None)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_one_that_is_interrupted_leaves_nothing_and_can_be_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    (tmp_path / "s.csv").write_text("a,b\n1,x\n2,y\n")
+    new = tmp_path / "new"
+    if there:
+        new.mkdir()
+        (new / "mine.txt").write_text("stays")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("beam_pipelines.init.documents", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin([str(tmp_path / "s.csv")], new, None)
+    assert list(new.rglob("*")) == ([new / "mine.txt"] if there else [])
+    assert new.exists() == there
+    assert "contract.odcs.yaml" in begin([str(tmp_path / "s.csv")], new, None).files

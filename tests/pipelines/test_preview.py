@@ -69,7 +69,9 @@ def test_personal_data_is_not_seen_unless_somebody_asks_which_is_audited(
     text = say("preview", "--rows", "99", "--json", "--show-personal")
     assert all(s in text for s in secrets)
     audited = (folder / "out" / "logs" / "audit.jsonl").read_text()
-    assert json.loads(audited)["action"] == "preview"
+    told = json.loads(audited)
+    shown = [line for line in text.splitlines() if line.startswith("{")]
+    assert (told["action"], told["rows"]) == ("preview", len(shown))
 
 
 @pytest.mark.parametrize("columns", [80, 200])
@@ -106,14 +108,23 @@ def test_the_difference_of_plans_names_what_changed(say: Say, folder: Path) -> N
         ("column", "colour", "added", ""),
         ("step", "filter-1", "changed", "keep"),
         ("aggregate", "sales_hourly", "changed", "window.size_us"),
-        ("aggregate", "sales_hourly", "changed", "sold"),
-        ("table", "processed_data.shop", "changed", "colour"),
+        ("aggregate", "sales_hourly", "changed", "measure sold"),
+        ("table", "processed_data.shop", "changed", "column colour"),
         ("sink", "warehouse", "removed", ""),
     }
     assert found["against"]
     assert len(found["effects"]) == 2
     text = say("plan", "--diff")
     assert "changed step filter-1 keep: properties.amount > 5 -> properties.amount > 6" in text
+    for line in (
+        "changed aggregate sales_hourly: removed measure sales, count(*)",
+        "changed aggregate sales_hourly: added measure sold, count(*)",
+        "changed table processed_data.shop: added column colour, string",
+        "added column colour",
+        "removed sink warehouse",
+    ):
+        assert line in text.splitlines(), text
+    assert "None" not in text
 
 
 def test_rules_that_no_column_shows_are_a_difference_too(say: Say, folder: Path) -> None:

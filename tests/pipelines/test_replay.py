@@ -258,6 +258,13 @@ def test_a_record_that_was_mended_lands_at_its_own_position_and_the_edit_is_reco
     assert broken(strict / "out" / FILE) is None
 
 
+def test_the_audit_log_has_the_number_of_records_that_were_shown(strict: Path, dlq: Dlq) -> None:
+    for rule, limit in (("type", "99"), ("type", "1"), ("nothing", "20")):
+        shown = dlq("show", strict, "--records", "--rows", limit, "--rule", rule)
+        last = (strict / "out" / FILE).read_text().splitlines()[-1]
+        assert json.loads(last)["rows"] == len(shown) == {"99": 2, "1": 1, "20": 0}[limit]
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [

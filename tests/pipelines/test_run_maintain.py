@@ -55,7 +55,7 @@ def test_a_lake_is_tended_and_holds_what_it_held(
     [
         (["expires"], "a task must be one of compact, expire, orphans; got 'expires'"),
         (["--age", "soon"], "must be a whole number and a unit; got 'soon'"),
-        (["--keep", "0"], "--keep must be a count above 0; got '0'"),
+        (["--keep", "0"], "--keep: must be a whole number of at least 1; got '0'"),
     ],
 )
 def test_wrong_usage_is_told(

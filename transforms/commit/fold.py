@@ -5,6 +5,7 @@ The base row answers what is done; the archive keeps the rows for followers, for
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import pyarrow as pa
@@ -53,9 +54,10 @@ def fold(hand: Hand, state: State, at: int, processed: str) -> str:
     except CommitFailedException:  # Somebody moved on, and folds when it is due.
         return ""
     except Exception as error:  # noqa: BLE001 - reported
+        refused = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else None
         return (
-            f"old commits could not be put together ({type(error).__name__}); the next commit "
-            "tries again, and each takes a little longer until one succeeds"
+            f"old commits could not be put together ({refused or type(error).__name__}); the next "
+            "commit tries again, and each takes a little longer until one succeeds"
         )
     return ""
 

@@ -203,11 +203,7 @@ def local_catalog(root: Path) -> Catalog:
     if {"?", "#"} & set(str(root)):
         msg = f"the output folder's name must be free of ? and #; got {root}; choose another --out"
         raise UsageError(msg)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"the lake's folder must be one we can make; got {error}; choose another --out"
-        raise UsageError(msg) from None
+    root.mkdir(parents=True, exist_ok=True)
     return SqliteCatalog("lake", root / "catalog.db", f"file://{root}")
 
 

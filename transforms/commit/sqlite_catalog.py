@@ -7,6 +7,8 @@ a table whose metadata file is the one last seen is not parsed again.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from typing_extensions import override
 
+from schemas.disk import look
 from schemas.errors import CommitError
 
 _TABLES: Final = """
@@ -52,6 +55,16 @@ CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
 );
 """
 _THIS: Final = "catalog_name = ? AND table_namespace = ? AND table_name = ?"
+_DISK: Final = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+}
+_BROKEN: Final = frozenset((sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT))
+_PRIMARY: Final = 0xFF
+"""Of a result code of SQLite; what is above says more of it."""
 _SEEN: Final = 64
 """Parsed metadata files held; one pipeline has about ten tables."""
 
@@ -239,6 +252,13 @@ class SqliteCatalog(MetastoreCatalog):
                     "folder back, or remove the lake and the warehouse and run again"
                 )
                 raise CommitError(msg) from None
+            here = self.properties["warehouse"]
+            if not location.startswith(f"{here}/"):  # both lakes would write to one's files
+                msg = (
+                    f"a lake must stay where it was made; got {here}, a copy of the one that has "
+                    f"{location}; use that one, or choose another --out"
+                )
+                raise CommitError(msg)
             self._remember(location, metadata)
         return metadata
 
@@ -250,8 +270,22 @@ class SqliteCatalog(MetastoreCatalog):
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A connection for one transaction: it may be used from any thread and after a fork."""
-        with closing(sqlite3.connect(self._file, timeout=self._busy_s)) as database, database:
-            yield database
+        try:
+            with closing(sqlite3.connect(self._file, timeout=self._busy_s)) as database, database:
+                yield database
+        except sqlite3.DatabaseError as error:
+            found = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+            if found in _BROKEN:
+                msg = (
+                    f"the lake's catalog must be a whole SQLite file; got {self._file}, which is "
+                    "not; put a copy of it back, or choose another --out to begin anew"
+                )
+                raise CommitError(msg) from error
+            if found not in _DISK:
+                raise
+            look(self._file)
+            code = _DISK[found]
+            raise OSError(code, os.strerror(code), str(self._file)) from error
 
     def _not_here(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError

@@ -12,6 +12,7 @@ from typing import Final
 
 import duckdb
 
+from schemas.disk import look
 from schemas.errors import PenstockError
 
 PATIENCE_S = 10.0
@@ -89,11 +90,8 @@ def told(table: str = "", columns: Collection[str] = ()) -> Iterator[None]:
 @contextmanager
 def _opened(path: Path, patience_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
     deadline = time.monotonic() + patience_s
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"the warehouse's folder must be one we can make; got {error}; choose another --out"
-        raise WarehouseError(msg) from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    look(path)  # DuckDB opens a file that it can write no log beside
     while True:
         try:
             _made_whole(path)

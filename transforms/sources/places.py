@@ -13,13 +13,14 @@ from typing import Any, Final, Protocol, cast
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from schemas.errors import SourceError
+from schemas.errors import MissingError, SourceError
 from schemas.references import is_url, public, resolve
 from transforms.sources.identity import Identity
 
 _ARROW_SCHEMES: Final = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "hdfs"})
 _MAGIC: Final = frozenset("*?[")
-_CORRECT: Final = "correct --input or source.batch.files.path"
+_OPTION: Final = "--input or source.batch.files.path"
+_CORRECT: Final = f"correct {_OPTION}"
 
 
 class Raw(Protocol):
@@ -67,7 +68,8 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
     References (`${NAME}`) take their values here, and messages show them as they are written.
 
     Raises:
-        SourceError: If nothing is there, or it may not be read.
+        MissingError: If nothing is there.
+        SourceError: It may not be read.
         MissingReferenceError: A reference has no value.
     """
     place = resolve(path)
@@ -82,12 +84,18 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
             "the source must be a readable path, glob, directory or URL; "
             f"got {_shown(path)}, {_why(error, place)}; {_CORRECT}"
         )
-        raise SourceError(msg) from None  # a store's error repeats its URL
+        kind = MissingError if isinstance(error, FileNotFoundError) else SourceError
+        raise kind(msg) from None  # a store's error repeats its URL
     if not found:
         msg = f"the source must name at least one file; got none at {_shown(path)}; {_CORRECT}"
-        raise SourceError(msg)
+        raise MissingError(msg)
     by_uri = {file.uri: file for file in found}
     return [by_uri[uri] for uri in sorted(by_uri)]
+
+
+def corrected(error: SourceError, option: str) -> SourceError:
+    """Return an error of files that no pipeline names, with what a person has to correct."""
+    return type(error)(str(error).replace(_OPTION, option))
 
 
 def _shown(path: str) -> str:
@@ -158,7 +166,8 @@ def _local(path: Path) -> list[StoredFile]:
     else:
         paths = [path]
         path.stat()
-    return [_local_file(p.resolve()) for p in paths]
+    # Not `Path.resolve`, to which a link that leads to itself is no error of the system.
+    return [_local_file(Path(os.path.realpath(p))) for p in paths]
 
 
 def _hidden(parts: tuple[str, ...]) -> bool:
@@ -166,7 +175,11 @@ def _hidden(parts: tuple[str, ...]) -> bool:
 
 
 def _local_file(path: Path) -> StoredFile:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        msg = f"every file of the source must be there; got {path}: {error.strerror}; {_CORRECT}"
+        raise SourceError(msg) from None
     if not stat.S_ISREG(status.st_mode):
         msg = f"every file of the source must be a regular file; got {path}; {_CORRECT}"
         raise SourceError(msg)

@@ -221,7 +221,8 @@ def _not_computable(contract: Contract) -> None:
 
 
 def _too_few(keys: Sequence[str], found: int, wanted: Wanted) -> None:
-    advice = "let the key's rules leave more room" if wanted.like is None else "leave --like out"
+    together = wanted.like is not None and len(keys) > 1
+    advice = "leave --like out" if together else "let the key's rules leave more room"
     msg = (
         f"the key ({', '.join(keys)}) must have a value for every row; got {found:,} or a few more "
         f"for {wanted.rows:,} rows; ask for fewer rows, or {advice}"

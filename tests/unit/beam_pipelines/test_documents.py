@@ -182,8 +182,45 @@ def test_prose_is_shown_as_it_is_in_paragraphs_and_cells(text: str) -> None:
     want = " ".join(shown(" ".join(text.split())).split())
     paragraph = Words(MARKDOWN.render(prose(text)))
     assert paragraph.seen.strip() == want
-    assert paragraph.tags <= {"p"}
-    assert cell(prose(text)) == (want, set())
+    assert paragraph.tags <= {"p", "code"}
+    said, tags = cell(prose(text))
+    assert (said, tags <= {"code"}) == (want, True)
+
+
+PIECES = (
+    "http:// HTTPS:// ftp:// www. mailto: xmpp: @ b.org/x ada &#64; &#58; ` | ( ) _ ~ * . < > \\"
+)
+ADDRESSES = st.lists(st.sampled_from([*PIECES.split(), " "]), max_size=9).map("".join)
+URL = re.compile(r"(?:https?|ftp|mailto|xmpp)://|www\.", re.IGNORECASE)
+MAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w")
+
+
+def autolinks(markdown: str) -> list[str]:
+    """What GitHub makes a link of: addresses in the source, of mail also where they are escaped."""
+    found = URL.findall(re.sub(r"(?<![\\`])`[^`]+`(?!`)", "", markdown))
+    lines = [token.children or [] for token in MARKDOWN.parse(markdown) if token.type == "inline"]
+    words = [token.content for line in lines for token in line if token.type == "text"]
+    return found + [mail for text in words for mail in MAIL.findall(text)]
+
+
+@given(ADDRESSES)
+@example("see https://evil.example/x, (www.evil.example) or mail ada@evil.example!")
+@example("a@b.org`|x")
+def test_no_address_becomes_a_link(text: str) -> None:
+    assert autolinks(prose(text)) == autolinks(f"x {code(text)} y") == []
+    words = Words(MARKDOWN.render(prose(text)))
+    assert words.seen.strip() == " ".join(shown(" ".join(text.split())).split())
+
+
+def test_addresses_as_they_came_are_links() -> None:
+    for text in (
+        "see https://evil.example",
+        "WWW.evil.example",
+        "ada&#64;evil.example",
+        "a\\@b.org",
+    ):
+        assert autolinks(text)
+    assert prose("see (https://e.example/a_b).") == "see (`https://e.example/a_b`)."
 
 
 @given(TEXTS)
@@ -222,9 +259,9 @@ def test_a_label_holds_nothing_that_ends_it_or_that_mermaid_obeys(text: str) -> 
 
 
 def test_no_text_of_a_contract_takes_effect_in_a_document(tmp_path: Path) -> None:
-    hostile = json.dumps(HOSTILE)
+    hostile, addressed = json.dumps(HOSTILE), json.dumps(f"mail ada@evil.example {HOSTILE}")
     column = (
-        f"{{name: pieces, physicalName: {hostile}, description: {hostile}, logicalType: integer}}"
+        f"{{name: pieces, physicalName: {hostile}, description: {addressed}, logicalType: integer}}"
     )
     contract = shop.CONTRACT.replace("{name: pieces, logicalType: integer}", column)
     contract = contract.replace("name: Shop", f"name: {hostile}").replace(
@@ -245,6 +282,7 @@ def test_no_text_of_a_contract_takes_effect_in_a_document(tmp_path: Path) -> Non
         known = {"h1", "h2", "p", "ul", "ol", "li", "code", "pre", "em"}
         assert words.tags <= known | {"table", "thead", "tbody", "tr", "th", "td"}
         assert "\x1b" not in document.after
+        assert autolinks(re.sub(r"^```.*?^```", "", document.after, flags=re.M | re.S)) == []
         (folder := plan.folder / FOLDER).mkdir(parents=True, exist_ok=True)
         (folder / document.name.rpartition("/")[2]).write_text(document.after)
     assert all(document.current for document in documents(plan)), "markers of others are no markers"

@@ -14,6 +14,7 @@ from schemas.errors import CommitError, SourceError, UsageError
 from tests.faults.world import World, at
 
 SECRET = "ada@example.org"
+PLAN: Any = SimpleNamespace(out=Path("/a/b/out"), folder=Path("/a/b"))
 
 
 def _said(raises: Callable[[], Any], *, as_text: bool) -> Exception:
@@ -27,7 +28,7 @@ def _said(raises: Callable[[], Any], *, as_text: bool) -> Exception:
         except Exception:  # noqa: BLE001
             raise RuntimeError(traceback.format_exc()) from None
 
-    with pytest.raises(Exception) as caught, told(lambda: "nothing of this run has landed"):  # noqa: PT011
+    with pytest.raises(Exception) as caught, told(PLAN, lambda: "nothing of this run has landed"):  # noqa: PT011
         run()
     return caught.value
 

@@ -41,11 +41,20 @@ def test_a_run_that_kept_all_says_nothing_of_other_destinies(tmp_path: Path) -> 
     assert not [line for line in summary(result) if "not kept" in line or "dlq" in line]
 
 
-def test_a_run_that_kept_nothing_says_what_took_the_rows() -> None:
+def test_a_run_that_kept_nothing_says_all_that_took_the_rows() -> None:
     rows = ROWS | {"kept": 0}
     assert none_kept(rows, [_refused(1)]) == (
         "no row was kept of 20 read: 1 refused by python-1 (rule1)"
     )
+    both = [
+        {"destiny": "refused", "step": "decode", "rule": "undeclared", "rows": 1200},
+        {"destiny": "filtered", "step": "filter-1", "rule": "keep", "rows": 3},
+    ]
+    assert none_kept(rows | {"read": 1203}, both) == (
+        "no row was kept of 1,203 read: 1,200 refused by decode (undeclared), "
+        "3 filtered by filter-1 (keep)"
+    )
+    assert none_kept(rows, [_refused(n) for n in range(9)]).endswith("(rule4) ... and 4 more")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
+import pytest
+
 from beam_pipelines.events import generate
 
 
@@ -37,3 +39,11 @@ def test_an_event_has_the_keys_of_the_contract_and_more() -> None:
 
 def test_the_command_says_how_it_is_used_when_it_is_used_wrongly() -> None:
     assert generate.main(["many"]) == 2
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert generate.main(["10", str(tmp_path / "file" / "events.jsonl")]) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/file must be a place that can be read")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines.flights import fetch
+from schemas.disk import DiskError
 from schemas.errors import SourceError
 
 CONTENT = {name: f"{name} of a test\n".encode() for name in fetch.FILES}
@@ -82,6 +83,12 @@ def test_a_damaged_file_is_fetched_again(
     (data / "weather.csv").write_bytes(b"half")
     assert fetch.fetch(data)
     assert (data / "weather.csv").read_bytes() == CONTENT["weather.csv"]
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match="file must be a place that can be read and written; got"):
+        fetch.fetch(tmp_path / "file" / "data")
 
 
 def test_an_archive_with_other_content_puts_nothing_in_place(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,14 @@ def test_a_lake_that_was_moved_is_told_to_go_back(tmp_path: Path) -> None:
     plan = load_plan(moved)
     with pytest.raises(CommitError, match=r"must stay where it was made.*move the folder back"):
         open_lake(plan).prepare(plan)
+
+
+def test_a_copy_of_a_lake_never_writes_to_the_files_of_the_other(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    plan = load_plan(folder)
+    open_lake(plan).prepare(plan)
+    before = sorted(folder.rglob("*"))
+    plan = load_plan(Path(shutil.copytree(folder, tmp_path / "copy")))
+    with pytest.raises(CommitError, match=r"must stay where it was made.*a copy of the one"):
+        open_lake(plan).prepare(plan)
+    assert sorted(folder.rglob("*")) == before

@@ -27,6 +27,7 @@ from transforms.synthetic.values import (
 )
 
 _TRIES: Final = 10
+_HELPS: Final = 0.97
 _POOL: Final = 2
 _MOSTLY: Final = 0.9
 
@@ -52,6 +53,7 @@ class Alike:
     span: Span
     _pools: dict[str, pa.Array] = field(default_factory=dict)
     _taken: dict[str, np.ndarray] = field(default_factory=dict)
+    _spent: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Lay out when events happen."""
@@ -180,26 +182,32 @@ class Alike:
     ) -> pa.Array:
         """Make up values until none breaks a rule, or is the sample's; at last by the contract.
 
+        By the shape as long as that helps: few values of it may be left that the sample has not.
         Where the contract leaves no other values than the sample has (a range of three numbers,
         say) what it makes up may be among these, as it would be without the sample.
         """
         values = self._raw(column, made_of, draw)
-        single = column.unique  # of keys whole rows are looked at
-        for again in range(2 * _TRIES):
+        # Of a key of several columns whole rows are looked at.
+        single = column.unique or self.contract.primary_key == (column.path,)
+        vain, before, alone = 0, len(values), int(column.path in self._spent)
+        while alone < _TRIES:
             bad = breaks(column, values)
-            if seen is not None and again < 2 * _TRIES - 1:
+            if seen is not None and alone < _TRIES - 1:
                 bad |= seen.among(values)
             if single:
                 bad |= self._taken_before(column, values)
-            if not bad.any():
+            wrong = np.flatnonzero(bad)
+            if not len(wrong):
                 break
-            part = draw.of(np.flatnonzero(bad))
-            by_shape = again < _TRIES
-            other = self._raw(column, made_of, part) if by_shape else self._alone(column, part)
-            values = _put(values, bad, other)
+            part = draw.of(wrong)
+            vain = 0 if len(wrong) < _HELPS * before else vain + 1
+            alone += alone > 0 or vain >= _TRIES
+            other = self._alone(column, part) if alone else self._raw(column, made_of, part)
+            values, before = _put(values, bad, other), len(wrong)
         if single:
-            before = self._taken.get(column.path, np.empty(0, np.uint64))
-            self._taken[column.path] = np.sort(np.concatenate([before, hashes_of(values)]))
+            self._spent |= {column.path} if alone else set()
+            taken = self._taken.get(column.path, np.empty(0, np.uint64))
+            self._taken[column.path] = np.sort(np.concatenate([taken, hashes_of(values)]))
         return values
 
     def _taken_before(self, column: Column, values: pa.Array) -> np.ndarray:

@@ -92,7 +92,7 @@ def test_a_plan_for_a_program_is_one_json_object(
         (["vaildate", "x"], "did you mean 'validate'?"),
         (["plan"], "the following arguments are required: folder"),
         (["plan", "x", "--runer", "flink"], "unrecognized arguments: --runer"),
-        (["plan", "a\udcc3\udcbc"], "names of folders must be UTF-8"),
+        (["plan", "a\udcc3\udcbc"], "names must be UTF-8"),
         (["plan", "nowhere"], "a pipeline must be a folder; got 'nowhere'"),
     ],
 )
@@ -101,6 +101,37 @@ def test_wrong_usage_ends_with_two(
 ) -> None:
     assert main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["preview", "run"])
+def test_data_that_is_not_there_is_told_with_what_the_contract_says_of_it(
+    folder: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = (
+        "the source must be a readable path, glob, directory or URL; got rows.jsonl, which is not "
+        "there; correct --input or source.batch.files.path"
+    )
+    assert main([verb, str(folder)]) == 1
+    assert capsys.readouterr().err == f"{wrong}\n"
+    server = "{server: files, type: local, description: '`make rows` makes some.'}"
+    contract = CONTRACT.replace("schema:\n", f"servers: [{server}]\nschema:\n")
+    (folder / "contract.odcs.yaml").write_text(contract)
+    assert main([verb, str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert said == f"{wrong}; the contract says of its data: `make rows` makes some.\n"
+    assert main([verb, str(folder), "--input", "other.jsonl"]) == 1
+    assert "make rows" not in capsys.readouterr().err
+
+
+def test_the_examples_say_how_to_get_their_data(capsys: pytest.CaptureFixture[str]) -> None:
+    for example, how in (
+        ("flights", "`make demo`"),
+        ("events", "`python -m beam_pipelines.events"),
+    ):
+        main(["preview", f"beam_pipelines/{example}", "--set", "source.batch.files.path=not-here"])
+        assert f"the contract says of its data: {how}" in " ".join(
+            capsys.readouterr().err.replace("They are made up: ", "").split()
+        )
 
 
 class _Verb:

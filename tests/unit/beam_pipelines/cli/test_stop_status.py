@@ -13,7 +13,7 @@ from beam_pipelines.cli import main
 from beam_pipelines.stream_record import Record, keep, last_stream
 from schemas.planning import load_plan
 from tests.flink_cluster import Cluster, played
-from tests.pipelines.shop import PIPELINE, make_folder
+from tests.pipelines.shop import PIPELINE, make_folder, sales
 
 FACE = "  stream: {kafka: {topic: sales, brokers: '${NOT_SET}'}}\nsteps:\n"
 
@@ -172,6 +172,26 @@ def test_status_of_a_pipeline_that_never_ran_as_a_stream(
     assert out[0] == "shop: no stream has run"
     assert "note: lag is not known: ${NOT_SET} must have a value" in out[1]
     assert not (folder / "out" / "lake" / "catalog.db").exists()
+
+
+def test_status_of_a_batch_pipeline_has_no_lag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folder(tmp_path)
+    said = "shop: a batch pipeline, with no stream to lag behind its source"
+    assert main(["status", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{said}\n"
+    (folder / "data" / "a.jsonl").write_bytes(sales(0, 5))
+    assert main(["run", str(folder), "--sinks", "lake"]) == 0
+    capsys.readouterr()
+    assert main(["status", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == said
+    assert lines[1].startswith("  commit      1 of 20")
+    assert len(lines) == 2
+    assert main(["status", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["mode"], told["lag"], told["state"]) == ("batch", None, "NONE")
 
 
 def test_status_shows_what_the_cluster_says_of_a_job(
