@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     there = (plan.out / "lake").is_dir()  # to open one makes it
     found = landed(plan, open_lake(plan) if there else None)
     mode = "batch" if plan.stream is None else "stream"
-    told = {"pipeline": plan.name, "mode": mode} | _job(record, args) | _lake(found)
+    told = {"pipeline": plan.name, "mode": mode} | _job(record, plan, args) | _lake(found)
     told["notes"] = [*told["notes"], *found.notes, *_changed(plan, args)]
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
@@ -80,7 +80,7 @@ def _changed(plan: Plan, args: argparse.Namespace) -> Iterator[str]:
         yield f"records differ from the contract ({shown}): penstock evolve {folder} --dry-run"
 
 
-def _job(record: Record | None, args: argparse.Namespace) -> dict[str, Any]:
+def _job(record: Record | None, plan: Plan, args: argparse.Namespace) -> dict[str, Any]:
     """Return what is known of the job."""
     told: dict[str, Any] = {
         "runner": None,
@@ -105,13 +105,13 @@ def _job(record: Record | None, args: argparse.Namespace) -> dict[str, Any]:
     }
     if record.runner == "flink":
         try:
-            told |= _on_flink(record, args.rest)
+            told |= _on_flink(record, plan, args.rest)
         except PenstockError as error:
             told["notes"] = [str(error)]
     return told
 
 
-def _on_flink(record: Record, rest: str | None) -> dict[str, Any]:
+def _on_flink(record: Record, plan: Plan, rest: str | None) -> dict[str, Any]:
     from runners.flink.job import END_MS, checkpoint, known  # noqa: PLC0415
     from runners.flink.options import options  # noqa: PLC0415
     from runners.flink.rest import Rest  # noqa: PLC0415
@@ -125,7 +125,7 @@ def _on_flink(record: Record, rest: str | None) -> dict[str, Any]:
     if not record.ended or state == "RUNNING":
         told["state"] = state
     said = job.checkpoints()
-    told["notes"] = list(_failed(job, state))
+    told["notes"] = list(_failed(job, plan, state))
     # Going on from a savepoint counts as the first.
     told["restarts"] = max(said["counts"]["restored"] - bool(record.resumed), 0)
     told["checkpoint"] = checkpoint(said)
@@ -134,14 +134,14 @@ def _on_flink(record: Record, rest: str | None) -> dict[str, Any]:
     return told
 
 
-def _failed(job: Job, state: str) -> Iterator[str]:
+def _failed(job: Job, plan: Plan, state: str) -> Iterator[str]:
     """Say what a job fails with that nobody follows."""
     from beam_pipelines.failures import meant  # noqa: PLC0415  imports Arrow
 
     error = None if state in _WELL else job.failure()
     if error is not None:
         ours = isinstance(error, PenstockError)
-        yield f"the job fails: {error if ours else meant(error, lambda: 'it begins again')}"
+        yield f"the job fails: {error if ours else meant(error, plan, lambda: 'it begins again')}"
 
 
 def _lake(found: Landed) -> dict[str, Any]:
@@ -175,6 +175,13 @@ def _lake(found: Landed) -> dict[str, Any]:
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:
     """Yield the lines for a person."""
+    yield from _job_lines(told)
+    yield from _lake_lines(told)
+    for note in told["notes"]:
+        yield f"note: {note}"
+
+
+def _job_lines(told: dict[str, Any]) -> Iterator[str]:
     if told["job"] is None and told["mode"] == "batch":
         yield f"{told['pipeline']}: a batch pipeline, with no stream to lag behind its source"
     elif told["job"] is None:
@@ -182,12 +189,12 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"{told['pipeline']}: {told['state'].lower()} on {told['runner']}, job {told['job']}"
         yield f"  started     {told['started']}"
-    if told["page"]:
-        yield f"  page        {told['page']}"
-    if told["watermark"]:
-        yield f"  watermark   {told['watermark']}"
-    if told["restarts"]:
-        yield f"  restarts    {told['restarts']}"
+    for name in ("page", "watermark", "restarts"):
+        if told[name]:
+            yield f"  {name:<11} {told[name]}"
+
+
+def _lake_lines(told: dict[str, Any]) -> Iterator[str]:
     lag, rate, commit, kept = (told[k] for k in ("lag", "rows_per_second", "commit", "checkpoint"))
     if lag is not None:
         most = ", ".join(f"{label} {n:,}" for label, n in list(lag["partitions"].items())[:3])
@@ -205,8 +212,6 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         yield f"  savepoint   {told['savepoint']}"
     if commit is not None:
         yield f"  commit      {commit['seq']} of {commit['at']}, {commit['rows']:,} rows"
-    for note in told["notes"]:
-        yield f"note: {note}"
 
 
 def _time(seconds: float) -> str:

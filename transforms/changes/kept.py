@@ -69,9 +69,9 @@ def keep_changes(
         OSError: The disk is full, or not writable; what was kept before is still there.
     """
     seen = [
-        one._replace(changes=told)
+        one._replace(changes=changes)
         for one in evidence
-        if (told := tuple(change for change in one.changes if change.mode != MAY_LACK))
+        if (changes := tuple(change for change in one.changes if change.mode != MAY_LACK))
     ]
     if not seen:
         return
