@@ -86,7 +86,7 @@ def _state(runner: StreamRunner, plan: Plan, last: Record | None) -> tuple[Begin
         return Begin(), f"none that ran on {plan.runner}"
     if last.ended in _NOTHING_LEFT:
         return Begin(), f"one that {last.ended}"
-    own = last.savepoint if _is_there(last.savepoint) else runner.restorable(last.job)
+    own = last.savepoint if _is_there(last.savepoint) else runner.restorable(last.job or last.name)
     # One that ended before its first checkpoint leaves what it went on from itself.
     path = own or (last.resumed if _is_there(last.resumed) else "")
     if not path:

@@ -159,8 +159,13 @@ class Flink:
         return found is not None and found.state() not in ENDED
 
     def restorable(self, job: str) -> str:
-        """Return where the newest checkpoint of an earlier job is, empty if there is none."""
-        return newest_checkpoint(Job(self.rest, job), self.options.checkpoints)
+        """Return where the newest checkpoint of an earlier job is, empty if there is none.
+
+        Args:
+            job: Its id; or its name, if whoever started it died before it knew the id.
+        """
+        found = known(self.rest, job) or Job(self.rest, job)
+        return newest_checkpoint(found, self.options.checkpoints)
 
     def discard(self, path: str) -> None:
         """Drop a checkpoint that nothing goes on from any more; a savepoint stays."""

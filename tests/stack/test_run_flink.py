@@ -161,9 +161,11 @@ def test_a_stream_stopped_with_a_savepoint_goes_on_from_it_and_lands_what_a_batc
     assert destinies(out) == counted(want)
 
 
+@pytest.mark.parametrize("noted", [True, False])
 def test_a_job_goes_on_when_its_driver_dies_and_the_next_one_from_its_checkpoint(
-    tmp_path: Path, topic: str, penstock: Penstock
+    tmp_path: Path, topic: str, penstock: Penstock, *, noted: bool
 ) -> None:
+    """The driver may die before it has noted the id of the job that it started."""
     folder = folder_of(tmp_path, topic, more="")
     out = Out(folder / "out")
     lines = sales(0, 900, copies=60).splitlines()
@@ -177,7 +179,9 @@ def test_a_job_goes_on_when_its_driver_dies_and_the_next_one_from_its_checkpoint
     assert "a pipeline must have one stream at a time" in again
 
     wait_for(lambda: penstock("status", folder)["checkpoint"] is not None, PATIENCE)
-    job = job_of(folder)
+    job = penstock("status", folder)["job"]
+    record = folder / "out" / "stream.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"job": job if noted else ""}))
     assert penstock("stop", folder)["state"] == penstock.state(job) == "CANCELED"
     send(topic, lines[600:])
     resumed = penstock.stream(folder, "--resume", *NEVER_IDLE)
