@@ -169,6 +169,20 @@ def test_a_run_that_a_change_ends_counts_it_once_and_says_it_though_the_disk_is_
         assert counted(load_plan(folder)) == {"coupon": len(NEW)}
 
 
+def test_a_key_of_another_object_is_not_taken_for_one_that_was_counted(folder: Path) -> None:
+    plan = load_plan(folder)
+
+    def seen(inside: str, start: int, end: int) -> Evidence:
+        where = {"inside": inside, "source": "t/0", "position": start}
+        one = Change(kind=Kind.UNDECLARED, name="zip", rows=end - start, **where)
+        return Evidence({"t/0": [(start, end)]}, (one,))
+
+    keep_changes(plan, [seen("address", 0, 10)], {})
+    keep_changes(plan, [seen("items[]", 5, 15)], {})  # none of these ten was seen before
+    rows = {change.called: change.rows for change in kept_changes(plan)}
+    assert rows == {"address.zip": 10, "items[].zip": 10}
+
+
 def test_of_a_batch_that_was_counted_in_part_only_what_is_certain_counts(folder: Path) -> None:
     plan = load_plan(folder)
 

@@ -138,7 +138,7 @@ def _ranges(told: dict[str, Any]) -> Ranges:
 def _with(before: _Kept, seen: Sequence[Evidence], done: Ranges) -> _Kept | None:
     """Count what is new; None if nothing is."""
     counted = ranges.missing(before.counted, done)
-    known = {(c.kind, c.name) for c in before.changes}
+    known = {change.what for change in before.changes}
     more: list[Change] = []
     for one in seen:
         new = ranges.missing(one.positions, ranges.merged(done, counted))
@@ -149,9 +149,11 @@ def _with(before: _Kept, seen: Sequence[Evidence], done: Ranges) -> _Kept | None
     return _Kept(merged([*before.changes, *more]), counted) if more else None
 
 
-def _certain(changes: Sequence[Change], old: int, known: set[tuple[Kind, str]]) -> Iterator[Change]:
+def _certain(
+    changes: Sequence[Change], old: int, known: set[tuple[Kind, str, str]]
+) -> Iterator[Change]:
     """Yield changes with as many rows as are certainly new, `old` positions having been counted."""
     for change in changes:
-        if old and (change.kind, change.name) in known:
+        if old and change.what in known:
             change = replace(change, rows=max(change.rows - old, 0))  # noqa: PLW2901
         yield change
