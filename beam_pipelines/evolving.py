@@ -17,6 +17,7 @@ from schemas.disk import writing
 from schemas.errors import UsageError
 from schemas.located import Located, load
 from schemas.plan import Plan
+from schemas.references import public
 from transforms.changes.evidence import Beside, of_fields
 from transforms.changes.kept import kept_changes
 from transforms.changes.meet import TAKING
@@ -256,7 +257,7 @@ def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
         here: dict[str, Any] = {
             "format": sample.format,
             "rows": field.rows - field.nulls,
-            "source": sample.path,
+            "source": public(sample.path),
             "position": 0,
         }
         column = declared.get(field.key)

@@ -15,7 +15,7 @@ from beam_pipelines.init_pipeline import pipeline_text
 from schemas.disk import writing
 from schemas.errors import SourceError, UsageError
 from schemas.planning import check_pipeline
-from schemas.references import is_url
+from schemas.references import is_url, public
 from transforms.inference.fields import Sample
 from transforms.inference.infer import Proposal, infer
 from transforms.inference.lookups import LookupTable, find_lookup
@@ -88,7 +88,8 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         if isinstance(found, str):
             msg = (
                 "samples must be of one shape, or small tables that a column of the largest refers "
-                f"to; got {sample.path} beside {main.path}: {found}; begin a pipeline for each"
+                f"to; got {public(sample.path)} beside {public(main.path)}: {found}; begin a "
+                "pipeline for each"
             )
             raise UsageError(msg)
         lookups.append(found)

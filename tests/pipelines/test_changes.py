@@ -659,8 +659,9 @@ def test_values_that_an_enumeration_refused_are_listed_by_evolve_and_their_rows_
         ("", [f"canary {n}" for n in range(11)], "more than 10 different values"),
         ("", ["canary@example.org"], "do not look like words"),
         ("", [f"192.168.7.{n}" for n in range(8)], "look personal"),
+        ("", ["Susan Canary"], "look personal"),
     ],
-    ids=["protected", "many", "mail", "addresses"],
+    ids=["protected", "many", "mail", "addresses", "person"],
 )
 def test_values_that_may_be_personal_or_are_many_are_not_listed(
     tmp_path: Path,

@@ -149,7 +149,7 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     broken = sum(reasons.values())
     if not rows or not fields:
         what = "whose records all differ from its header" if form == "csv" else "without any"
-        msg = f"a sample must have records of its format; got {form} {what} in {path}"
+        msg = f"a sample must have records of its format; got {form} {what} in {public(path)}"
         msg += "; remove lines before the header" if form == "csv" else "; correct it"
         msg += ", or name it by what it is"
         raise SourceError(msg)
@@ -157,7 +157,7 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         why, count = reasons.most_common(1)[0]
         msg = (
             f"most records of a sample must be such as a run takes; got {broken:,} of "
-            f"{rows + broken:,} in {path} that it refuses, {count:,} of them as {form} since "
+            f"{rows + broken:,} in {public(path)} that it refuses, {count:,} of them as {form} since "
             f"{why.replace('; ', ', ')}; correct the file, and remove lines before its header"
         )
         raise SourceError(msg)
@@ -191,7 +191,8 @@ def _check_text(blocks: Sequence[bytes], path: str) -> None:
         wrong = sum(1 for line in lines if not _is_utf8(line))
         if wrong > len(lines) // 2:
             msg = (
-                f"a sample must be UTF-8 text; got other bytes in {wrong:,} lines of {path}; "
+                f"a sample must be UTF-8 text; got other bytes in {wrong:,} lines of "
+                f"{public(path)}; "
                 "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
             )
             raise SourceError(msg) from None

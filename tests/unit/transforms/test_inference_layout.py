@@ -7,6 +7,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from schemas.errors import PenstockError
@@ -267,3 +268,22 @@ def test_the_line_of_excel_may_name_a_tab(tmp_path: Path) -> None:
     sample = read_sample("a.csv", tmp_path)
     assert (sample.delimiter, sample.skip) == ("\t", 1)
     assert [field.key for field in sample.fields] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", b"no json\n", "must have records of its format"),
+        ("a.csv", b"a,b\n1\n2\n3,4\n", "most records of a sample"),
+        ("a.csv", "a\nZürich\nGenève\n".encode("cp1252"), "must be UTF-8 text"),
+    ],
+)
+def test_no_password_of_a_url_is_in_what_is_said_of_it(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    url = f"memory://key:secret@bucket/{name}"
+    fsspec.filesystem("memory").pipe(url, content)
+    with pytest.raises(PenstockError, match=said) as error:
+        read_sample(url, tmp_path)
+    assert "secret" not in str(error.value)
+    assert f"bucket/{name}" in str(error.value)
