@@ -157,8 +157,8 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         why, count = reasons.most_common(1)[0]
         msg = (
             f"most records of a sample must be such as a run takes; got {broken:,} of "
-            f"{rows + broken:,} in {public(path)} that it refuses, {count:,} of them as {form} since "
-            f"{why.replace('; ', ', ')}; correct the file, and remove lines before its header"
+            f"{rows + broken:,} in {public(path)} that it refuses, {count:,} of them as {form} "
+            f"since {why.replace('; ', ', ')}; correct the file, and remove lines before its header"
         )
         raise SourceError(msg)
     return Sample(
