@@ -140,7 +140,7 @@ def test_a_batch_keeps_what_it_saw_before_it_lands_and_counts_once(
         fails(patched, Path, "write_text", full())
         assert main(["run", str(folder)]) == 1
     said = capsys.readouterr().err
-    assert "the disk under --out must be writable and have room" in said
+    assert "must be a place that can be read and written; got: No space left" in said
     assert "nothing of this run has landed" in said
     assert counted(plan) == {}
     with monkeypatch.context() as patched:
@@ -154,6 +154,14 @@ def test_a_batch_keeps_what_it_saw_before_it_lands_and_counts_once(
     assert counted(plan) == {"coupon": len(NEW) + 1}
     run(folder, "--rebuild")
     assert counted(plan) == {"coupon": len(NEW) + 1}, "read again, not seen again"
+
+
+def test_what_a_rebuild_does_not_see_any_more_is_forgotten(folder: Path, run: Run) -> None:
+    run(folder)
+    assert counted(load_plan(folder)) == {"coupon": len(NEW)}
+    (folder / "data" / "b.json").unlink()
+    run(folder, "--rebuild")
+    assert counted(load_plan(folder)) == {}
 
 
 def test_a_run_that_a_change_ends_counts_it_once_and_says_it_though_the_disk_is_full(

@@ -73,9 +73,11 @@ def keep_changes(
         for one in evidence
         if (changes := tuple(change for change in one.changes if change.mode != MAY_LACK))
     ]
-    if not seen:
-        return
     path = changes_file(plan)
+    if not seen:
+        if anew:
+            path.unlink(missing_ok=True)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
