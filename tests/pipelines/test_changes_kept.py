@@ -160,7 +160,7 @@ def test_what_a_rebuild_does_not_see_any_more_is_forgotten(folder: Path, run: Ru
     run(folder)
     assert counted(load_plan(folder)) == {"coupon": len(NEW)}
     (folder / "data" / "b.json").unlink()
-    run(folder, "--rebuild")
+    run(folder, "--rebuild", "--forget-missing")
     assert counted(load_plan(folder)) == {}
 
 
