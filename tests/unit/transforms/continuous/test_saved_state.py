@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pyarrow as pa
 import pytest
 
 from beam_pipelines.failures import meant
+from schemas.planning import load_plan
+from tests.pipelines.shop import make_folder
 from transforms.batches import compressed
 from transforms.changes.kept import Evidence
 from transforms.changes.seen import Change
@@ -137,7 +140,7 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
             "Removed": "source,destiny,step,rule,rows,first,last,packed,width",
             "Doubtful": "rows,packed,first_us,last_us",
             "Evidence": "positions,changes",
-            "Change": "kind,name,mode,format,rows,source,position,proposal,shape,note",
+            "Change": "kind,name,inside,mode,format,rows,source,position,proposal,shape,note",
             "Memory": "asked,handed,closed_us,closes,astray_us",
             "Asked": "seq,snapshot,began",
             "ids": "low,high,time,place,content",
@@ -147,7 +150,7 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
     assert held == layouts[LAYOUT]
 
 
-def test_what_a_worker_says_of_it_ends_a_run_at_once() -> None:
+def test_what_a_worker_says_of_it_ends_a_run_at_once(tmp_path: Path) -> None:
     """As the runner hands it on: a text. Exit code 2 is what `follow` takes for beyond mending."""
     with pytest.raises(LayoutError) as error:
         Parcel.decode(old_parcel())
@@ -156,5 +159,5 @@ def test_what_a_worker_says_of_it_ends_a_run_at_once() -> None:
         '  File "/x/transforms/saved_state.py", line 1, in check\n'
         f"transforms.saved_state.LayoutError: {error.value} [while running 'Land/Gather']"
     )
-    told = meant(RuntimeError(text), lambda: "")
+    told = meant(RuntimeError(text), load_plan(make_folder(tmp_path)), lambda: "")
     assert (str(told), told.exit_code) == (str(error.value), 2)
