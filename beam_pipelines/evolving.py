@@ -247,7 +247,7 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change | Unlisted, ...]:
 
 
 def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
-    sample = read_sample(path, Path.cwd())
+    sample = read_sample(path, Path.cwd(), known=plan.source)
     contract = plan.contract
     keys = {c.name: c.key for c in contract.columns}
     beside = Beside(tuple(keys), contract.personal, keys=keys)

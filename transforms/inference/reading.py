@@ -122,18 +122,21 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
     )
 
 
-def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
+def read_sample(
+    path: str, folder: Path, *, max_bytes: int = _BYTES, known: FileSource | None = None
+) -> Sample:
     """Read about `max_bytes` of the records of some files; of columnar ones at most 200,000 rows.
 
     Args:
         path: File, directory, glob or URL.
         folder: Relative paths start here.
         max_bytes: Of records, decompressed.
+        known: A source whose way of reading holds for files of its format.
 
     Raises:
         SourceError: Nothing is there, or it is not what a run could read.
     """
-    part = read_part(path, folder, max_bytes=max_bytes)
+    part = read_part(path, folder, max_bytes=max_bytes, known=known)
     form, delimiter = part.source.format, part.source.delimiter
     nulls: tuple[str, ...] = ("",)
     written = Written()
@@ -142,7 +145,8 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     if form in COLUMNAR:
         fields, rows, _ = columnar_fields(part.blocks)
     elif form == "csv":
-        fields, rows, reasons, nulls, written = csv_fields(part.blocks, delimiter)
+        own = known if known is not None and known.format == form else None
+        fields, rows, reasons, nulls, written = csv_fields(part.blocks, delimiter, known=own)
     else:
         lines, reasons = taken(part.blocks)
         fields, rows, _ = json_fields(lines)
