@@ -190,12 +190,14 @@ def _added(
     taken += plan.tables[plan.processed].schema.names
     records = f"{change.rows:,} record{'s' if change.rows != 1 else ''}"
     seen = f"Seen in {records}, first in {PurePosixPath(change.source).name}"
-    taking = not change.inside and plan.contract.on_change in TAKING
+    # A record of JSON lines need not have a key, and messages are met as they come.
+    headed = plan.source.path and plan.source.format != "json" and not change.inside
+    lacking = bool(headed) and plan.contract.on_change in TAKING
     prop = replace(
         proposal,
         name=proposal.name if change.inside else free(proposal.name, taken),
-        notes=(seen, *([_MAY_LACK] if taking else ()), *proposal.notes),
-        may_lack=taking,
+        notes=(seen, *([_MAY_LACK] if lacking else ()), *proposal.notes),
+        may_lack=lacking,
     )
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
     made = text.with_property(list(property_lines(prop, 0)), change.inside)

@@ -101,6 +101,8 @@ def test_an_evolved_contract_reads_the_older_files_too(
     told = [(c["kind"], c["column"], c["mode"], c["rows"]) for c in result["changes"]]
     old = [("lacking", "coupon", "may_lack", len(GOOD))]
     assert told == ([] if form == "json" else old)  # a record of JSON lines need not have a key
+    text = (folder / "contract.odcs.yaml").read_text()
+    assert ("mayLack" in text) is (form != "json")
     assert run(folder, "--dry-run", verb="evolve")["left"] == []
     write(folder / "data" / f"c.{form}", [{**row, "sale_id": 200} for row in GOOD[:1]])
     assert run(folder)["rows"]["kept"] == 1
