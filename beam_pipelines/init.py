@@ -80,6 +80,13 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
     folder = (into or Path(name)).absolute()
     _check_free(folder)
     proposal = _asked(infer(name, main), ask)
+    if not proposal.properties:
+        why = next(iter(proposal.left_out.values()))
+        msg = (
+            "a sample must have a column that a contract can have; got none in "
+            f"{public(main.path)} (of the first: {why}); give other records"
+        )
+        raise UsageError(msg)
     lookups: list[LookupTable] = []
     for sample in others:
         taken = [p.name for p in proposal.properties] + [n for table in lookups for n in table.add]
@@ -204,8 +211,8 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
 def _remove(folder: Path, texts: Iterable[str]) -> None:
     """Delete what was begun, so that it can be begun again; folders only if they are empty."""
     paths = [folder / text for text in texts]
-    with suppress(OSError):
-        for path in paths:
+    for path in paths:
+        with suppress(OSError):
             path.unlink(missing_ok=True)
     made = {parent for path in paths for parent in path.parents if folder in parent.parents}
     for one in sorted(made, reverse=True):
