@@ -63,7 +63,7 @@ class Commit:
         counts, removed = _destinies(self.plan, reads, landed, lake, one)
         self.found.verify()
         changes = merged(change for some in landed for change in some.changes)
-        if changes:
+        if changes or self.rebuild:
             seen = [Evidence(reads.done, changes)]
             keep_changes(self.plan, seen, one.ask().done, anew=self.rebuild)
         read = remember(footprints)

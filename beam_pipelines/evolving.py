@@ -17,6 +17,7 @@ from schemas.disk import writing
 from schemas.errors import UsageError
 from schemas.located import Located, load
 from schemas.plan import Plan
+from schemas.references import public
 from transforms.changes.evidence import Beside, of_fields
 from transforms.changes.kept import kept_changes
 from transforms.changes.meet import TAKING
@@ -189,12 +190,14 @@ def _added(
     taken += plan.tables[plan.processed].schema.names
     records = f"{change.rows:,} record{'s' if change.rows != 1 else ''}"
     seen = f"Seen in {records}, first in {PurePosixPath(change.source).name}"
-    taking = not change.inside and plan.contract.on_change in TAKING
+    # A record of JSON lines need not have a key, and messages are met as they come.
+    headed = plan.source.path and plan.source.format != "json" and not change.inside
+    lacking = bool(headed) and plan.contract.on_change in TAKING
     prop = replace(
         proposal,
         name=proposal.name if change.inside else free(proposal.name, taken),
-        notes=(seen, *([_MAY_LACK] if taking else ()), *proposal.notes),
-        may_lack=taking,
+        notes=(seen, *([_MAY_LACK] if lacking else ()), *proposal.notes),
+        may_lack=lacking,
     )
     personal = f", personal: {prop.protect or 'protected'}" if prop.classification else ""
     made = text.with_property(list(property_lines(prop, 0)), change.inside)
@@ -246,7 +249,7 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change | Unlisted, ...]:
 
 
 def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
-    sample = read_sample(path, Path.cwd())
+    sample = read_sample(path, Path.cwd(), known=plan.source)
     contract = plan.contract
     keys = {c.name: c.key for c in contract.columns}
     beside = Beside(tuple(keys), contract.personal, keys=keys)
@@ -256,7 +259,7 @@ def _in_sample(plan: Plan, path: str) -> Iterator[Change]:
         here: dict[str, Any] = {
             "format": sample.format,
             "rows": field.rows - field.nulls,
-            "source": sample.path,
+            "source": public(sample.path),
             "position": 0,
         }
         column = declared.get(field.key)

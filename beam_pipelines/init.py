@@ -15,7 +15,7 @@ from beam_pipelines.init_pipeline import pipeline_text
 from schemas.disk import writing
 from schemas.errors import SourceError, UsageError
 from schemas.planning import check_pipeline
-from schemas.references import is_url
+from schemas.references import is_url, public
 from transforms.inference.fields import Sample
 from transforms.inference.infer import Proposal, infer
 from transforms.inference.lookups import LookupTable, find_lookup
@@ -80,6 +80,13 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
     folder = (into or Path(name)).absolute()
     _check_free(folder)
     proposal = _asked(infer(name, main), ask)
+    if not proposal.properties:
+        why = next(iter(proposal.left_out.values()))
+        msg = (
+            "a sample must have a column that a contract can have; got none in "
+            f"{public(main.path)} (of the first: {why}); give other records"
+        )
+        raise UsageError(msg)
     lookups: list[LookupTable] = []
     for sample in others:
         taken = [p.name for p in proposal.properties] + [n for table in lookups for n in table.add]
@@ -88,7 +95,8 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         if isinstance(found, str):
             msg = (
                 "samples must be of one shape, or small tables that a column of the largest refers "
-                f"to; got {sample.path} beside {main.path}: {found}; begin a pipeline for each"
+                f"to; got {public(sample.path)} beside {public(main.path)}: {found}; begin a "
+                "pipeline for each"
             )
             raise UsageError(msg)
         lookups.append(found)
@@ -203,8 +211,8 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
 def _remove(folder: Path, texts: Iterable[str]) -> None:
     """Delete what was begun, so that it can be begun again; folders only if they are empty."""
     paths = [folder / text for text in texts]
-    with suppress(OSError):
-        for path in paths:
+    for path in paths:
+        with suppress(OSError):
             path.unlink(missing_ok=True)
     made = {parent for path in paths for parent in path.parents if folder in parent.parents}
     for one in sorted(made, reverse=True):

@@ -26,6 +26,8 @@ from transforms.changes.seen import Key, told_by_name
 from transforms.commit.lake import Lake
 from transforms.commit.maintain.look import look
 from transforms.inference.fields import Field, Kind
+from transforms.inference.free_text import held
+from transforms.inference.persons import names_persons
 from transforms.replay import Replayer
 from transforms.replay_files import FromFiles
 from transforms.sealing import SealError
@@ -118,6 +120,8 @@ def _told(column: Column, found: Counter[Any], plan: Plan) -> Iterator[Unlisted]
 
 def _looks_personal(column: Column, values: list[Any], plan: Plan) -> bool:
     texts = pa.array(map(str, values))
+    if names_persons(texts) or held(texts).shares:
+        return True
     field = Field(column.key, Kind.TEXT, len(texts), 0, texts)
     said = of_fields([field], "csv", [Key(column.key)], Beside(people=plan.contract.personal))
     return any(one.proposal is not None and one.proposal.classification for one in said.values())

@@ -39,6 +39,12 @@ class _Place:
     decided: bool = False
 
 
+def not_lacking(column: Column, got: str) -> str:
+    """Say that files cannot be without a column, and what it is."""
+    must = "a top-level property that is read and not required for files to be without it"
+    return f"`{column.path}` must be {must}; got one that is {got}; remove penstock:mayLack"
+
+
 class ColumnReader:
     """Reads the properties of one schema object; `nodes` then says where each column stands."""
 
@@ -296,11 +302,7 @@ class ColumnReader:
     def _lacking(self, column: Column, node: NodePath, *, top: bool) -> None:
         if column.may_lack and not (top and column.read and not column.required):
             got = "inside another" if not top else "computed" if not column.read else "required"
-            must = "a top-level property that is read and not required for files to be without it"
-            self.problems.add(
-                node,
-                f"`{column.path}` must be {must}; got one that is {got}; remove penstock:mayLack",
-            )
+            self.problems.add(node, not_lacking(column, got))
 
     def _physical(self, prop: SchemaProperty, node: NodePath, path: str, *, top: bool) -> None:
         at, got = (*node, "physicalName"), quoted(prop.physicalName)

@@ -35,7 +35,7 @@ from open_data_contract_standard.model import OpenDataContractStandard, SchemaOb
 from pydantic import ValidationError
 
 from schemas.contract import Column, Contract, Promise, Protection, Release
-from schemas.contract_columns import ColumnReader, mode_of, struct_type
+from schemas.contract_columns import ColumnReader, mode_of, not_lacking, struct_type
 from schemas.contract_custom import ours
 from schemas.contract_rules import runs, unsupported
 from schemas.contract_transforms import check_transforms
@@ -80,7 +80,7 @@ def read_contract(located: Located, *, name: str | None = None) -> Contract:
     custom = ours(schema.customProperties, node, problems)
     event_time = custom.get("eventTime")
     if event_time is not None:
-        columns = _with_event_time(columns, str(event_time), node, problems)
+        columns = _with_event_time(columns, str(event_time), node, reader)
     contract = Contract(
         id=model.id or "",
         name=model.name or schema.name or "",
@@ -250,10 +250,10 @@ def _primary_key(columns: tuple[Column, ...]) -> tuple[str, ...]:
 
 
 def _with_event_time(
-    columns: tuple[Column, ...], path: str, node: NodePath, problems: Problems
+    columns: tuple[Column, ...], path: str, node: NodePath, reader: ColumnReader
 ) -> tuple[Column, ...]:
     """Check the event time and make its column required: a row without one has no place in time."""
-    at = (*node, "customProperties")
+    at, problems = (*node, "customProperties"), reader.problems
     found, outer = _find(columns, path)
     if found is None:
         paths = [c.path for c in _leaves(columns) if c.logical == "timestamp"]
@@ -271,6 +271,9 @@ def _with_event_time(
             at,
             f"{must}; got `{path}`, which is protected; set penstock:protect: keep with a reason",
         )
+    for column in (found, *outer):
+        if column.may_lack and not column.required:
+            problems.add(reader.nodes[column.path], not_lacking(column, "the event time"))
     return _required(columns, path)
 
 

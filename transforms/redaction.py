@@ -2,7 +2,8 @@
 
 Told by form alone, so names of persons, streets and the like stay. Forms are wide where a wide one
 hides more (any number that begins as a card's does), and narrow where other things look alike:
-versions (`Chrome/120.0.0.0`), times, numbers of orders.
+versions (`Chrome/120.0.0.0`), times, numbers of orders. In queries of URLs `@` is `%40`, and Java
+writes a slash before addresses of the net.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _IPV6: Final = (
     r"|[0-9A-Fa-f]{2,4}(?::[0-9A-Fa-f]{1,4}){0,5}::(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,5})?"
 )
 FORMS: Final = {
-    "email": r"()[\pL0-9._%+'-]+@[\pL0-9-]+(?:\.[\pL0-9-]+)*\.\pL{2,}",
+    "email": (
+        r"()[\pL\pM0-9._%+'-]+(?:@|%40)[\pL\pM0-9-]+(?:\.[\pL\pM0-9-]+)*"
+        r"\.(?:xn--[a-z0-9-]+|[\pL\pM]{2,})"
+    ),
     "iban": r"()\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b",
     "national": (
         r"()\b(?:[0-9]{3}-[0-9]{2}-[0-9]{4}|[A-Z]{2} ?(?:[0-9]{2} ?){3}[A-D]"
@@ -34,9 +38,11 @@ FORMS: Final = {
         r"()(?:\+[1-9](?:[ ./()-]{0,3}[0-9]){7,13}"
         r"|(?:\(?\b[0-9]{3}\)[ -]?|\b[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}"
         r"|\b00[1-9][0-9](?:[ ./-]?[0-9]){7,12}"
-        r"|\(?\b0[0-9]{2,4}(?:\) ?|[ /-])[0-9]{3,4}[ -]?[0-9]{3,4})\b"
+        r"|\(?\b0[0-9]{2,4}(?:\) ?|[ /-])"
+        r"(?:[0-9]{3,4}[ -]?[0-9]{3,4}|[0-9]{2,3}(?:[ -][0-9]{2}){2,3})"
+        r"|\b0[1-9](?:(?: [0-9]{2}){4}|(?:\.[0-9]{2}){4}|(?:-[0-9]{2}){4}))\b"
     ),
-    "ip": rf"(//|^|[^\w./-])(?:\b{IPV4}\b|\b(?:{_IPV6}))",
+    "ip": rf"(//|^/?|[^\w./-]/?)(?:\b{IPV4}\b|\b(?:{_IPV6}))",
 }
 """RE2, by the kinds of `schemas.protection.KINDS`; the first group stays. Social security,
 national insurance, codice fiscale and CPF are the national numbers."""

@@ -73,9 +73,11 @@ def keep_changes(
         for one in evidence
         if (changes := tuple(change for change in one.changes if change.mode != MAY_LACK))
     ]
-    if not seen:
-        return
     path = changes_file(plan)
+    if not seen:
+        if anew:
+            path.unlink(missing_ok=True)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -138,7 +140,7 @@ def _ranges(told: dict[str, Any]) -> Ranges:
 def _with(before: _Kept, seen: Sequence[Evidence], done: Ranges) -> _Kept | None:
     """Count what is new; None if nothing is."""
     counted = ranges.missing(before.counted, done)
-    known = {(c.kind, c.name) for c in before.changes}
+    known = {change.what for change in before.changes}
     more: list[Change] = []
     for one in seen:
         new = ranges.missing(one.positions, ranges.merged(done, counted))
@@ -149,9 +151,11 @@ def _with(before: _Kept, seen: Sequence[Evidence], done: Ranges) -> _Kept | None
     return _Kept(merged([*before.changes, *more]), counted) if more else None
 
 
-def _certain(changes: Sequence[Change], old: int, known: set[tuple[Kind, str]]) -> Iterator[Change]:
+def _certain(
+    changes: Sequence[Change], old: int, known: set[tuple[Kind, str, str]]
+) -> Iterator[Change]:
     """Yield changes with as many rows as are certainly new, `old` positions having been counted."""
     for change in changes:
-        if old and (change.kind, change.name) in known:
+        if old and change.what in known:
             change = replace(change, rows=max(change.rows - old, 0))  # noqa: PLW2901
         yield change

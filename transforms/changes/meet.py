@@ -22,6 +22,7 @@ from transforms.changes.seen import MAY_LACK, MOST, TEXT, Change, Key, Kind, tol
 from transforms.changes.taking import out_of_refused, out_of_rows, taken
 from transforms.decode.attached_records import ATTACHED
 from transforms.decode.decoded import LOOKED_AT, Decoded, Numbers, Undeclared, root
+from transforms.inference.map_keys import persons_among
 
 _MOST_NAMES: Final = 4 * MOST
 """Of these is kept how often they were seen; of more no values are looked at any more."""
@@ -97,10 +98,13 @@ class Meet:
 
     def _undeclared(self, decoded: Decoded) -> Decoded:
         by: dict[Key, list[Undeclared]] = {}
+        persons = _persons({key for one in decoded.undeclared for key in one.keys})
         known = {name for c in self.contract.columns for name in (c.key, c.name)}
         for one in decoded.undeclared:
             keys = [key for key in one.keys if key.inside or key.name not in known]
-            told = {k if told_by_name(k.name) else k._replace(name="") for k in keys}
+            told = {
+                k._replace(name="") if k in persons or not told_by_name(k.name) else k for k in keys
+            }
             for key in told:
                 by.setdefault(key, []).append(one)
         if not by:
@@ -258,6 +262,14 @@ class Meet:
             return False  # keys are data: there is no end of them
         seen = self._blocks[kind, name] = self._blocks.get((kind, name), 0) + 1
         return not seen & (seen - 1) and seen.bit_length() % 2 == 1
+
+
+def _persons(keys: Iterable[Key]) -> set[Key]:
+    """Return keys that are called as persons are: the data of a map, told by no name."""
+    by: dict[str, list[str]] = {}
+    for key in keys:
+        by.setdefault(key.inside, []).append(key.name)
+    return {Key(name, inside) for inside, names in by.items() for name in persons_among(names)}
 
 
 def _frozen(must: str, got: str, change: Change, decoded: Decoded) -> SchemaChangeError:

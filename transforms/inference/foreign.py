@@ -29,6 +29,8 @@ _BYTES: Final = (
     (b"\x89PNG", "an image", "give records"),
     (b"\xff\xd8\xff", "an image", "give records"),
 )
+_WORDS: Final = (b"ARROW1", b"ORC", b"BZh")
+"""Of these also what a header may begin with: `ORCID`."""
 _MARKUP: Final = (
     (b"<!doctype html", "a page of HTML", "the address may be that of a page about the file"),
     (b"<html", "a page of HTML", "the address may be that of a page about the file"),
@@ -54,8 +56,9 @@ def check_stored(file: StoredFile) -> None:
     with Stored(file.path, file.identity) as stored:
         head = stored.read(16)
         names = zip_members(stored) if head.startswith(b"PK\x03\x04") else []
+    is_text = head.isascii() and head.translate(None, b"\t\r\n").decode("ascii").isprintable()
     for begin, what, advice in _BYTES:
-        if head.startswith(begin):
+        if head.startswith(begin) and not (is_text and begin in _WORDS):
             _fail(file, what, advice)
     for name, what, advice in _ZIPPED:
         if name in names:
@@ -73,7 +76,7 @@ def check_text(file: StoredFile, head: bytes) -> None:
     """Check the first bytes of a text file, decompressed.
 
     Raises:
-        SourceError: They are no text, or markup.
+        SourceError: They are no text, markup, or lines of another kind.
     """
     begin = head[:64].lstrip().lower()
     for mark, what, advice in _MARKUP:
@@ -81,6 +84,9 @@ def check_text(file: StoredFile, head: bytes) -> None:
             _fail(file, what, advice)
     if head[_TAR] == b"ustar":
         _fail(file, "a tar archive", _UNPACK)
+    if b"\r" in head and b"\n" not in head:
+        advice = "convert it: tr '\\r' '\\n' < FILE > NEW"
+        _fail(file, "text whose lines end in CR alone", advice)
     codes = np.frombuffer(head, np.uint8)
     controls = (codes < ord("\t")) | ((codes > ord("\r")) & (codes < ord(" ")))
     if len(codes) and controls.mean() > _CONTROLS:

@@ -14,7 +14,7 @@ from transforms.inference.fields import Field, Kind, Sample
 from transforms.inference.free_text import held
 from transforms.inference.json_fields import declarable, json_text_fields
 from transforms.inference.keys import Key, find_key
-from transforms.inference.map_keys import named_after_persons
+from transforms.inference.map_keys import persons_among
 from transforms.inference.names import free, identifier, identifiers
 from transforms.inference.personal import is_personal, protected
 from transforms.inference.persons import is_coordinate, names_persons
@@ -23,7 +23,6 @@ from transforms.inference.scalars import scalar, text_said
 
 _SURE: Final = 1000
 """Records without a null from which on a null is taken for a fault."""
-_PERSONS: Final = 3
 _OFTEN: Final = 0.1
 """Share of open objects that have a key which is declared."""
 _ENUM_ROWS, _ENUM_VALUES, _ENUM_LENGTH = 200, 12, 40
@@ -98,9 +97,7 @@ def infer(
 
 def _noted(properties: Sequence[Property]) -> list[Property]:
     """Note columns that are called as persons are, if there are several."""
-    persons = named_after_persons([prop.key for prop in properties])
-    if len(persons) < _PERSONS:
-        return list(properties)
+    persons = persons_among([prop.key for prop in properties])
     note = "called as a person is, perhaps: a contract is no place for names; make rows of these"
     return [
         replace(prop, notes=(*prop.notes, note)) if prop.key in persons else prop

@@ -132,27 +132,20 @@ class _Reader:
         if not isinstance(inner, dict):
             kind = _KINDS.get(str(inner), Kind.MIXED)
             kind = Kind.TEXT if kind is Kind.NOTHING else kind
-            texts = self._texts(path) if kind is Kind.TEXT else None
+            texts = self._items_at(path, "json_extract_string") if kind is Kind.TEXT else None
             return None if kind is Kind.MIXED else Field("element", kind, 0, 0, texts)
-        nested = _Reader(self._elements(path))
+        nested = _Reader(self._items_at(path, "json_extract"))
         found = nested.structure()
         if not isinstance(found, dict) or nested.broken:
             return None
         field = Field("element", Kind.OBJECT, nested.rows, 0)
         return object_field(field, nested.fields(found, ()), nested.rows)
 
-    def _texts(self, path: Path) -> pa.Array:
-        """Return the texts that the arrays at a path hold."""
+    def _items_at(self, path: Path, extract: str) -> pa.Array:
+        """Return what the arrays at a path hold: JSON, or texts, as a function of DuckDB has it."""
         array = f"SELECT json_extract(line, {_quoted(path)}) AS line FROM lines"  # noqa: S608
         table = self._connection.sql(
-            f"SELECT unnest(json_extract_string(line, '$[*]')) AS line FROM ({array})"  # noqa: S608
-        ).to_arrow_table()
-        return table.column(0).combine_chunks().cast(pa.string())
-
-    def _elements(self, path: Path) -> pa.Array:
-        array = f"SELECT json_extract(line, {_quoted(path)}) AS line FROM lines"  # noqa: S608
-        table = self._connection.sql(
-            f"SELECT unnest(json_extract(line, '$[*]')) AS line FROM ({array})"  # noqa: S608
+            f"SELECT unnest({extract}(line, '$[*]')) AS line FROM ({array})"  # noqa: S608
         ).to_arrow_table()
         return table.column(0).combine_chunks().cast(pa.string())
 

@@ -18,7 +18,7 @@ _LINES: Final = 50
 _COMPARED: Final = 200
 _MOST_LEADING: Final = 25
 _ALIKE: Final = 0.9
-_SEPARATOR: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_SEPARATOR: Final = re.compile(r'"?sep=([\t -!#-~])"?', re.IGNORECASE)
 
 
 class Layout(NamedTuple):
@@ -44,7 +44,7 @@ def layout_of(text: str) -> Layout:
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    if lines and (said := _SEPARATOR.fullmatch(lines[0].strip())):
+    if lines and (said := _SEPARATOR.fullmatch(lines[0].strip(" \r"))):
         return Layout(said[1], _names(lines[1:], said[1]), 1)
     plain = [line.rstrip("\r") for line in lines]
     skip = _leading(plain[: _LINES + _MOST_LEADING])
@@ -54,12 +54,20 @@ def layout_of(text: str) -> Layout:
 
 def _names(lines: Sequence[str], delimiter: str) -> tuple[str, ...]:
     ended = [f"{line}\n" for line in lines[:_COMPARED]]
-    return names_of(list(csv.reader(ended, delimiter=delimiter)))
+    return names_of(_cut(ended, delimiter))
+
+
+def _cut(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """Cut lines into fields; none if they are no CSV, as a return alone in a line is none."""
+    try:
+        return list(csv.reader(lines, delimiter=delimiter))
+    except csv.Error:
+        return []
 
 
 def _leading(lines: Sequence[str]) -> int:
     """Return how many lines stand before a table of at least two lines that are cut alike."""
-    cut = [list(csv.reader(lines, delimiter=delimiter)) for delimiter in _DELIMITERS]
+    cut = [_cut(lines, delimiter) for delimiter in _DELIMITERS]
     cut = [rows for rows in cut if len(rows) == len(lines)]
     for skip in range(min(_MOST_LEADING, len(lines) - 2) + 1):
         if any(_begins(rows, skip) for rows in cut):
@@ -98,7 +106,7 @@ def _delimiter(lines: Sequence[str]) -> str:
     found: dict[str, int] = {}
     like_first: dict[str, int] = {}
     for delimiter in _DELIMITERS:
-        sizes = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        sizes = [len(row) for row in _cut(lines, delimiter) if row]
         size, count = Counter(sizes).most_common(1)[0] if sizes else (0, 0)
         if size > 1 and count >= 0.9 * len(sizes):
             found[delimiter] = size

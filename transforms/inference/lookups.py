@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from schemas.errors import SourceError
+from schemas.references import public
 from transforms.inference.fields import Sample
 from transforms.inference.names import free, identifier, pipeline_name, words
 from transforms.inference.properties import Property
@@ -63,7 +64,7 @@ def find_lookup(
     if twice := next((field.again for field in sample.fields if field.again), None):
         msg = (
             "columns of a lookup table must have different names; got "
-            f"{twice!r} twice in {sample.path}; rename one"
+            f"{twice!r} twice in {public(sample.path)}; rename one"
         )
         raise SourceError(msg)
     name = pipeline_name(sample.path)

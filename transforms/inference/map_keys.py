@@ -20,6 +20,7 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2}.*)?|[0-9]{1,2}[./][0-9]{1
 _NUMBER: Final = re.compile("[0-9]{4,}")
 _HALF: Final = 0.5
 _SEVERAL: Final = 2
+_PERSONS: Final = 3
 
 
 def named_after_persons(keys: Sequence[str]) -> set[str]:
@@ -31,6 +32,16 @@ def named_after_persons(keys: Sequence[str]) -> set[str]:
     texts = pa.array(keys, pa.string())
     two = pc.match_substring_regex(texts, TWO_NAMES).to_pylist()
     return {key for key, form in zip(keys, two, strict=True) if form and first_names([key])}
+
+
+def persons_among(keys: Sequence[str]) -> set[str]:
+    """Return the keys that look like names of persons, if several do: one may be another thing.
+
+    >>> persons_among(["Jan Sales", "Feb Sales"])
+    set()
+    """
+    found = named_after_persons(keys)
+    return found if len(found) >= _PERSONS else set()
 
 
 def kind_of(keys: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.functions import names
+from transforms.formats import PATTERNS
 from transforms.inference.found import MOST, Found, evidence, share
 
 NETWORK: Final = (("prefix", 24),)
@@ -104,11 +105,14 @@ def number(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | 
 
 def address_of_net(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | None:
     """Return what speaks for addresses of the net."""
-    part = share(texts, r"^([0-9]{1,3}\.){3}[0-9]{1,3}$") if textual else 0.0
+    if not textual:
+        return None
+    four = share(texts, r"^([0-9]{1,3}\.){3}[0-9]{1,3}$")
+    part = four + share(texts, PATTERNS["ipv6"])
     if part < MOST or said & {"version", "release", "build", "firmware"}:
         return None
     told = evidence(bool(said & {"ip", "addr"}), part, "addresses of the net")
-    if part < 1:
+    if four < 1:
         why = "An address leads to a household; sameness is all that analysis needs."
         return Found("IP address", told, "confidential", "pseudonymize", why)
     why = "An address leads to a household; the network is enough to count and to locate."

@@ -40,11 +40,11 @@ _CLEAR: Final = re.compile(
     r"(^|_)(vorname|nachname|familienname|geburtsname|ansprechpartner(in)?|sachbearbeiter(in)?|"
     r"voornaam|achternaam|prenoms?|nom_(de_)?(famille|naissance|usage)|apellidos?|"
     r"(primer|segundo)_apellido|sobrenome|cognome|nazwisko|prijmeni|jmeno_a_prijmeni|"
-    r"f[oø]rnamn|efternamn|fornavn|etternavn|efternavn|etunimi|sukunimi|vezeteknev|keresztnev|"
+    r"f[oø]rnamn|fornavn|efternamn|efternavn|etternavn|etunimi|sukunimi|vezeteknev|keresztnev|"
     r"soyad[i]?|ad_soyad|familiya|otchestvo|fio)$"
 )
 _NATIVE: Final = names(
-    "имя фамилия отчество фио прізвище 姓名 氏名 名前 姓 이름 성명 όνομα επώνυμο الاسم शनाम"
+    "имя фамилия отчество фио прізвище 姓名 氏名 名前 姓 이름 성명 όνομα επώνυμο الاسم नाम"
 )
 _NAME_WORDS: Final = names(
     "name names nom nome nombre nombres naam navn namn nimi imie jmeno nev nama isim"

@@ -122,18 +122,21 @@ def read_part(path: str, folder: Path, *, max_bytes: int, known: FileSource | No
     )
 
 
-def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
+def read_sample(
+    path: str, folder: Path, *, max_bytes: int = _BYTES, known: FileSource | None = None
+) -> Sample:
     """Read about `max_bytes` of the records of some files; of columnar ones at most 200,000 rows.
 
     Args:
         path: File, directory, glob or URL.
         folder: Relative paths start here.
         max_bytes: Of records, decompressed.
+        known: A source whose way of reading holds for files of its format.
 
     Raises:
         SourceError: Nothing is there, or it is not what a run could read.
     """
-    part = read_part(path, folder, max_bytes=max_bytes)
+    part = read_part(path, folder, max_bytes=max_bytes, known=known)
     form, delimiter = part.source.format, part.source.delimiter
     nulls: tuple[str, ...] = ("",)
     written = Written()
@@ -142,14 +145,15 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
     if form in COLUMNAR:
         fields, rows, _ = columnar_fields(part.blocks)
     elif form == "csv":
-        fields, rows, reasons, nulls, written = csv_fields(part.blocks, delimiter)
+        own = known if known is not None and known.format == form else None
+        fields, rows, reasons, nulls, written = csv_fields(part.blocks, delimiter, known=own)
     else:
         lines, reasons = taken(part.blocks)
         fields, rows, _ = json_fields(lines)
     broken = sum(reasons.values())
     if not rows or not fields:
         what = "whose records all differ from its header" if form == "csv" else "without any"
-        msg = f"a sample must have records of its format; got {form} {what} in {path}"
+        msg = f"a sample must have records of its format; got {form} {what} in {public(path)}"
         msg += "; remove lines before the header" if form == "csv" else "; correct it"
         msg += ", or name it by what it is"
         raise SourceError(msg)
@@ -157,8 +161,8 @@ def read_sample(path: str, folder: Path, *, max_bytes: int = _BYTES) -> Sample:
         why, count = reasons.most_common(1)[0]
         msg = (
             f"most records of a sample must be such as a run takes; got {broken:,} of "
-            f"{rows + broken:,} in {path} that it refuses, {count:,} of them as {form} since "
-            f"{why.replace('; ', ', ')}; correct the file, and remove lines before its header"
+            f"{rows + broken:,} in {public(path)} that it refuses, {count:,} of them as {form} "
+            f"since {why.replace('; ', ', ')}; correct the file, and remove lines before its header"
         )
         raise SourceError(msg)
     return Sample(
@@ -191,7 +195,8 @@ def _check_text(blocks: Sequence[bytes], path: str) -> None:
         wrong = sum(1 for line in lines if not _is_utf8(line))
         if wrong > len(lines) // 2:
             msg = (
-                f"a sample must be UTF-8 text; got other bytes in {wrong:,} lines of {path}; "
+                f"a sample must be UTF-8 text; got other bytes in {wrong:,} lines of "
+                f"{public(path)}; "
                 "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
             )
             raise SourceError(msg) from None

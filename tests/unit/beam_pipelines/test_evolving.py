@@ -166,6 +166,19 @@ def test_a_kind_that_no_type_shares_is_left(
     ]
 
 
+def test_a_sample_is_read_as_the_pipeline_reads_its_files(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv = 'csv: {names: [id, exact, new], delimiter: ";", decimal: ",", nulls: [gone]}'
+    pipeline = PIPELINE.replace("format: json", f"format: csv, {csv}")
+    (folder / "pipeline.yaml").write_text(pipeline)
+    sample = folder / "sample.csv"
+    sample.write_text("".join(f"{i};{i},5;{'gone' if i % 2 else i}\n" for i in range(9)))
+    told = evolved(folder, capsys, sample, "--dry-run")
+    assert told["changed"] == ["new: added, integer"]
+    assert told["left"] == []
+
+
 def test_a_sample_that_is_as_the_contract_has_it_changes_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,17 @@ def test_no_message_speaks_of_a_pipeline_that_is_not_there_yet(folder: Path) -> 
         assert word not in str(said.value)
 
 
+def test_a_sample_of_no_column_that_a_contract_can_have_is_said(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text('{"a": 1}\n{"a": "x"}\n' * 9)
+    with pytest.raises(PenstockError) as said:
+        begin([str(tmp_path / "s.jsonl")], tmp_path / "new", None)
+    assert str(said.value) == (
+        f"a sample must have a column that a contract can have; got none in {tmp_path}/s.jsonl "
+        "(of the first: values of several kinds stand in it); give other records"
+    )
+    assert not (tmp_path / "new").exists()
+
+
 def test_records_that_a_run_refuses_are_counted_by_reason(tmp_path: Path) -> None:
     good = "".join(f'{{"id": {i}, "in": {{"a": 1}}}}\n' for i in range(20))
     bad = '{"id": NaN}\n{"id": 1, "id": 2}\n{"id": 3, "in": {"a": 1, "a": 2}}\n{"id": 4\n[5]\n'

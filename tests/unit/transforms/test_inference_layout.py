@@ -7,6 +7,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from schemas.errors import PenstockError
@@ -236,3 +237,53 @@ def test_a_file_has_one_way_to_write_numbers(
     written = proposal.sample.written
     assert (written.decimal, written.thousands) == marks
     assert [p.logical for p in proposal.properties if p.field] == types
+
+
+@pytest.mark.parametrize("name", ["ORCID", "ARROW1", "BZhi"])
+def test_a_header_that_begins_as_other_files_do_is_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{name},reviews\n0000-0001,1\n0000-0002,2\n")
+    assert [field.key for field in read_sample("a.csv", tmp_path).fields] == [name, "reviews"]
+
+
+@pytest.mark.parametrize("begin", [b"ORC\x0a\x03\x00", b"ARROW1\x00\x00", b"BZh91AY&SY\x94"])
+def test_what_else_begins_so_is_said(tmp_path: Path, begin: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(begin + bytes(range(200)))
+    with pytest.raises(PenstockError, match="a sample must be JSON lines, CSV, Parquet or Avro"):
+        read_sample("a.csv", tmp_path)
+
+
+def test_lines_that_end_in_a_return_alone_are_said_and_one_among_others_is_counted(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.csv").write_bytes(b"a,b\r1,2\r3,4\r")
+    with pytest.raises(PenstockError, match="got text whose lines end in CR alone"):
+        read_sample("a.csv", tmp_path)
+    (tmp_path / "b.csv").write_bytes(b"a,b\n1,x\ry\n3,4\n5,6\n")
+    sample = read_sample("b.csv", tmp_path)
+    assert (sample.rows, sample.broken) == (2, 1)
+
+
+def test_the_line_of_excel_may_name_a_tab(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=\t\na\tb\n1\t2\n")
+    sample = read_sample("a.csv", tmp_path)
+    assert (sample.delimiter, sample.skip) == ("\t", 1)
+    assert [field.key for field in sample.fields] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", b"no json\n", "must have records of its format"),
+        ("a.csv", b"a,b\n1\n2\n3,4\n", "most records of a sample"),
+        ("a.csv", "a\nZürich\nGenève\n".encode("cp1252"), "must be UTF-8 text"),
+    ],
+)
+def test_no_password_of_a_url_is_in_what_is_said_of_it(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    url = f"memory://key:secret@bucket/{name}"
+    fsspec.filesystem("memory").pipe(url, content)
+    with pytest.raises(PenstockError, match=said) as error:
+        read_sample(url, tmp_path)
+    assert "secret" not in str(error.value)
+    assert f"bucket/{name}" in str(error.value)

@@ -124,6 +124,9 @@ def test_addresses_of_the_net_are_cut_by_bits_and_not_by_letters(csv: Infer) -> 
     mixed = [f"10.0.0.{i}" for i in range(19)]
     other = column(csv(of_column([*mixed, "2001:db8::1"], "ip")), "ip")
     assert (other.protect, other.options) == ("pseudonymize", {})
+    for some in (["2001:db8::1", "::1", "fe80::a:b"], ["10.0.0.1", "2::1"]):
+        found = column(csv(of_column(some, "client")), "client")
+        assert (found.protect, found.protect_options) == ("pseudonymize", {})
 
 
 def test_a_column_that_is_masked_is_no_key(csv: Infer) -> None:

@@ -146,6 +146,16 @@ def test_nobody_looks_inside_where_nothing_meets_it(undeclared: bool) -> None:
     )
 
 
+def test_keys_that_are_called_as_persons_are_told_by_no_name() -> None:
+    persons = ("Ann Canary", "Peter Canary", "Maria Canary")
+    records = [{"id": i, "The A": {name: 1}, name: 1} for i, name in enumerate(persons)]
+    rules = replace(RULES, on_change=OnChange.QUARANTINE)
+    found = Meet(rules).columns(JsonDecoder(rules, undeclared=True).decode(block(records)))
+    assert {(c.called, c.rows) for c in found.changes} == {("a.*", 3), ("", 3)}
+    assert found.refused is not None
+    assert not any("Canary" in reason for reason in found.refused["reason"].to_pylist())
+
+
 def test_keys_that_are_data_are_not_told_inside_either() -> None:
     records = [{"id": i, "The A": {f"p{i}@example.org": 1, f"{i:09}": 2}} for i in range(300)]
     found = Meet(RULES).columns(JsonDecoder(RULES, undeclared=True).decode(block(records)))

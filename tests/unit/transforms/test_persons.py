@@ -29,6 +29,8 @@ PERSONS = {
     "Chinese": ("name", "Wang Xiuying|Li Na|Zhang Wei|Chen Jing|Liu Yang"),
     "Chinese header": ("姓名", "王秀英|李娜|张伟|陈静|刘洋"),
     "Japanese header": ("氏名", "佐藤健|鈴木舞|高橋翔|田中葵|伊藤蓮"),
+    "Hindi header": ("नाम", "क|ख|ग|घ|च"),
+    "Swedish header": ("Förnamn", "Xi|Yu|Zo|Qa|Wu"),
     "African": ("name", "Kwame Mensah|Ngozi Obi|Thabo Dlamini|Akosua Boateng|Wanjiku Mwangi"),
     "role": ("director", "Bong Joon|Céline Sciamma|Hayao Miyazaki|Agnès Varda|Denis Villeneuve"),
     "role, rare names": ("doctor", "Xio Mbeki|Qul Zarat|Wub Ontari|Yev Druksk|Zed Ampofo"),

@@ -21,6 +21,11 @@ FOUND = [
     ("call (212) 555-0123 or 212-555-0199", "call [phone] or [phone]"),
     ("ring 0049 30 1234567", "ring [phone]"),
     ("London 020 7946 0958", "London [phone]"),
+    ("Paris 06 12 34 56 78, 01.23.45.67.89", "Paris [phone], [phone]"),
+    ("mobil 0171/123 45 67, Büro 030 12 34 56 78", "mobil [phone], Büro [phone]"),
+    ("https://shop.example/?mail=ann%40mail.example&x=1", "https://shop.example/?mail=[email]&x=1"),
+    ("jose\u0301@mail.example", "[email]"),
+    ("ann@пошта.xn--p1ai.", "[email]."),
     ("ssn 078-05-1120", "ssn [national]"),
     ("nino QQ 12 34 56 C", "nino [national]"),
     ("cf RSSMRA85T10A562S", "cf [national]"),
@@ -28,6 +33,7 @@ FOUND = [
     ("login from 192.168.7.1.", "login from [ip]."),
     ("http://10.1.2.3:8080/x", "http://[ip]:8080/x"),
     ("1.1.1.1 2.2.2.2", "[ip] [ip]"),
+    ("refused: /10.0.0.1:54321", "refused: /[ip]:54321"),
     ("from 2001:db8::8a2e:370:7334 and fe80::1", "from [ip] and [ip]"),
 ]
 LIKE = [
@@ -41,6 +47,8 @@ LIKE = [
     "ISBN 978-3-16-148410-0",
     "a @handle and a ratio of 3:2",
     "Zimmer 12-14, 3. Stock",
+    "from 01-02-2024 to 03-04-2024, 01.02.24 08.30",
+    "part 012 34 56, lot 07 11 13",
     "40.7128, -74.0060",
 ]
 
