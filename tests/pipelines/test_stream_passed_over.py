@@ -86,6 +86,13 @@ def test_a_batch_of_nothing_but_a_gap_lands_it(middle: Middle) -> None:
     assert balance(middle.lake, middle.plan, "run").faults == ()
 
 
+def test_positions_without_a_message_behind_a_gap_are_in_the_ledger_too(middle: Middle) -> None:
+    marks = with_spans(raw([]), [Span(SOURCE, 15, 20, 0), Span(SOURCE, 0, 15, 0, lost=True)])
+    commit(middle.committer(), middle.begins(), middle.ship(marks))
+    assert entries(middle.plan) == [((0, 15), {"gap"}, 0), ((15, 20), set(), 0)]
+    assert balance(middle.lake, middle.plan, "run").faults == ()
+
+
 def test_a_gap_of_which_a_part_is_done_passes_over_the_rest(middle: Middle) -> None:
     one = middle.committer()
     memory = commit(one, middle.begins(), middle.ship(raw(LINES[:20])))
