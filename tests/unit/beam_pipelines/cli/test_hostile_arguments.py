@@ -125,11 +125,14 @@ def test_a_flag_that_says_nothing_or_too_much_is_refused(
 @pytest.mark.parametrize(
     ("sample", "said"),
     [
-        ("nowhere", "got PATH, which is not there; correct the name of the sample"),
-        ("loop", "where the store says: Too many levels of symbolic links; correct the name of"),
-        ("links", "every file of the source must be there; got LINK: No such file or directory; "),
-        ("/dev/zero", "every file of the source must be a regular file; got /dev/zero; correct"),
-        ("empty", "must name at least one file; got none at PATH; correct the name of the sample"),
+        ("nowhere", "got PATH, which is not there; correct SAMPLE"),
+        ("loop", "where the store says: Too many levels of symbolic links; correct SAMPLE"),
+        ("links", "every file of a sample must be there; got LINK: No such file or directory; "),
+        (
+            "/dev/zero",
+            "every file of a sample must be a regular file; got /dev/zero; correct SAMPLE",
+        ),
+        ("empty", "must name at least one file; got none at PATH; correct SAMPLE"),
     ],
 )
 def test_a_sample_that_cannot_be_read_is_told_by_its_name(

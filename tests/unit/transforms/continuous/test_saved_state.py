@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pyarrow as pa
 import pytest
 
 from beam_pipelines.failures import meant
+from schemas.planning import load_plan
+from tests.pipelines.shop import make_folder
 from transforms.batches import compressed
 from transforms.changes.kept import Evidence
 from transforms.changes.seen import Change
@@ -25,6 +28,7 @@ from transforms.continuous.deduplicate import _AnswerIds
 from transforms.continuous.land import Shipment
 from transforms.continuous.parcels import Answer, Parcel, whole_parcels
 from transforms.continuous.seen import ID, Stay
+from transforms.inference.properties import Property
 from transforms.outcome import Outcome
 from transforms.saved_state import LAYOUT, LayoutError, dumped, loaded
 from transforms.sources.streams.vector import Place, Vector, VectorCoder
@@ -127,7 +131,7 @@ def test_state_of_this_release_is_read_back() -> None:
 
 def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
     """When this fails, raise `saved_state.LAYOUT`, and say here what that layout is."""
-    pickled = (Shipment, Landed, Removed, Doubtful, Evidence, Change, Memory, Asked)
+    pickled = (Shipment, Landed, Removed, Doubtful, Evidence, Change, Property, Memory, Asked)
     held = {kind.__name__: ",".join(kind.__annotations__) for kind in pickled}
     held |= {"ids": ",".join(ID.names or ()), "parcel": ",".join(Parcel.__annotations__)}
     layouts = {
@@ -137,7 +141,10 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
             "Removed": "source,destiny,step,rule,rows,first,last,packed,width",
             "Doubtful": "rows,packed,first_us,last_us",
             "Evidence": "positions,changes",
-            "Change": "kind,name,mode,format,rows,source,position,proposal,shape,note",
+            "Change": "kind,name,inside,mode,format,rows,source,position,proposal,shape,note",
+            "Property": "name,key,logical,physical,options,required,primary_key,enum,may_lack,warn,"
+            "open,classification,protect,protect_options,reason,transform,description,epoch,notes,"
+            "distinct,children,items,field",
             "Memory": "asked,handed,closed_us,closes,astray_us",
             "Asked": "seq,snapshot,began",
             "ids": "low,high,time,place,content",
@@ -147,7 +154,7 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
     assert held == layouts[LAYOUT]
 
 
-def test_what_a_worker_says_of_it_ends_a_run_at_once() -> None:
+def test_what_a_worker_says_of_it_ends_a_run_at_once(tmp_path: Path) -> None:
     """As the runner hands it on: a text. Exit code 2 is what `follow` takes for beyond mending."""
     with pytest.raises(LayoutError) as error:
         Parcel.decode(old_parcel())
@@ -156,5 +163,5 @@ def test_what_a_worker_says_of_it_ends_a_run_at_once() -> None:
         '  File "/x/transforms/saved_state.py", line 1, in check\n'
         f"transforms.saved_state.LayoutError: {error.value} [while running 'Land/Gather']"
     )
-    told = meant(RuntimeError(text), lambda: "")
+    told = meant(RuntimeError(text), load_plan(make_folder(tmp_path)), lambda: "")
     assert (str(told), told.exit_code) == (str(error.value), 2)
