@@ -70,6 +70,8 @@ def leading(sample: Sample) -> str:
 def refusals(sample: Sample) -> str:
     """Say why a run refuses records of a sample, the most frequent reasons first."""
     most = sorted(sample.reasons.items(), key=lambda pair: -pair[1])
+    if len(most) == 1:
+        return most[0][0].replace("; ", ", ")
     told = [f"{reason.replace('; ', ', ')} ({number:,})" for reason, number in most[:_REASONS]]
     if rest := sum(number for _, number in most[_REASONS:]):
         told.append(f"other reasons ({rest:,})")

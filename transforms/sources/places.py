@@ -177,6 +177,8 @@ def _hidden(parts: tuple[str, ...]) -> bool:
 def _local_file(path: Path) -> StoredFile:
     try:
         status = path.stat()
+    except PermissionError:
+        raise SourceError(_unreadable(str(path))) from None
     except OSError as error:
         msg = f"every file of the source must be there; got {path}: {error.strerror}; {_CORRECT}"
         raise SourceError(msg) from None

@@ -127,7 +127,10 @@ def test_a_flag_that_says_nothing_or_too_much_is_refused(
     [
         ("nowhere", "got PATH, which is not there; correct SAMPLE"),
         ("loop", "where the store says: Too many levels of symbolic links; correct SAMPLE"),
-        ("links", "every file of a sample must be there; got LINK: No such file or directory; "),
+        (
+            "links",
+            "every file of a sample must be there; got LINK: No such file or directory; correct SAMPLE",
+        ),
         (
             "/dev/zero",
             "every file of a sample must be a regular file; got /dev/zero; correct SAMPLE",
