@@ -29,7 +29,7 @@ SAID = "passed over: 15 positions of sales/0, from 20 to 34, were gone"
 
 @pytest.fixture
 def middle(tmp_path: Path) -> Middle:
-    face = "  stream: {kafka: {topic: sales, brokers: b}}\nsteps:\n"
+    face = "  stream: {kafka: {topic: sales, brokers: b, on_gap: skip}}\nsteps:\n"
     return Middle(
         stream_plan(make_folder(tmp_path, pipeline=PIPELINE.replace("steps:\n", face, 1)))
     )
