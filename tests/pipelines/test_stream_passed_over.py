@@ -122,6 +122,17 @@ def test_status_says_what_was_passed_over_and_what_is_gone(
     assert (one["partition"], one["from"], one["to"], one["commit"]) == (SOURCE, 20, 34, 2)
 
 
+def test_a_stream_that_ends_at_a_gap_is_not_said_to_have_passed_over_one(
+    middle: Middle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(middle.committer(), middle.begins(), middle.ship(raw(LINES)))
+    monkeypatch.setattr(stream_status, "ends", lambda _: {})  # its topic is gone
+    pipeline = middle.plan.folder / "pipeline.yaml"
+    pipeline.write_text(pipeline.read_text().replace("on_gap: skip", "on_gap: fail"))
+    assert main(["status", str(middle.plan.folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == []
+
+
 class Runs:
     """A job that runs for so many looks."""
 

@@ -24,7 +24,7 @@ from transforms.commit.near import Asked
 from transforms.commit.removed import Removed
 from transforms.continuous.commit import CommitContinuously, _Commit
 from transforms.continuous.committer import Memory
-from transforms.continuous.deduplicate import _AnswerIds
+from transforms.continuous.deduplicate import _MARK, _AnswerIds
 from transforms.continuous.land import Shipment
 from transforms.continuous.parcels import Answer, Parcel, whole_parcels
 from transforms.continuous.seen import ID, Stay
@@ -133,6 +133,7 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
     """When this fails, raise `saved_state.LAYOUT`, and say here what that layout is."""
     pickled = (Shipment, Landed, Removed, Doubtful, Evidence, Change, Property, Memory, Asked)
     held = {kind.__name__: ",".join(kind.__annotations__) for kind in pickled}
+    held |= {"Place": ",".join(Place.__annotations__), "mark": _MARK.format}
     held |= {"ids": ",".join(ID.names or ()), "parcel": ",".join(Parcel.__annotations__)}
     layouts = {
         2: {
@@ -146,6 +147,8 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
             "open,classification,protect,protect_options,reason,transform,description,epoch,notes,"
             "distinct,children,items,field",
             "Memory": "asked,handed,closed_us,closes,astray_us",
+            "Place": "position,end,high_us,label",
+            "mark": ">qqq",
             "Asked": "seq,snapshot,began",
             "ids": "low,high,time,place,content",
             "parcel": "token,outcome,done,records,asked,lost,unsure,changes,doubtful",
