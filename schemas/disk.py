@@ -88,14 +88,15 @@ def disk_error(
     if _TEMPORARY in text:
         named, instead = _TEMPORARY_FILES
     elif quoted := _QUOTED.search(text):
-        path = Path(quoted[1] or quoted[2]).absolute()
+        said = Path(quoted[1] or quoted[2])
+        path = said.absolute()
         roots = [root for root in places if path.is_relative_to(root)]
         if roots:
             root = max(roots, key=lambda root: len(root.parts))
             named, instead = _blamed(path, root, code), places[root]
         elif code not in _WHOLE:  # of a file that is none of ours
             return None
-        elif path.is_relative_to(os.environ.get("TMPDIR") or "/tmp"):  # noqa: S108 - as tempfile
+        elif said.is_relative_to(os.environ.get("TMPDIR") or "/tmp"):  # noqa: S108 - as tempfile
             named, instead = _TEMPORARY_FILES
     elif code not in _WHOLE:
         return None
