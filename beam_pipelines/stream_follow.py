@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Final
 
 from beam_pipelines.failures import meant
-from beam_pipelines.stream_gaps import gaps
+from beam_pipelines.stream_gaps import gaps, skips
 from beam_pipelines.stream_lag import Behind, behind, ends
 from beam_pipelines.stream_runner import StreamJob
 from schemas.errors import PenstockError, SourceError
@@ -126,7 +126,7 @@ class _Look:
         self._done = DonePositions(lake, every=0)
         self._moved = time.monotonic()
         self._troubles, self._warned = 0, ""
-        self._asked, self._gaps_seq = self._moved, self._seq
+        self._skips, self._asked, self._gaps_seq = skips(plan), self._moved, self._seq
 
     def __call__(self) -> None:
         now = time.monotonic()
@@ -134,7 +134,7 @@ class _Look:
         if done.seq != self._seq:
             self._seq, self._moved = done.seq, now
             self._troubles, self._warned = 0, ""
-        if now - self._asked > _GAPS_S and self._seq != self._gaps_seq:
+        if self._skips and self._seq != self._gaps_seq and now - self._asked > _GAPS_S:
             self._asked = now
             self._gaps()
         self._trouble()

@@ -42,6 +42,11 @@ class Gap:
         )
 
 
+def skips(plan: Plan) -> bool:
+    """Whether a stream passes over what is gone (`on_gap: skip`); else it ends."""
+    return plan.stream is not None and plan.stream.kafka.on_gap == "skip"
+
+
 def gaps(
     lake: Lake, plan: Plan, places: Mapping[str, Place], *, run_id: str = "", after: int = 0
 ) -> list[Gap]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from beam_pipelines.stream_gaps import Gap, gaps, vanished
+from beam_pipelines.stream_gaps import Gap, gaps, skips, vanished
 from beam_pipelines.stream_lag import Behind, behind, ends
 from schemas.errors import PenstockError
 from schemas.plan import Plan
@@ -64,7 +64,8 @@ def landed(plan: Plan, lake: Lake | None, now: datetime | None = None) -> Landed
         if plan.stream is not None:
             places = ends(plan)
             lag = behind(places, done)
-            notes += vanished({s: done[s] for s in done if s not in files}, places)
+            if skips(plan):
+                notes += vanished({s: done[s] for s in done if s not in files}, places)
     except PenstockError as error:
         notes.append(f"lag is not known: {error}")
     return Landed(

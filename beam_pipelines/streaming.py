@@ -19,7 +19,7 @@ from beam_pipelines.failures import fate, told
 from beam_pipelines.following import following
 from beam_pipelines.stream import StreamEngine, build_stream
 from beam_pipelines.stream_follow import Watching, follow
-from beam_pipelines.stream_gaps import gaps, vanished
+from beam_pipelines.stream_gaps import gaps, skips, vanished
 from beam_pipelines.stream_lag import first_missing
 from beam_pipelines.stream_landed import count_landed
 from beam_pipelines.stream_record import (
@@ -196,8 +196,8 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
                 )
         else:
             follower = beside.enter_context(following(plan, say))
-        late = _passed_over(lake, result, source, left)
-        result.warnings += [said for said in late if said not in result.warnings]
+        passed = _passed_over(lake, result, source, left) if skips(plan) else []
+        result.warnings += [said for said in passed if said not in result.warnings]
         result.balance = balance(lake, plan, result.run_id)
         result.changes = since(known, kept_changes(plan))
         count_landed(lake, state.totals, result, result.balance)

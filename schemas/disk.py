@@ -51,6 +51,7 @@ ANOTHER: Final = "name another place"
 _ERRNO: Final = re.compile(r"\[[Ee]rrno (\d+)\]")
 _QUOTED: Final = re.compile(r"'([^']+)'|\"([^\"]+)\"")
 _TEMPORARY: Final = "No usable temporary directory"
+_TEMPORARY_FILES: Final = ("the folder of temporary files", "name another by TMPDIR")
 
 
 def movable(out: Path, folder: Path) -> dict[Path, str]:
@@ -85,15 +86,18 @@ def disk_error(
         return None
     code, instead = codes[-1], places.get(Path(named), ANOTHER)
     if _TEMPORARY in text:
-        named, instead = "the folder of temporary files", "name another by TMPDIR"
+        named, instead = _TEMPORARY_FILES
     elif quoted := _QUOTED.search(text):
-        path = Path(quoted[1] or quoted[2]).absolute()
+        said = Path(quoted[1] or quoted[2])
+        path = said.absolute()
         roots = [root for root in places if path.is_relative_to(root)]
         if roots:
             root = max(roots, key=lambda root: len(root.parts))
             named, instead = _blamed(path, root, code), places[root]
         elif code not in _WHOLE:  # of a file that is none of ours
             return None
+        elif said.is_relative_to(os.environ.get("TMPDIR") or "/tmp"):  # noqa: S108 - as tempfile
+            named, instead = _TEMPORARY_FILES
     elif code not in _WHOLE:
         return None
     got = os.strerror(code) + (f"; {fate()}" if fate else "")

@@ -117,7 +117,7 @@ class Flink:
 
         Raises:
             FlinkError: It was refused, or does not run in time; it is cancelled then.
-            RuntimeError: Its workers raise something each time that it begins.
+            RuntimeError: Its workers raise something three times before it runs.
         """
         result = root.run()
         try:
@@ -130,7 +130,7 @@ class Flink:
 
     def _running(self, result: Any, name: str, *, whole: bool) -> Job:
         until = time.monotonic() + _STARTS_S
-        failed: dict[int, str] = {}
+        failed: set[int] = set()
         while True:
             job = find(self.rest, name)
             if job is not None and (not whole or job.runs() or job.state() in ENDED):
@@ -139,9 +139,11 @@ class Flink:
                 raise _refused(result)
             if job is not None:
                 at_ms, text = job.trouble()
-                failed |= {at_ms: text} if text else {}
-                if len(failed) > _START_RETRIES:  # it would go on so for a hundred restarts
-                    raise failure(text)
+                error = failure(text)
+                if text and not isinstance(error, FlinkError):  # what a cluster lacks may yet come
+                    failed.add(at_ms)
+                    if len(failed) > _START_RETRIES:  # it would go on so for a hundred restarts
+                        raise error
             if time.monotonic() > until:
                 state = "no job" if job is None else job.state()
                 free = self.rest.get("/overview")["slots-available"]

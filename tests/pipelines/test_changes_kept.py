@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -96,6 +97,48 @@ def test_a_kill_between_what_was_seen_and_the_commit_counts_once_however_it_is_r
         memory = commit(one, memory, again.ship(batch))
     assert len(landed(folder)) == len(ROWS)
     assert counted(middle.plan) == {"coupon": 4}
+
+
+def test_a_rebuild_by_another_contract_keeps_what_it_saw(folder: Path, run: Run) -> None:
+    run(folder)
+    contract = folder / "contract.odcs.yaml"
+    contract.write_text(contract.read_text() + "      - {name: more, logicalType: string}\n")
+    assert counted(load_plan(folder)) == {}
+    run(folder, "--rebuild")
+    assert counted(load_plan(folder)) == {"coupon": len(NEW)}
+    run(folder, "--rebuild")
+    assert counted(load_plan(folder)) == {"coupon": len(NEW)}
+
+
+def test_a_process_that_was_stopped_with_the_lock_holds_up_nobody_for_ever(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transforms.changes.kept._PATIENCE_S", 0.1)
+    middle = Middle(stream_plan(folder))
+    shipment = middle.ship(*batches(4))
+    path = changes_file(middle.plan)
+    path.parent.mkdir(parents=True)
+    with (path.parent / f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="busy"):
+            commit(middle.committer(), middle.begins(), shipment)
+    assert landed(folder) == {}
+    commit(middle.committer(), middle.begins(), shipment)
+    assert len(landed(folder)) == len(ROWS)
+    assert counted(middle.plan) == {"coupon": 4}
+
+
+def test_a_folder_that_nobody_can_write_to_ends_a_run_and_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "changes").touch()
+    assert main(["run", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{folder}/out/changes must be a place that can be read and written")
+    assert "nothing of this run has landed" in said
+    (folder / "out" / "changes").unlink()
+    assert main(["run", str(folder)]) == 0
 
 
 def test_a_kill_between_commit_and_checkpoint_counts_once(

@@ -29,7 +29,7 @@ SAID = "passed over: 15 positions of sales/0, from 20 to 34, were gone"
 
 @pytest.fixture
 def middle(tmp_path: Path) -> Middle:
-    face = "  stream: {kafka: {topic: sales, brokers: b}}\nsteps:\n"
+    face = "  stream: {kafka: {topic: sales, brokers: b, on_gap: skip}}\nsteps:\n"
     return Middle(
         stream_plan(make_folder(tmp_path, pipeline=PIPELINE.replace("steps:\n", face, 1)))
     )
@@ -86,6 +86,13 @@ def test_a_batch_of_nothing_but_a_gap_lands_it(middle: Middle) -> None:
     assert balance(middle.lake, middle.plan, "run").faults == ()
 
 
+def test_positions_without_a_message_behind_a_gap_are_in_the_ledger_too(middle: Middle) -> None:
+    marks = with_spans(raw([]), [Span(SOURCE, 15, 20, 0), Span(SOURCE, 0, 15, 0, lost=True)])
+    commit(middle.committer(), middle.begins(), middle.ship(marks))
+    assert entries(middle.plan) == [((0, 15), {"gap"}, 0), ((15, 20), set(), 0)]
+    assert balance(middle.lake, middle.plan, "run").faults == ()
+
+
 def test_a_gap_of_which_a_part_is_done_passes_over_the_rest(middle: Middle) -> None:
     one = middle.committer()
     memory = commit(one, middle.begins(), middle.ship(raw(LINES[:20])))
@@ -113,6 +120,17 @@ def test_status_says_what_was_passed_over_and_what_is_gone(
     assert told["passed_over"]["positions"] == 15
     (one,) = told["passed_over"]["gaps"]
     assert (one["partition"], one["from"], one["to"], one["commit"]) == (SOURCE, 20, 34, 2)
+
+
+def test_a_stream_that_ends_at_a_gap_is_not_said_to_have_passed_over_one(
+    middle: Middle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(middle.committer(), middle.begins(), middle.ship(raw(LINES)))
+    monkeypatch.setattr(stream_status, "ends", lambda _: {})  # its topic is gone
+    pipeline = middle.plan.folder / "pipeline.yaml"
+    pipeline.write_text(pipeline.read_text().replace("on_gap: skip", "on_gap: fail"))
+    assert main(["status", str(middle.plan.folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == []
 
 
 class Runs:

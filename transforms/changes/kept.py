@@ -7,8 +7,11 @@ lake says that they are done.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +25,9 @@ from transforms.commit import ranges
 from transforms.commit.ranges import Ranges
 
 FOLDER: Final = "changes"
+
+_PATIENCE_S: Final = 10.0
+_LOOK_S: Final = 0.02
 
 
 class Evidence(NamedTuple):
@@ -66,7 +72,8 @@ def keep_changes(
         anew: Forget what is kept: everything is read again.
 
     Raises:
-        OSError: The disk is full, or not writable; what was kept before is still there.
+        OSError: The disk is full, or not writable, or whoever writes does not let go; what was
+            kept before is still there.
     """
     seen = [
         one._replace(changes=changes)
@@ -79,10 +86,9 @@ def keep_changes(
             path.unlink(missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before = _Kept() if anew else _read(plan)
-        now = _with(before, seen, done)
+    with _alone(path.parent / f".{path.name}.lock"):
+        # What has landed is read again, too, and what was seen of it is forgotten.
+        now = _with(_Kept(), seen, {}) if anew else _with(_read(plan), seen, done)
         if now is None:
             return
         told = {
@@ -121,6 +127,22 @@ def noted(plan: Plan, positions: Ranges) -> Iterator[None]:
         with suppress(OSError):  # of the two, the change is what ends the run
             keep_changes(plan, [Evidence(positions, error.changes)], {})
         raise
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes out, but wait for none for ever: it may have been stopped."""
+    with path.open("a") as lock:
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path)) from None
+                time.sleep(_LOOK_S)
+        yield
 
 
 def _read(plan: Plan) -> _Kept:

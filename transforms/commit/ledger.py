@@ -107,12 +107,13 @@ def ledger_rows(
         moved: Positions done before, whose rows get another destiny.
     """
     gaps = lost or {}
-    counted = pa.concat_tables([*counts, _lost(gaps)])
+    counted = pa.concat_tables(counts)
     done = missing(done, gaps)
     silent = sorted(set(done) - set(counted[SOURCE].to_pylist()))
     if silent:
         empty = pa.table({SOURCE: silent, "rows": pa.repeat(pa.scalar(0, pa.int64()), len(silent))})
         counted = pa.concat_tables([counted, _filled(empty, destiny=Destiny.KEPT)])
+    counted = pa.concat_tables([counted, _lost(gaps)])
     counted = counted.sort_by([(k, "ascending") for k in _KEYS])
     ranges = [
         [{"start": a, "end": b} for a, b in (gaps if rule == GAP else done).get(s, [])]

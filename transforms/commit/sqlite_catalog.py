@@ -253,7 +253,7 @@ class SqliteCatalog(MetastoreCatalog):
                 )
                 raise CommitError(msg) from None
             here = self.properties["warehouse"]
-            if not location.startswith(f"{here}/"):  # both lakes would write to one's files
+            if not _lies_in(location, here):  # both lakes would write to one's files
                 msg = (
                     f"a lake must stay where it was made; got {here}, a copy of the one that has "
                     f"{location}; use that one, or choose another --out"
@@ -292,3 +292,11 @@ class SqliteCatalog(MetastoreCatalog):
 
     drop_namespace = rename_table = update_namespace_properties = _not_here
     drop_view = list_views = load_view = register_view = view_exists = _not_here
+
+
+def _lies_in(location: str, folder: str) -> bool:
+    """Whether a local file lies in a folder, by whatever path (links, mounts) it is reached."""
+    if location.startswith(f"{folder}/"):
+        return True
+    above = Path(location.removeprefix("file://")).parents
+    return any(Path(folder.removeprefix("file://")).samefile(one) for one in above)

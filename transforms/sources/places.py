@@ -94,8 +94,11 @@ def expand(path: str, folder: Path) -> list[StoredFile]:
 
 
 def corrected(error: SourceError, option: str) -> SourceError:
-    """Return an error of files that no pipeline names, with what a person has to correct."""
-    return type(error)(str(error).replace(_OPTION, option))
+    """Return an error of files that no pipeline names, with what a person has to correct.
+
+    It is no `MissingError`: of such files the contract does not say how to get them.
+    """
+    return SourceError(str(error).replace(_OPTION, option))
 
 
 def _shown(path: str) -> str:

@@ -104,6 +104,20 @@ def test_no_folder_for_temporary_files_is_said_with_its_variable() -> None:
     assert str(disk_error(text, {}, "x")).endswith("or name another by TMPDIR")
 
 
+def test_a_disk_of_temporary_files_that_is_full_is_not_taken_for_that_of_the_lake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/scratch")
+    out, folder = Path("/p/out"), Path("/p")
+    said = disk_error(_raised(errno.ENOSPC, "/scratch/ada@x/1"), movable(out, folder), out)
+    assert str(said) == (
+        f"the folder of temporary files {AFTER}No space left on device; free space there, or name "
+        "another by TMPDIR"
+    )
+    inside = disk_error(_raised(errno.ENOSPC, "/scratch/p/out/x"), {Path("/scratch/p"): "y"}, out)
+    assert str(inside).endswith("; free space there, or y"), "an --out may lie there, too"
+
+
 def test_writing_keeps_errors_that_a_disk_has_no_part_in(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "new"

@@ -121,6 +121,11 @@ def test_data_that_is_not_there_is_told_with_what_the_contract_says_of_it(
     assert said == f"{wrong}; the contract says of its data: `make rows` makes some.\n"
     assert main([verb, str(folder), "--input", "other.jsonl"]) == 1
     assert "make rows" not in capsys.readouterr().err
+    for other in (["generate", str(folder), "--like"], ["evolve", str(folder), "--from"]):
+        assert main([*other, "other.jsonl"]) == 1
+        said = capsys.readouterr().err
+        assert "other.jsonl, which is not there" in said
+        assert "make rows" not in said, "that is not what is missing"
 
 
 def test_the_examples_say_how_to_get_their_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,10 +24,11 @@ from transforms.commit.near import Asked
 from transforms.commit.removed import Removed
 from transforms.continuous.commit import CommitContinuously, _Commit
 from transforms.continuous.committer import Memory
-from transforms.continuous.deduplicate import _AnswerIds
+from transforms.continuous.deduplicate import _MARK, _AnswerIds
 from transforms.continuous.land import Shipment
 from transforms.continuous.parcels import Answer, Parcel, whole_parcels
 from transforms.continuous.seen import ID, Stay
+from transforms.inference.properties import Property
 from transforms.outcome import Outcome
 from transforms.saved_state import LAYOUT, LayoutError, dumped, loaded
 from transforms.sources.streams.vector import Place, Vector, VectorCoder
@@ -130,8 +131,9 @@ def test_state_of_this_release_is_read_back() -> None:
 
 def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
     """When this fails, raise `saved_state.LAYOUT`, and say here what that layout is."""
-    pickled = (Shipment, Landed, Removed, Doubtful, Evidence, Change, Memory, Asked)
+    pickled = (Shipment, Landed, Removed, Doubtful, Evidence, Change, Property, Memory, Asked)
     held = {kind.__name__: ",".join(kind.__annotations__) for kind in pickled}
+    held |= {"Place": ",".join(Place.__annotations__), "mark": _MARK.format}
     held |= {"ids": ",".join(ID.names or ()), "parcel": ",".join(Parcel.__annotations__)}
     layouts = {
         2: {
@@ -141,7 +143,12 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
             "Doubtful": "rows,packed,first_us,last_us",
             "Evidence": "positions,changes",
             "Change": "kind,name,inside,mode,format,rows,source,position,proposal,shape,note",
+            "Property": "name,key,logical,physical,options,required,primary_key,enum,may_lack,warn,"
+            "open,classification,protect,protect_options,reason,transform,description,epoch,notes,"
+            "distinct,children,items,field",
             "Memory": "asked,handed,closed_us,closes,astray_us",
+            "Place": "position,end,high_us,label",
+            "mark": ">qqq",
             "Asked": "seq,snapshot,began",
             "ids": "low,high,time,place,content",
             "parcel": "token,outcome,done,records,asked,lost,unsure,changes,doubtful",
