@@ -25,9 +25,7 @@ def read_stream(problems: Noted) -> StreamFace | None:
         for key in ("disorder", "idle", "max_future")
         if key in body and not (key == "idle" and body[key] == NEVER)
     }
-    given: dict[str, int | None] = {
-        k: length for k, length in lengths.items() if length is not None
-    }
+    given: dict[str, Any] = {k: length for k, length in lengths.items() if length is not None}
     if body.get("idle") == NEVER:
         given["idle_us"] = None
     if problems.broken(*_AT):
