@@ -100,7 +100,7 @@ class Meet:
         by: dict[Key, list[Undeclared]] = {}
         persons = _persons({key for one in decoded.undeclared for key in one.keys})
         known = {name for c in self.contract.columns for name in (c.key, c.name)}
-        for one in decoded.undeclared:
+        for one in (o for o in decoded.undeclared if len(o.rows) or len(o.refused)):
             keys = [key for key in one.keys if key.inside or key.name not in known]
             told = {
                 k._replace(name="") if k in persons or not told_by_name(k.name) else k for k in keys

@@ -161,6 +161,14 @@ def test_values_of_csv_are_discarded_nested_ones_too() -> None:
     assert {n: rows for n, (_, rows, _) in told(found).items()} == {"n": 1, "box": 2}
 
 
+@pytest.mark.parametrize("mode", [None, OnChange.QUARANTINE])
+def test_a_column_over_blank_lines_only_is_no_change(mode: OnChange | None) -> None:
+    data = np.frombuffer(b"\n\r\n", np.uint8)
+    source = FileSource(path="x", format="csv")
+    found = decoder(contract(mode), source).decode(Block("file:///x.csv", 9, data, 0, b"id,n,new"))
+    assert (found.rows.num_rows, found.refused, found.changes) == (0, None, ())
+
+
 def test_texts_that_mean_null_are_those_of_the_source() -> None:
     data = np.frombuffer(b"1,NA\n2,7\n", np.uint8)
     for nulls, want in ((("",), "string"), (("", "NA"), "integer")):
