@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import count
 from typing import Final
@@ -72,19 +72,23 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
             )
             raise SourceError(msg)
         places.setdefault(own, i)
-    missing = [
-        c.key
-        for c in contract.columns
-        if c.read and c.required and c.key not in places and contract.met(c) not in _BY_ROW
-    ]
-    if missing:
-        told = "; ".join(_hint(name, list(places)) for name in missing)
+    if keys := missing(contract, places):
+        told = "; ".join(_hint(name, list(places)) for name in keys)
         msg = (
             f"a file must have every required column; got {source} without {told}; correct its "
             "header, the contract, or source.batch.files.delimiter"
         )
         raise SourceError(msg)
     return {c.name: places[c.key] for c in contract.columns if c.read and c.key in places}
+
+
+def missing(contract: Contract, there: Container[str]) -> list[str]:
+    """Return the keys that a file must have and does not, where no mode takes its rows out."""
+    return [
+        c.key
+        for c in contract.columns
+        if c.read and c.required and c.key not in there and contract.met(c) not in _BY_ROW
+    ]
 
 
 def undeclared(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
