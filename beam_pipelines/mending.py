@@ -151,8 +151,7 @@ def _mend(
         new = [
             line
             for line in lines
-            if (old := before.get(_place(line))) is not None
-            and (old["record"], old["format"]) != (line["record"], line["format"])
+            if (old := before.get(_place(line))) is not None and _differs(line, old)
         ]
         if not new:
             return 0, len(held)
@@ -169,6 +168,36 @@ def _mend(
         return len(new), len(held)
     msg = "dead letters must hold still to be mended; others close them; import the file again"
     raise CommitError(msg)
+
+
+def _differs(line: dict[str, Any], old: dict[str, Any]) -> bool:
+    """Whether a line has another record than its dead letter.
+
+    Raises:
+        UsageError: It is not of the form of the old one.
+    """
+    record, before = line["record"], None if old["format"] == _POINTER else old["record"]
+    if record == before and (record is None or line["format"] == old["format"]):
+        return False
+    wrong = ""
+    if record is None:
+        wrong = "`record` must stay there; got none; put the old one back, or leave the line out"
+    elif old["format"] != _POINTER and line["format"] != old["format"]:
+        was, now = old["format"], line["format"]
+        wrong = f"`format` must stay {was!r}; got {now!r}; put it back, and mend the record in it"
+    elif line["format"] == "csv" and before is not None and _header(record) != _header(before):
+        wrong = (
+            "`record` must begin with the header line that it was exported with; got another line; "
+            "put the header back, and mend the fields under it"
+        )
+    if wrong:
+        msg = f"{line['at']}: {wrong}"
+        raise UsageError(msg)
+    return True
+
+
+def _header(record: bytes) -> bytes:
+    return record.partition(b"\n")[0]
 
 
 def _changed(lines: list[dict[str, Any]], keyring: Keyring | None) -> pa.Table:
@@ -235,7 +264,7 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a file that hold a record.
+    """Yield the lines of a file, each with where it stands (`at`).
 
     Raises:
         UsageError: The file cannot be read, or a line is not as `export` writes them.
@@ -260,8 +289,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             msg = f"{path}:{number}: each row must be there once; got this one before; leave one"
             raise UsageError(msg)
         seen.add(_place(line))
-        if line["record"] is not None:
-            yield line
+        yield line | {"at": f"{path}:{number}"}
 
 
 def _line(text: str) -> dict[str, Any] | str:
@@ -276,6 +304,8 @@ def _line(text: str) -> dict[str, Any] | str:
     for name, kind in kinds:
         if type(line.get(name)) is not kind:
             return f"`{name}` must be there, of type {kind.__name__}"
+    if not {"record", "record_base64"} & {*line}:
+        return "`record` must be there, or `record_base64`"
     record = line.get("record")
     if "record_base64" in line:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -272,6 +273,7 @@ def test_the_audit_log_has_the_number_of_records_that_were_shown(strict: Path, d
         ('{"source": "a", "position": "1"}', "`position` must be there"),
         ('{"source": "a", "position": 1, "sequence": 0, "format": "json", "record": {}}', "text"),
         ('{"source": "a", "position": 1, "sequence": 0, "format": "", "record": "{}"}', "such as"),
+        ('{"source": "a", "position": 1, "sequence": 0, "format": "json"}', ":1: `record` must be"),
     ],
 )
 def test_a_file_that_is_not_as_it_was_exported_changes_nothing(
@@ -284,6 +286,48 @@ def test_a_file_that_is_not_as_it_was_exported_changes_nothing(
     with pytest.raises(UsageError, match=says):
         put_back(load_plan(folder), file, by="me")
     assert not list((folder / "out" / "lake").iterdir())
+
+
+CSV_HEAD = "sale_id,sold_at,country,pieces\n"
+CSV_ROW = "s%d,2026-03-01T00:00:00Z,de,%s\n"
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"record": CSV_ROW % (1, 7)}, ":2: `record` must begin with the header line"),
+        ({"record": "id,sold_at,country,pieces\ns1,x,de,7"}, ":2: `record` must begin with the"),
+        ({"record": "{}", "format": "json"}, ":2: `format` must stay 'csv'; got 'json'"),
+        ({"record": None}, ":2: `record` must stay there"),
+    ],
+    ids=["no header", "another header", "another format", "none"],
+)
+def test_a_record_that_is_put_back_in_another_form_changes_nothing(
+    changed: dict[str, Any], says: str, tmp_path: Path, dlq: Dlq
+) -> None:
+    pipeline = PIPELINE.replace('*.jsonl*", format: json', '*.csv", format: csv')
+    assert pipeline != PIPELINE
+    folder = make_folder(tmp_path, pipeline=pipeline)
+    rows = [CSV_ROW % (n, "many" if n < 3 else n) for n in range(9)]
+    (folder / "data" / "a.csv").write_text(CSV_HEAD + "".join(rows))
+    assert main(["run", str(folder), "--json"]) == 0
+    file = tmp_path / "mine.jsonl"
+    dlq("export", folder, str(file), "--rule", "type")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == 3
+    mended = [line | {"record": line["record"].replace("many", "7")} for line in lines]
+
+    def put(mine: list[dict[str, Any]]) -> None:
+        file.write_text("".join(json.dumps(line) + "\n" for line in mine))
+
+    put([mended[0], mended[1] | changed, mended[2]])
+    with pytest.raises(UsageError, match=re.escape(f"{file}{says}")):
+        put_back(load_plan(folder), file, by="me")
+    assert Out(folder / "out").rows("operations.shop_mended") == []
+    put(mended)
+    (said,) = dlq("import", folder, str(file))
+    assert said["changed"] == said["rows"]["replayed"] == 3
+    assert said["rows"]["refused"] == 0
 
 
 def test_a_record_that_was_too_long_is_read_again_from_its_file(tmp_path: Path, dlq: Dlq) -> None:
