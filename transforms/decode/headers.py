@@ -14,6 +14,7 @@ from schemas.errors import SourceError
 
 _BY_ROW: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW)
 """What takes the rows of a file out that lacks a required column."""
+_CSV_HEADER: Final = "its header, the contract, or source.batch.files.csv.delimiter"
 
 
 def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
@@ -50,11 +51,19 @@ def numbered(names: Sequence[str]) -> Iterator[str]:
             yield own
 
 
-def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[str, int]:
+def find_columns(
+    contract: Contract, names: Sequence[str], source: str, *, in_header: bool = False
+) -> dict[str, int]:
     """Return where each column that the contract reads is in a file, by its name in tables.
 
     Optional ones may be absent. A property may be read from the first column without a name, and
     from a further one of the same name by its number: see `numbered`.
+
+    Args:
+        contract: What columns there must be.
+        names: What the file calls its own, in order.
+        source: The file.
+        in_header: Whether they stand in a CSV header, which may be cut in the wrong places.
 
     Raises:
         SourceError: If a name is there twice and the contract does not read the latter by its
@@ -75,8 +84,8 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
     if keys := missing(contract, places):
         told = "; ".join(_hint(name, list(places)) for name in keys)
         msg = (
-            f"a file must have every required column; got {source} without {told}; correct its "
-            "header, the contract, or source.batch.files.delimiter"
+            f"a file must have every required column; got {source} without {told}; correct "
+            f"{_CSV_HEADER if in_header else 'the file or the contract'}"
         )
         raise SourceError(msg)
     return {c.name: places[c.key] for c in contract.columns if c.read and c.key in places}

@@ -133,7 +133,8 @@ def test_columns_are_found_by_name_and_missing_ones_are_null() -> None:
     found = decode(data, column("a", "string", pa.string()), column("c", "string", pa.string()))
     assert found.rows.select(["a", "c"]).to_pylist() == [{"a": "x", "c": None}]
     needed = column("user_id", "string", pa.string(), required=True)
-    with pytest.raises(SourceError, match=r"without 'user_id' \(is it 'userid'\?\)"):
+    asks = r"without 'user_id' \(is it 'userid'\?\); correct the file or the contract$"
+    with pytest.raises(SourceError, match=asks):
         decode(pa.record_batch({"userid": ["x"]}), needed)
 
 
