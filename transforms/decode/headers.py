@@ -14,6 +14,8 @@ from schemas.errors import SourceError
 
 _BY_ROW: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW)
 """What takes the rows of a file out that lacks a required column."""
+CONVERT: Final = "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+"""What to do with text in another encoding."""
 _CSV_HEADER: Final = "its header, the contract, or source.batch.files.csv.delimiter"
 
 
@@ -27,8 +29,9 @@ def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
         text = header.decode("utf-8")
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        got = error if isinstance(error, csv.Error) else "other bytes"
-        msg = f"a CSV header must be one record of UTF-8 text; got {got} in {source}; correct it"
+        wrong = isinstance(error, csv.Error)
+        got, remedy = (error, "correct it") if wrong else ("other bytes", CONVERT)
+        msg = f"a CSV header must be one record of UTF-8 text; got {got} in {source}; {remedy}"
         raise SourceError(msg) from None
     return rows[0] if rows else []
 

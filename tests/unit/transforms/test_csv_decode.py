@@ -253,7 +253,7 @@ def test_objects_and_arrays_are_json_in_their_field() -> None:
             b"name;n",
             r"without 'name' .*its header, the contract, or source\.batch\.files\.csv\.delim",
         ),
-        (b"\xff,n", "header must be one record of UTF-8 text"),
+        (b"\xff,n", "of UTF-8 text; got other bytes .*; convert it, for example: iconv -f"),
         (b'"name"x,n', "header must be one record of UTF-8 text"),
     ],
 )
