@@ -54,7 +54,8 @@ def arrow_schema(schema: Any) -> pa.Schema:
         AvroTypeError: If it is no record, is recursive, or has a union of several types.
     """
     if not isinstance(schema, dict) or schema.get("type") != "record":
-        raise AvroTypeError("records of another type", "write each as a record")
+        got, remedy = "records of another type", "write each as a record"
+        raise AvroTypeError(got, remedy)
     fields = arrow_type(schema, {}).fields
     return pa.schema([f for f in fields if f.name not in (POSITION, SEQUENCE)])
 
