@@ -19,7 +19,7 @@ from schemas.plan import FileSource
 from tests import contracts
 from tests.unit.transforms.raws import raw
 from transforms.changes.meet import Meet, SchemaChangeError
-from transforms.changes.seen import MOST, Change, Kind, joined, merged, told_by_name
+from transforms.changes.seen import MOST, Change, Kind, joined, many, merged, told_by_name
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import FileDecoder, make_decoder
 from transforms.decode.json_lines import JsonDecoder
@@ -212,6 +212,22 @@ def test_a_run_ends_at_the_first_change_and_a_replay_does_not() -> None:
     assert again.rows.num_rows == 1
     assert again.refused is not None
     assert again.refused["rule"].to_pylist() == ["undeclared", "undeclared"]
+
+
+def test_wrong_values_count_over_all_blocks_and_are_a_change_where_one_has_many() -> None:
+    one = decoder(contract(None))
+    some, most, fine = (
+        [{"id": 1, "n": "x" if i < bad else 1} for i in range(10)] for bad in (4, 7, 0)
+    )
+
+    def changes(*blocks: list[dict[str, Any]]) -> tuple[Change, ...]:
+        found = (one.decode(block(*b, start=i * 1000)) for i, b in enumerate(blocks))
+        return many(merged(Change.of_json(c.json()) for f in found for c in f.changes))
+
+    assert changes(some, fine, some) == ()
+    (change,) = changes(some, most, fine, some)
+    assert (change.name, change.rows, change.position) == ("n", 4 + 7 + 4, 0)
+    assert change.proposal is not None
 
 
 def test_values_of_keys_without_end_are_looked_at_for_a_while_only() -> None:
