@@ -218,7 +218,8 @@ class Meet:
             attached: Columns that stand beside payloads.
             few: See `Change`; then nobody looks at them.
         """
-        key, beside = column.key, Beside(exact=pa.types.is_decimal(column.type))
+        numbers, exact = column.logical in ("integer", "number"), pa.types.is_decimal(column.type)
+        key, beside = column.key, Beside(exact=exact, numbers=numbers)
         said, records = Said(), some["record"]
         if not few and self._due(Kind.TYPE, key):
             if column.name in attached:

@@ -214,6 +214,17 @@ def test_a_run_ends_at_the_first_change_and_a_replay_does_not() -> None:
     assert again.refused["rule"].to_pylist() == ["undeclared", "undeclared"]
 
 
+@pytest.mark.parametrize("mode", [OnChange.QUARANTINE, OnChange.DISCARD_VALUE])
+def test_a_float_that_is_no_number_is_told_as_that_and_as_no_text(mode: OnChange) -> None:
+    rules = contract(mode, ID, contracts.column("v", "number", pa.float64()))
+    for values in ([float("nan"), 1.5], [float("-inf"), float("nan")], [float("inf")]):
+        data = pa.record_batch({"id": range(len(values)), "v": values})
+        one = decoder(rules, FileSource(path="x", format="parquet"))
+        (change,) = one.decode(Block("file:///x.parquet", 0, data, 0)).changes
+        assert (change.proposal, change.shape) == (None, "")
+        assert change.note == "numbers must be finite; got NaN or infinite ones"
+
+
 def test_wrong_values_count_over_all_blocks_and_are_a_change_where_one_has_many() -> None:
     one = decoder(contract(None))
     some, most, fine = (
