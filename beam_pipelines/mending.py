@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from beam_pipelines.dead_letters import Choice, in_clear, landed
 from beam_pipelines.failures import fate, told
 from beam_pipelines.replay import Replayed, opened_rows, replay, rounds
 from schemas.disk import writing
-from schemas.errors import CommitError, UsageError
+from schemas.errors import CommitError, SourceError, UsageError
 from schemas.names import MENDED_AT, POSITION, SEQUENCE, SOURCE
 from schemas.plan import Plan, Table
 from transforms.commit.closing import PLACE, Closing, OvertakenError
@@ -34,6 +34,7 @@ from transforms.commit.committer import Committer
 from transforms.commit.evolve import create_or_fit
 from transforms.commit.near import Asked
 from transforms.commit.tables import MENDED
+from transforms.decode.headers import csv_names
 from transforms.keys import Keyring
 from transforms.protect import Protector
 from transforms.sealing import seal
@@ -151,7 +152,8 @@ def _mend(
         new = [
             line
             for line in lines
-            if (old := before.get(_place(line))) is not None and _differs(line, old)
+            if (old := before.get(_place(line))) is not None
+            and _differs(line, old, plan.source.delimiter)
         ]
         if not new:
             return 0, len(held)
@@ -170,7 +172,7 @@ def _mend(
     raise CommitError(msg)
 
 
-def _differs(line: dict[str, Any], old: dict[str, Any]) -> bool:
+def _differs(line: dict[str, Any], old: dict[str, Any], delimiter: str) -> bool:
     """Whether a line has another record than its dead letter.
 
     Raises:
@@ -185,10 +187,10 @@ def _differs(line: dict[str, Any], old: dict[str, Any]) -> bool:
     elif old["format"] != _POINTER and line["format"] != old["format"]:
         was, now = old["format"], line["format"]
         wrong = f"`format` must stay {was!r}; got {now!r}; put it back, and mend the record in it"
-    elif line["format"] == "csv" and before is not None and _header(record) != _header(before):
+    elif line["format"] == "csv" and before and not _has_columns(record, before, delimiter):
         wrong = (
-            "`record` must begin with the header line that it was exported with; got another line; "
-            "put the header back, and mend the fields under it"
+            "`record` must begin with the header line that it was exported with, columns added at "
+            "most; got another line; put the header back, and mend the fields under it"
         )
     if wrong:
         msg = f"{line['at']}: {wrong}"
@@ -196,8 +198,14 @@ def _differs(line: dict[str, Any], old: dict[str, Any]) -> bool:
     return True
 
 
-def _header(record: bytes) -> bytes:
-    return record.partition(b"\n")[0]
+def _has_columns(record: bytes, before: bytes, delimiter: str) -> bool:
+    """Whether the header of a CSV record names all columns that another record has."""
+    new, old = (one.partition(b"\n")[0] for one in (record, before))
+    if new == old:
+        return True
+    with suppress(SourceError):  # of what is no header
+        return {*csv_names(old, delimiter, "")} <= {*csv_names(new, delimiter, "")}
+    return False
 
 
 def _changed(lines: list[dict[str, Any]], keyring: Keyring | None) -> pa.Table:

@@ -316,6 +316,7 @@ def test_a_record_that_is_put_back_in_another_form_changes_nothing(
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == 3
     mended = [line | {"record": line["record"].replace("many", "7")} for line in lines]
+    mended[0]["record"] = mended[0]["record"].replace("pieces\n", "pieces,note\n") + ",added"
 
     def put(mine: list[dict[str, Any]]) -> None:
         file.write_text("".join(json.dumps(line) + "\n" for line in mine))
