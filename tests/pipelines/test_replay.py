@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -371,8 +371,8 @@ def _parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-def _avro(path: Path, rows: list[dict[str, Any]]) -> None:
-    schema = {
+def _avro(path: Path, rows: list[dict[str, Any]], *, without: Collection[str] = ("till",)) -> None:
+    schema: dict[str, Any] = {
         "type": "record",
         "name": "sale",
         "fields": [
@@ -381,8 +381,10 @@ def _avro(path: Path, rows: list[dict[str, Any]]) -> None:
             {"name": "country", "type": "string"},
             {"name": "pieces", "type": "long"},
             {"name": "properties", "type": "string"},
+            {"name": "till", "type": "string"},
         ],
     }
+    schema["fields"] = [field for field in schema["fields"] if field["name"] not in without]
     with path.open("wb") as file:
         fastavro.writer(file, schema, rows)
 
@@ -412,6 +414,24 @@ def test_rows_of_packed_files_are_replayed(form: str, tmp_path: Path, dlq: Dlq) 
     names = ("sale_id", "sold_at", "pieces")
     found = sorted(tuple(r[n] for n in names) for r in landed)
     assert found == [tuple(r[n] for n in names) for r in rows]
+
+
+def test_a_file_that_lacks_a_column_of_now_keeps_no_other_from_being_read_again(
+    tmp_path: Path, dlq: Dlq
+) -> None:
+    pipeline = PIPELINE.replace('*.jsonl*", format: json', '*.avro", format: avro')
+    folder = make_folder(tmp_path, contract=STRICT, pipeline=pipeline)
+    row = {"sold_at": datetime(2026, 3, 1, tzinfo=UTC), "country": "de", "pieces": 2, "till": "1"}
+    row["properties"] = json.dumps({"amount": 60})
+    for name, lacks in (("a", True), ("b", False)):
+        rows = [row | {"sale_id": f"{name}{n}"} for n in range(3)]
+        _avro(folder / "data" / f"{name}.avro", rows, without=("till",) if lacks else ())
+    assert main(["run", str(folder), "--json"]) == 0
+    till = "      - {name: till, logicalType: string, required: true}\n"
+    at = CONTRACT.index("      - {name: sold_at")
+    with_contract(folder, CONTRACT[:at] + till + CONTRACT[at:])
+    (said,) = dlq("replay", folder)
+    assert (said["rows"]["replayed"], said["rows"]["kept"]) == (6, 3)
 
 
 def test_a_contract_that_names_no_personal_data_any_more_does_not_unmask_old_records(
