@@ -15,7 +15,7 @@ from schemas.names import Destiny
 from schemas.plan import Plan
 from schemas.plan_json import to_json
 from transforms.changes.kept import Evidence, keep_changes
-from transforms.changes.seen import merged
+from transforms.changes.seen import many, merged
 from transforms.commit.committer import Committed, Committer
 from transforms.commit.lake import Lake, open_lake
 from transforms.commit.landed import Landed
@@ -85,7 +85,7 @@ class Commit:
                 "rows": counts,
                 "destinies": _most_first(removed),
                 "committed": _summary(committed),
-                "changes": [change.json() for change in changes],
+                "changes": [change.json() for change in many(changes)],
                 "sources": read.select(["source", "size", "hash"]).to_pylist(),
             }
         )

@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from beam_pipelines.dead_letters import Choice, in_clear, landed
 from beam_pipelines.failures import fate, told
 from beam_pipelines.replay import Replayed, opened_rows, replay, rounds
 from schemas.disk import writing
-from schemas.errors import CommitError, UsageError
+from schemas.errors import CommitError, SourceError, UsageError
 from schemas.names import MENDED_AT, POSITION, SEQUENCE, SOURCE
 from schemas.plan import Plan, Table
 from transforms.commit.closing import PLACE, Closing, OvertakenError
@@ -34,6 +34,7 @@ from transforms.commit.committer import Committer
 from transforms.commit.evolve import create_or_fit
 from transforms.commit.near import Asked
 from transforms.commit.tables import MENDED
+from transforms.decode.headers import csv_names
 from transforms.keys import Keyring
 from transforms.protect import Protector
 from transforms.sealing import seal
@@ -152,7 +153,7 @@ def _mend(
             line
             for line in lines
             if (old := before.get(_place(line))) is not None
-            and (old["record"], old["format"]) != (line["record"], line["format"])
+            and _differs(line, old, plan.source.delimiter)
         ]
         if not new:
             return 0, len(held)
@@ -169,6 +170,42 @@ def _mend(
         return len(new), len(held)
     msg = "dead letters must hold still to be mended; others close them; import the file again"
     raise CommitError(msg)
+
+
+def _differs(line: dict[str, Any], old: dict[str, Any], delimiter: str) -> bool:
+    """Whether a line has another record than its dead letter.
+
+    Raises:
+        UsageError: It is not of the form of the old one.
+    """
+    record, before = line["record"], None if old["format"] == _POINTER else old["record"]
+    if record == before and (record is None or line["format"] == old["format"]):
+        return False
+    wrong = ""
+    if record is None:
+        wrong = "`record` must stay there; got none; put the old one back, or leave the line out"
+    elif old["format"] != _POINTER and line["format"] != old["format"]:
+        was, now = old["format"], line["format"]
+        wrong = f"`format` must stay {was!r}; got {now!r}; put it back, and mend the record in it"
+    elif line["format"] == "csv" and before and not _has_columns(record, before, delimiter):
+        wrong = (
+            "`record` must begin with the header line that it was exported with, columns added at "
+            "most; got another line; put the header back, and mend the fields under it"
+        )
+    if wrong:
+        msg = f"{line['at']}: {wrong}"
+        raise UsageError(msg)
+    return True
+
+
+def _has_columns(record: bytes, before: bytes, delimiter: str) -> bool:
+    """Whether the header of a CSV record names all columns that another record has."""
+    new, old = (one.partition(b"\n")[0] for one in (record, before))
+    if new == old:
+        return True
+    with suppress(SourceError):  # of what is no header
+        return {*csv_names(old, delimiter, "")} <= {*csv_names(new, delimiter, "")}
+    return False
 
 
 def _changed(lines: list[dict[str, Any]], keyring: Keyring | None) -> pa.Table:
@@ -235,7 +272,7 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a file that hold a record.
+    """Yield the lines of a file, each with where it stands (`at`).
 
     Raises:
         UsageError: The file cannot be read, or a line is not as `export` writes them.
@@ -260,8 +297,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             msg = f"{path}:{number}: each row must be there once; got this one before; leave one"
             raise UsageError(msg)
         seen.add(_place(line))
-        if line["record"] is not None:
-            yield line
+        yield line | {"at": f"{path}:{number}"}
 
 
 def _line(text: str) -> dict[str, Any] | str:
@@ -276,6 +312,8 @@ def _line(text: str) -> dict[str, Any] | str:
     for name, kind in kinds:
         if type(line.get(name)) is not kind:
             return f"`{name}` must be there, of type {kind.__name__}"
+    if not {"record", "record_base64"} & {*line}:
+        return "`record` must be there, or `record_base64`"
     record = line.get("record")
     if "record_base64" in line:
         try:

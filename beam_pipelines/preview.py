@@ -16,7 +16,7 @@ from schemas.personal.check import ever_clear
 from schemas.plan import Plan
 from transforms.admit import with_records
 from transforms.changes.meet import Meet
-from transforms.changes.seen import MAY_LACK, Change, Kind, merged
+from transforms.changes.seen import MAY_LACK, Change, Kind, many, merged
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
@@ -107,7 +107,7 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
     for decoded in _first(plan, count):
         kept.append(_stepped(plan, decoded, protector, steps, show))
         changes += decoded.changes
-    for change in merged(changes):
+    for change in many(merged(changes)):
         name, some = change.called or "other columns", "in some of these records"
         if change.kind is Kind.CUT:
             notes.append(f"{name}: {change.note} {some}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby
@@ -12,12 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.errors import SourceError
 from schemas.names import ARRIVED, MENDED_AT, POSITION, SEQUENCE, SOURCE, TIMESTAMP, WATERMARK
 from schemas.plan import Plan
+from transforms.changes.seen import Kind
 from transforms.commit.closing import Places
 from transforms.decode.attached_records import ATTACHED, apart
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import FileDecoder, make_decoder
+from transforms.decode.headers import csv_names, missing, numbered
 from transforms.decode.message_format import MessageFormat
 from transforms.decode.messages import JsonPayloads, MessageDecoder
 from transforms.outcome import refused
@@ -191,6 +195,10 @@ class Replayer:
         ]
         for key, numbers in groupby(sorted(range(len(by)), key=by.__getitem__), by.__getitem__):
             own = held.take(pa.array(list(numbers), pa.int64()))
+            if lacking := self._lacking(*key[:2]):
+                reason = f"a file must have the column `{lacking[0]}`; got none"
+                yield self._refuse(own, str(Kind.LACKING), reason)
+                continue
             together = self._csv_block(own, *key)
             if together is not None:
                 yield together
@@ -200,13 +208,25 @@ class Replayer:
                 alone = self._csv_block(one, *key)
                 yield self._refuse(one, "csv", _ONE_RECORD) if alone is None else alone
 
+    def _lacking(self, header: bytes, source: str) -> list[str]:
+        with suppress(SourceError):  # no header: decoding it says so
+            names = csv_names(header, self.plan.source.delimiter, source)
+            return missing(self.plan.contract, set(numbered(names)))
+        return []
+
     def _csv_block(self, held: pa.Table, header: bytes, source: str, at: int) -> Decoded | None:
-        """Decode records side by side; None if they do not give as many, each at its place."""
+        """Decode records side by side; None if they do not give as many, each at its place.
+
+        Nor do records under what is no header give any.
+        """
         lines = [record.partition(b"\n")[2] + b"\n" for record in held["record"].to_pylist()]
         sizes = np.array([len(line) for line in lines])
         starts = np.cumsum(sizes) - sizes
         data = np.frombuffer(b"".join(lines), np.uint8)
-        decoded = self._blocks.decode(Block(source, 0, data, at, header))
+        try:
+            decoded = self._blocks.decode(Block(source, 0, data, at, header))
+        except SourceError:
+            return None
         sides = [s for s in (decoded.rows, decoded.refused, decoded.removed) if s is not None]
         spots = np.concatenate([side[POSITION].to_numpy() for side in sides])
         if not np.array_equal(np.sort(spots), starts):

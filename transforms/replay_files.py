@@ -45,7 +45,8 @@ class FromFiles:
         with suppress(SourceError):  # what cannot be read is not found
             for part in discover(plan.source, plan.folder, self.remembered, anew=True).slices:
                 if part.source in wanted:
-                    yield from self._read(part, held)
+                    with suppress(SourceError):
+                        yield from self._read(part, held)
 
     def _read(self, part: Slice, held: pa.Table) -> Iterator[Decoded]:
         own = held.filter(pc.field(SOURCE) == part.source)

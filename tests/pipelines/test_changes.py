@@ -230,6 +230,17 @@ def test_a_file_without_a_column_is_met_as_the_contract_says(
     assert told == ([] if mode is None else [("lacking", "price", len(LACKING))])
 
 
+def test_the_count_of_wrong_values_is_that_of_all_files(tmp_path: Path, run: Run) -> None:
+    bad = [{**row, "pieces": 1.5} for row in MISTYPED]
+    folder = folder_of(tmp_path, "json", None, bad)
+    write(folder / "data" / "c.json", [{**row, "sale_id": 200 + i} for i, row in enumerate(GOOD)])
+    with (folder / "data" / "c.json").open("a") as file:
+        file.write('{"sale_id": 300, "pieces": 1.5}\n')
+    (change,) = run(folder)["changes"]
+    assert (change["column"], change["rows"]) == ("pieces", len(bad) + 1)
+    assert destinies(folder)["refused", "type"] == len(bad) + 1
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("second", "said"),

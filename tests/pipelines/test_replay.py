@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -272,6 +273,7 @@ def test_the_audit_log_has_the_number_of_records_that_were_shown(strict: Path, d
         ('{"source": "a", "position": "1"}', "`position` must be there"),
         ('{"source": "a", "position": 1, "sequence": 0, "format": "json", "record": {}}', "text"),
         ('{"source": "a", "position": 1, "sequence": 0, "format": "", "record": "{}"}', "such as"),
+        ('{"source": "a", "position": 1, "sequence": 0, "format": "json"}', ":1: `record` must be"),
     ],
 )
 def test_a_file_that_is_not_as_it_was_exported_changes_nothing(
@@ -284,6 +286,49 @@ def test_a_file_that_is_not_as_it_was_exported_changes_nothing(
     with pytest.raises(UsageError, match=says):
         put_back(load_plan(folder), file, by="me")
     assert not list((folder / "out" / "lake").iterdir())
+
+
+CSV_HEAD = "sale_id,sold_at,country,pieces\n"
+CSV_ROW = "s%d,2026-03-01T00:00:00Z,de,%s\n"
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"record": CSV_ROW % (1, 7)}, ":2: `record` must begin with the header line"),
+        ({"record": "id,sold_at,country,pieces\ns1,x,de,7"}, ":2: `record` must begin with the"),
+        ({"record": "{}", "format": "json"}, ":2: `format` must stay 'csv'; got 'json'"),
+        ({"record": None}, ":2: `record` must stay there"),
+    ],
+    ids=["no header", "another header", "another format", "none"],
+)
+def test_a_record_that_is_put_back_in_another_form_changes_nothing(
+    changed: dict[str, Any], says: str, tmp_path: Path, dlq: Dlq
+) -> None:
+    pipeline = PIPELINE.replace('*.jsonl*", format: json', '*.csv", format: csv')
+    assert pipeline != PIPELINE
+    folder = make_folder(tmp_path, pipeline=pipeline)
+    rows = [CSV_ROW % (n, "many" if n < 3 else n) for n in range(9)]
+    (folder / "data" / "a.csv").write_text(CSV_HEAD + "".join(rows))
+    assert main(["run", str(folder), "--json"]) == 0
+    file = tmp_path / "mine.jsonl"
+    dlq("export", folder, str(file), "--rule", "type")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == 3
+    mended = [line | {"record": line["record"].replace("many", "7")} for line in lines]
+    mended[0]["record"] = mended[0]["record"].replace("pieces\n", "pieces,note\n") + ",added"
+
+    def put(mine: list[dict[str, Any]]) -> None:
+        file.write_text("".join(json.dumps(line) + "\n" for line in mine))
+
+    put([mended[0], mended[1] | changed, mended[2]])
+    with pytest.raises(UsageError, match=re.escape(f"{file}{says}")):
+        put_back(load_plan(folder), file, by="me")
+    assert Out(folder / "out").rows("operations.shop_mended") == []
+    put(mended)
+    (said,) = dlq("import", folder, str(file))
+    assert said["changed"] == said["rows"]["replayed"] == 3
+    assert said["rows"]["refused"] == 0
 
 
 def test_a_record_that_was_too_long_is_read_again_from_its_file(tmp_path: Path, dlq: Dlq) -> None:
@@ -326,8 +371,8 @@ def _parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-def _avro(path: Path, rows: list[dict[str, Any]]) -> None:
-    schema = {
+def _avro(path: Path, rows: list[dict[str, Any]], *, without: Collection[str] = ("till",)) -> None:
+    schema: dict[str, Any] = {
         "type": "record",
         "name": "sale",
         "fields": [
@@ -336,8 +381,10 @@ def _avro(path: Path, rows: list[dict[str, Any]]) -> None:
             {"name": "country", "type": "string"},
             {"name": "pieces", "type": "long"},
             {"name": "properties", "type": "string"},
+            {"name": "till", "type": "string"},
         ],
     }
+    schema["fields"] = [field for field in schema["fields"] if field["name"] not in without]
     with path.open("wb") as file:
         fastavro.writer(file, schema, rows)
 
@@ -367,6 +414,24 @@ def test_rows_of_packed_files_are_replayed(form: str, tmp_path: Path, dlq: Dlq) 
     names = ("sale_id", "sold_at", "pieces")
     found = sorted(tuple(r[n] for n in names) for r in landed)
     assert found == [tuple(r[n] for n in names) for r in rows]
+
+
+def test_a_file_that_lacks_a_column_of_now_keeps_no_other_from_being_read_again(
+    tmp_path: Path, dlq: Dlq
+) -> None:
+    pipeline = PIPELINE.replace('*.jsonl*", format: json', '*.avro", format: avro')
+    folder = make_folder(tmp_path, contract=STRICT, pipeline=pipeline)
+    row = {"sold_at": datetime(2026, 3, 1, tzinfo=UTC), "country": "de", "pieces": 2, "till": "1"}
+    row["properties"] = json.dumps({"amount": 60})
+    for name, lacks in (("a", True), ("b", False)):
+        rows = [row | {"sale_id": f"{name}{n}"} for n in range(3)]
+        _avro(folder / "data" / f"{name}.avro", rows, without=("till",) if lacks else ())
+    assert main(["run", str(folder), "--json"]) == 0
+    till = "      - {name: till, logicalType: string, required: true}\n"
+    at = CONTRACT.index("      - {name: sold_at")
+    with_contract(folder, CONTRACT[:at] + till + CONTRACT[at:])
+    (said,) = dlq("replay", folder)
+    assert (said["rows"]["replayed"], said["rows"]["kept"]) == (6, 3)
 
 
 def test_a_contract_that_names_no_personal_data_any_more_does_not_unmask_old_records(

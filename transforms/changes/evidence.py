@@ -30,6 +30,9 @@ from transforms.sources.blocks import Block
 _PLAIN: Final = r"^-?(?P<whole>[0-9]+)(?:\.(?P<after>[0-9]+))?$"
 
 
+_ENDLESS: Final = "numbers must be finite; got NaN or infinite ones"
+
+
 class Said(NamedTuple):
     """What could be said of a key: a property, or why there is none; neither without a value.
 
@@ -48,12 +51,14 @@ class Beside(NamedTuple):
         taken: Names that a contract has.
         people: Whether its records are about persons.
         exact: Whether numbers are to be exact, of as many digits as they have.
+        numbers: Whether values are to be numbers, of which NaN and the infinite are none.
         keys: What columns of the contract are called in records.
     """
 
     taken: tuple[str, ...] = ()
     people: bool = False
     exact: bool = False
+    numbers: bool = False
     keys: Mapping[str, str] = MappingProxyType({})
 
 
@@ -131,8 +136,11 @@ def of_fields(
         by_key = {prop.key: _exact(prop) if beside.exact else prop for prop in found}
         for field in some:
             prop, note = by_key.get(field.key), left_out.get(field.key, "")
+            if beside.numbers and _without_size(field.values):
+                prop, note = None, _ENDLESS
             made = None if prop is None else bare(prop)
-            said[Key(field.key, inside)] = Said(made, note, _first_shape(field.values))
+            looks = "" if note == _ENDLESS else _first_shape(field.values)
+            said[Key(field.key, inside)] = Said(made, note, looks)
     return said
 
 
@@ -160,6 +168,14 @@ def _first_shape(values: pa.Array | None) -> str:
     if not some:
         return ""
     return shape(json_texts(some, any_number=True)[0].as_py().strip('"'))
+
+
+def _without_size(values: pa.Array | None) -> bool:
+    """Whether all values are what floats have beside numbers, as it is written in records."""
+    if values is None or not pa.types.is_string(values.type):
+        return False
+    endless = pc.match_substring_regex(values.drop_null(), r"(?i)^[+-]?(nan|inf|infinity)$")
+    return bool(pc.all(endless, min_count=1).as_py())
 
 
 def _exact(prop: Property) -> Property:

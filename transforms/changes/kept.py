@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from schemas.plan import Plan
 from transforms.changes.meet import SchemaChangeError
-from transforms.changes.seen import MAY_LACK, Change, Kind, merged
+from transforms.changes.seen import MAY_LACK, Change, Kind, many, merged
 from transforms.commit import ranges
 from transforms.commit.ranges import Ranges
 
@@ -63,7 +63,8 @@ def keep_changes(
     Each position counts once, however often it is handed in. Records that are cut into other
     batches when they are read again count at least as often as is certain: of a batch that was
     counted in part, as many as the new positions must hold. What the contract says may be is none
-    that it could have. Several processes may do so at once.
+    that it could have, and what few records have (`Change.few`) is none to begin with. Several
+    processes may do so at once.
 
     Args:
         plan: Whose changes.
@@ -81,7 +82,8 @@ def keep_changes(
         if (changes := tuple(change for change in one.changes if change.mode != MAY_LACK))
     ]
     path = changes_file(plan)
-    if not seen:
+    told = any(many(one.changes) for one in seen)
+    if not (told or (seen and not anew and path.exists())):
         if anew:
             path.unlink(missing_ok=True)
         return
@@ -91,19 +93,19 @@ def keep_changes(
         now = _with(_Kept(), seen, {}) if anew else _with(_read(plan), seen, done)
         if now is None:
             return
-        told = {
+        text = {
             "contract": plan.contract.hash,
             "changes": [change.json() for change in now.changes],
             "counted": now.counted,
         }
         part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
         part.replace(path)
 
 
 def kept_changes(plan: Plan) -> tuple[Change, ...]:
     """Return the changes that were seen by a pipeline's contract as it is; none if none were."""
-    return _read(plan).changes
+    return many(_read(plan).changes)
 
 
 def since(before: Sequence[Change], now: Sequence[Change]) -> tuple[Change, ...]:

@@ -27,6 +27,7 @@ from transforms.inference.map_keys import persons_among
 _MOST_NAMES: Final = 4 * MOST
 """Of these is kept how often they were seen; of more no values are looked at any more."""
 _MOSTLY: Final = 0.5
+"""Of the records of a block; fewer wrong values are no change of the data by themselves."""
 _COLUMN: Final = re.compile(r"`(.+?)(?:\[\]|\.[^`]*)?` must ")
 TAKING: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW, OnChange.FREEZE)
 """Modes that let no changed row land."""
@@ -100,7 +101,7 @@ class Meet:
         by: dict[Key, list[Undeclared]] = {}
         persons = _persons({key for one in decoded.undeclared for key in one.keys})
         known = {name for c in self.contract.columns for name in (c.key, c.name)}
-        for one in decoded.undeclared:
+        for one in (o for o in decoded.undeclared if len(o.rows) or len(o.refused)):
             keys = [key for key in one.keys if key.inside or key.name not in known]
             told = {
                 k._replace(name="") if k in persons or not told_by_name(k.name) else k for k in keys
@@ -180,10 +181,9 @@ class Meet:
         for column in (c for c in self.contract.columns if c.name in by):
             own, mode = np.isin(codes, by[column.name]), self.contract.met(column)
             rows = np.flatnonzero(own)
-            if mode is None and len(rows) < _MOSTLY * total:
-                continue  # some wrong values are no change of the data
             some = taken(dead, rows[:LOOKED_AT])
-            change = self._other_type(column, len(rows), some, decoded.format, attached)
+            few = mode is None and len(rows) < _MOSTLY * total
+            change = self._other_type(column, len(rows), some, decoded.format, attached, few=few)
             decoded = _with(decoded, change)
             if mode is OnChange.FREEZE and self.ends:
                 must = texts[by[column.name][0]].split("; got")[0]
@@ -205,6 +205,8 @@ class Meet:
         some: pa.RecordBatch,
         form: str,
         attached: Attachments,
+        *,
+        few: bool = False,
     ) -> Change:
         """Say what values are like that are not of a column's type.
 
@@ -214,10 +216,12 @@ class Meet:
             some: The first of them: places and `record`.
             form: Of the records.
             attached: Columns that stand beside payloads.
+            few: See `Change`; then nobody looks at them.
         """
-        key, beside = column.key, Beside(exact=pa.types.is_decimal(column.type))
+        numbers, exact = column.logical in ("integer", "number"), pa.types.is_decimal(column.type)
+        key, beside = column.key, Beside(exact=exact, numbers=numbers)
         said, records = Said(), some["record"]
-        if self._due(Kind.TYPE, key):
+        if not few and self._due(Kind.TYPE, key):
             if column.name in attached:
                 said = of_attached(records, key, attached[column.name], beside)
             else:
@@ -234,6 +238,7 @@ class Meet:
             proposal=said.proposal,
             shape=said.shape,
             note=said.note,
+            few=few,
         )
 
     def _said(self, decoded: Decoded, by: Mapping[Key, list[Undeclared]]) -> dict[Key, Said]:

@@ -70,6 +70,8 @@ class Change:
             `TYPE` those that are not of the column's type.
         shape: What a value looks like, letters as `a` and digits as `9`; of `TYPE` only.
         note: Why there is no proposal.
+        few: Whether the mode leaves it to how many there are, and they were few in every block:
+            then it is no change of the data, but counts where other blocks have many.
     """
 
     kind: Kind
@@ -83,6 +85,7 @@ class Change:
     proposal: Property | None = None
     shape: str = ""
     note: str = ""
+    few: bool = False
 
     @property
     def called(self) -> str:
@@ -158,6 +161,11 @@ def _most_first(changes: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda c: (-c.rows, c.kind, c.called)))
 
 
+def many(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Leave out what was found in a few records only, and is no change of the data."""
+    return tuple(change for change in changes if not change.few)
+
+
 def joined(one: Change, other: Change) -> Change:
     """Join two changes of the same kind and name; the place is that of the first record."""
     first = min(one, other, key=lambda c: (c.source, c.position))
@@ -173,4 +181,5 @@ def joined(one: Change, other: Change) -> Change:
         proposal=proposal,
         shape=one.shape or other.shape,
         note=note,
+        few=one.few and other.few,
     )

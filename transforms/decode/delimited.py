@@ -60,7 +60,8 @@ class CsvDecoder:
         Raises:
             SourceError: See `headers`.
         """
-        find_columns(self.contract, csv_names(header, self.source.delimiter, source), source)
+        names = csv_names(header, self.source.delimiter, source)
+        find_columns(self.contract, names, source, in_header=True)
 
     def decode(self, block: Block) -> Decoded:
         """Decode the records of a block.
@@ -76,7 +77,7 @@ class CsvDecoder:
         assert isinstance(block.data, np.ndarray)  # noqa: S101  # blocks of text formats are bytes
         data, delimiter = block.data, delimiter_byte(self.source.delimiter)
         names = csv_names(block.header, self.source.delimiter, block.source)
-        places = find_columns(self.contract, names, block.source)
+        places = find_columns(self.contract, names, block.source, in_header=True)
         framed = frame(data, delimiter)
         layout = Layout(len(names), tuple(places.values()), self.source.nulls, delimiter)
         texts, kept, broken = read_texts(data, framed, layout)

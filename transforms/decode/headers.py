@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import count
 from typing import Final
@@ -14,6 +14,9 @@ from schemas.errors import SourceError
 
 _BY_ROW: Final = (OnChange.QUARANTINE, OnChange.DISCARD_ROW)
 """What takes the rows of a file out that lacks a required column."""
+CONVERT: Final = "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+"""What to do with text in another encoding."""
+_CSV_HEADER: Final = "its header, the contract, or source.batch.files.csv.delimiter"
 
 
 def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
@@ -26,8 +29,9 @@ def csv_names(header: bytes, delimiter: str, source: str) -> list[str]:
         text = header.decode("utf-8")
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        got = error if isinstance(error, csv.Error) else "other bytes"
-        msg = f"a CSV header must be one record of UTF-8 text; got {got} in {source}; correct it"
+        wrong = isinstance(error, csv.Error)
+        got, remedy = (error, "correct it") if wrong else ("other bytes", CONVERT)
+        msg = f"a CSV header must be one record of UTF-8 text; got {got} in {source}; {remedy}"
         raise SourceError(msg) from None
     return rows[0] if rows else []
 
@@ -50,11 +54,19 @@ def numbered(names: Sequence[str]) -> Iterator[str]:
             yield own
 
 
-def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[str, int]:
+def find_columns(
+    contract: Contract, names: Sequence[str], source: str, *, in_header: bool = False
+) -> dict[str, int]:
     """Return where each column that the contract reads is in a file, by its name in tables.
 
     Optional ones may be absent. A property may be read from the first column without a name, and
     from a further one of the same name by its number: see `numbered`.
+
+    Args:
+        contract: What columns there must be.
+        names: What the file calls its own, in order.
+        source: The file.
+        in_header: Whether they stand in a CSV header, which may be cut in the wrong places.
 
     Raises:
         SourceError: If a name is there twice and the contract does not read the latter by its
@@ -72,19 +84,23 @@ def find_columns(contract: Contract, names: Sequence[str], source: str) -> dict[
             )
             raise SourceError(msg)
         places.setdefault(own, i)
-    missing = [
-        c.key
-        for c in contract.columns
-        if c.read and c.required and c.key not in places and contract.met(c) not in _BY_ROW
-    ]
-    if missing:
-        told = "; ".join(_hint(name, list(places)) for name in missing)
+    if keys := missing(contract, places):
+        told = "; ".join(_hint(name, list(places)) for name in keys)
         msg = (
-            f"a file must have every required column; got {source} without {told}; correct its "
-            "header, the contract, or source.batch.files.delimiter"
+            f"a file must have every required column; got {source} without {told}; correct "
+            f"{_CSV_HEADER if in_header else 'the file or the contract'}"
         )
         raise SourceError(msg)
     return {c.name: places[c.key] for c in contract.columns if c.read and c.key in places}
+
+
+def missing(contract: Contract, there: Container[str]) -> list[str]:
+    """Return the keys that a file must have and does not, where no mode takes its rows out."""
+    return [
+        c.key
+        for c in contract.columns
+        if c.read and c.required and c.key not in there and contract.met(c) not in _BY_ROW
+    ]
 
 
 def undeclared(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from schemas.errors import SourceError, UsageError
 from schemas.plan import FileSource, Written
 from schemas.references import public
+from transforms.decode.headers import CONVERT
 from transforms.inference.columnar_fields import columnar_fields
 from transforms.inference.csv_fields import csv_fields
 from transforms.inference.fields import Field, Sample
@@ -196,8 +197,7 @@ def _check_text(blocks: Sequence[bytes], path: str) -> None:
         if wrong > len(lines) // 2:
             msg = (
                 f"a sample must be UTF-8 text; got other bytes in {wrong:,} lines of "
-                f"{public(path)}; "
-                "convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+                f"{public(path)}; {CONVERT}"
             )
             raise SourceError(msg) from None
 

@@ -33,56 +33,83 @@ _LOGICAL: Final = {
 }
 
 
+class AvroTypeError(ValueError):
+    """A type of an Avro schema that no column can have.
+
+    Attributes:
+        got: What it is, and where.
+        remedy: What to write instead.
+    """
+
+    def __init__(self, got: str, remedy: str) -> None:
+        """Keep both."""
+        super().__init__(got)
+        self.got, self.remedy = got, remedy
+
+
 def arrow_schema(schema: Any) -> pa.Schema:
     """Return the Arrow schema of a parsed Avro record schema (fields named `_position` left out).
 
     Raises:
-        ValueError: If it is no record, is recursive, or has a union of several types.
+        AvroTypeError: If it is no record, is recursive, or has a union of several types.
     """
     if not isinstance(schema, dict) or schema.get("type") != "record":
-        msg = "the records of an Avro file must be of type record"
-        raise ValueError(msg)
+        got, remedy = "records of another type", "write each as a record"
+        raise AvroTypeError(got, remedy)
     fields = arrow_type(schema, {}).fields
     return pa.schema([f for f in fields if f.name not in (POSITION, SEQUENCE)])
 
 
 def arrow_type(  # a line a type
-    schema: Any, named: dict[str, pa.DataType | None]
+    schema: Any, named: dict[str, pa.DataType | None], path: str = ""
 ) -> pa.DataType:
     """Return the Arrow type of an Avro type; `named` holds the types met before."""
     if isinstance(schema, str):
-        return _named(schema, named)
+        return _named(schema, named, path)
     if isinstance(schema, list):
         some = [s for s in schema if s != "null"]
         if len(some) > 1:
-            msg = "an Avro union must be of null and one type; got several"
-            raise ValueError(msg)
-        return arrow_type(some[0] if some else "null", named)
+            kinds = ", ".join(_kind(one) for one in some)
+            got = f"`{path}` of the union {kinds}"
+            raise AvroTypeError(
+                got, "write each of its types as a field of its own, or all as text"
+            )
+        return arrow_type(some[0] if some else "null", named, path)
     logical, kind = schema.get("logicalType"), schema["type"]
     if logical == "decimal":
         return pa.decimal128(schema["precision"], schema.get("scale", 0))
     if logical in _LOGICAL:
         return _LOGICAL[logical]
     if kind == "array":
-        return pa.list_(arrow_type(schema["items"], named))
+        return pa.list_(arrow_type(schema["items"], named, f"{path}[]"))
     if kind == "map":
-        return pa.map_(pa.string(), arrow_type(schema["values"], named))
+        return pa.map_(pa.string(), arrow_type(schema["values"], named, path))
     if kind == "record":
         named[schema["name"]] = None
-        fields = [pa.field(f["name"], arrow_type(f["type"], named)) for f in schema["fields"]]
+        inside = f"{path}." if path else ""
+        fields = [
+            pa.field(f["name"], arrow_type(f["type"], named, inside + f["name"]))
+            for f in schema["fields"]
+        ]
         named[schema["name"]] = pa.struct(fields)
         return named[schema["name"]]
-    found = arrow_type(kind, named)
+    found = arrow_type(kind, named, path)
     if "name" in schema:
         named[schema["name"]] = found
     return found
 
 
-def _named(name: str, named: dict[str, pa.DataType | None]) -> pa.DataType:
+def _kind(schema: Any) -> str:
+    if isinstance(schema, str):
+        return schema
+    return str(schema.get("logicalType") or schema.get("name") or schema["type"])
+
+
+def _named(name: str, named: dict[str, pa.DataType | None], path: str) -> pa.DataType:
     found = _PRIMITIVES.get(name) or named.get(name)
     if found is None:
-        msg = "an Avro schema must not be recursive"
-        raise ValueError(msg)
+        got = f"`{path}` of the type {name} that it is in itself"
+        raise AvroTypeError(got, "write it as JSON text")
     return found
 
 

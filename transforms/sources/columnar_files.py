@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from schemas.errors import SourceError
 from schemas.names import POSITION, SEQUENCE
-from transforms.sources.avro_types import arrow_schema, plain
+from transforms.sources.avro_types import AvroTypeError, arrow_schema, plain
 from transforms.sources.blocks import Block
 from transforms.sources.compression import file_like
 from transforms.sources.stored import Stored
@@ -41,7 +41,7 @@ def columnar_blocks(file: Stored, form: str, start: int, stop: int | None) -> It
     and the rows come with columns `_position` and `_sequence`. Source and arrival are left empty.
 
     Raises:
-        SourceError: If the file is no whole Parquet or Avro file.
+        SourceError: If the file is no whole Parquet or Avro file, or of types that cannot be read.
     """
     try:
         if form == "avro":
@@ -53,6 +53,11 @@ def columnar_blocks(file: Stored, form: str, start: int, stop: int | None) -> It
 
 
 def _damaged(file: Stored, form: str, error: Exception) -> SourceError:
+    if isinstance(error, AvroTypeError):
+        return SourceError(
+            "Avro must be records whose fields have one type each, or null; "
+            f"got {error.got} in {file.name}; {error.remedy}"
+        )
     if _FIXED_LISTS in str(error):  # Arrow 25 cannot read back what it has written
         return SourceError(
             f"lists of a fixed size must have no nulls in Parquet; got some in {file.name}; "

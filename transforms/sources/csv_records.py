@@ -37,7 +37,7 @@ def delimiter_byte(delimiter: str) -> int:
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
         msg = (
             "a CSV delimiter must be one ASCII character, no quote and no line end; "
-            f"got {delimiter!r}; set source.batch.files.delimiter"
+            f"got {delimiter!r}; set source.batch.files.csv.delimiter"
         )
         raise UsageError(msg)
     return ord(delimiter)

@@ -19,7 +19,7 @@ from schemas.plan import FileSource
 from tests import contracts
 from tests.unit.transforms.raws import raw
 from transforms.changes.meet import Meet, SchemaChangeError
-from transforms.changes.seen import MOST, Change, Kind, joined, merged, told_by_name
+from transforms.changes.seen import MOST, Change, Kind, joined, many, merged, told_by_name
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import FileDecoder, make_decoder
 from transforms.decode.json_lines import JsonDecoder
@@ -161,6 +161,14 @@ def test_values_of_csv_are_discarded_nested_ones_too() -> None:
     assert {n: rows for n, (_, rows, _) in told(found).items()} == {"n": 1, "box": 2}
 
 
+@pytest.mark.parametrize("mode", [None, OnChange.QUARANTINE])
+def test_a_column_over_blank_lines_only_is_no_change(mode: OnChange | None) -> None:
+    data = np.frombuffer(b"\n\r\n", np.uint8)
+    source = FileSource(path="x", format="csv")
+    found = decoder(contract(mode), source).decode(Block("file:///x.csv", 9, data, 0, b"id,n,new"))
+    assert (found.rows.num_rows, found.refused, found.changes) == (0, None, ())
+
+
 def test_texts_that_mean_null_are_those_of_the_source() -> None:
     data = np.frombuffer(b"1,NA\n2,7\n", np.uint8)
     for nulls, want in ((("",), "string"), (("", "NA"), "integer")):
@@ -204,6 +212,33 @@ def test_a_run_ends_at_the_first_change_and_a_replay_does_not() -> None:
     assert again.rows.num_rows == 1
     assert again.refused is not None
     assert again.refused["rule"].to_pylist() == ["undeclared", "undeclared"]
+
+
+@pytest.mark.parametrize("mode", [OnChange.QUARANTINE, OnChange.DISCARD_VALUE])
+def test_a_float_that_is_no_number_is_told_as_that_and_as_no_text(mode: OnChange) -> None:
+    rules = contract(mode, ID, contracts.column("v", "number", pa.float64()))
+    for values in ([float("nan"), 1.5], [float("-inf"), float("nan")], [float("inf")]):
+        data = pa.record_batch({"id": range(len(values)), "v": values})
+        one = decoder(rules, FileSource(path="x", format="parquet"))
+        (change,) = one.decode(Block("file:///x.parquet", 0, data, 0)).changes
+        assert (change.proposal, change.shape) == (None, "")
+        assert change.note == "numbers must be finite; got NaN or infinite ones"
+
+
+def test_wrong_values_count_over_all_blocks_and_are_a_change_where_one_has_many() -> None:
+    one = decoder(contract(None))
+    some, most, fine = (
+        [{"id": 1, "n": "x" if i < bad else 1} for i in range(10)] for bad in (4, 7, 0)
+    )
+
+    def changes(*blocks: list[dict[str, Any]]) -> tuple[Change, ...]:
+        found = (one.decode(block(*b, start=i * 1000)) for i, b in enumerate(blocks))
+        return many(merged(Change.of_json(c.json()) for f in found for c in f.changes))
+
+    assert changes(some, fine, some) == ()
+    (change,) = changes(some, most, fine, some)
+    assert (change.name, change.rows, change.position) == ("n", 4 + 7 + 4, 0)
+    assert change.proposal is not None
 
 
 def test_values_of_keys_without_end_are_looked_at_for_a_while_only() -> None:

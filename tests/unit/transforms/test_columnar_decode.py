@@ -133,7 +133,8 @@ def test_columns_are_found_by_name_and_missing_ones_are_null() -> None:
     found = decode(data, column("a", "string", pa.string()), column("c", "string", pa.string()))
     assert found.rows.select(["a", "c"]).to_pylist() == [{"a": "x", "c": None}]
     needed = column("user_id", "string", pa.string(), required=True)
-    with pytest.raises(SourceError, match=r"without 'user_id' \(is it 'userid'\?\)"):
+    asks = r"without 'user_id' \(is it 'userid'\?\); correct the file or the contract$"
+    with pytest.raises(SourceError, match=asks):
         decode(pa.record_batch({"userid": ["x"]}), needed)
 
 
@@ -247,6 +248,29 @@ def test_avro_rows_are_placed_by_block_and_sequence(tmp_path: Path) -> None:
     assert rows[4]["id"] == "00000000-0000-4000-8000-000000000004"
     assert [row["n"] for row in rows[:4]] == [None, 1, 2, None]
     assert (rows[0]["t"], rows[0]["tags"], rows[0]["more.amount"]) == (NOON, ["a"], 1.5)
+
+
+SELF = {"type": "record", "name": "i", "fields": [{"name": "up", "type": ["null", "i"]}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (["null", "string", "long"], "`in.v` of the union string, long in .*; write each"),
+        ({"type": "array", "items": ["int", SELF]}, r"`in.v\[\]` of the union int, i in .*; wri"),
+        (SELF, "`in.v.up` of the type i that it is in itself in .*; write it as JSON text"),
+    ],
+    ids=["union", "union in a list", "recursive"],
+)
+def test_an_avro_type_that_no_column_has_is_named_and_no_damage(
+    tmp_path: Path, kind: Any, says: str
+) -> None:
+    inner = {"type": "record", "name": "e", "fields": [{"name": "v", "type": kind}]}
+    schema = {"type": "record", "name": "r", "fields": [{"name": "in", "type": inner}]}
+    with (tmp_path / "a.avro").open("wb") as file:
+        fastavro.writer(file, fastavro.parse_schema(schema), [])
+    with pytest.raises(SourceError, match=says):
+        read(tmp_path / "a.avro", "avro")
 
 
 @pytest.mark.parametrize("form", ["parquet", "avro"])

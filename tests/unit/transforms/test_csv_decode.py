@@ -249,8 +249,11 @@ def test_objects_and_arrays_are_json_in_their_field() -> None:
             r"must have different names; got the same for columns 1 and 2 of file:///x\.csv",
         ),
         (b"Name,m", r"got file:///x\.csv without 'name' \(is it 'Name'\?\); 'n'"),
-        (b"name;n", r"without 'name' .*delimiter"),
-        (b"\xff,n", "header must be one record of UTF-8 text"),
+        (
+            b"name;n",
+            r"without 'name' .*its header, the contract, or source\.batch\.files\.csv\.delim",
+        ),
+        (b"\xff,n", "of UTF-8 text; got other bytes .*; convert it, for example: iconv -f"),
         (b'"name"x,n', "header must be one record of UTF-8 text"),
     ],
 )

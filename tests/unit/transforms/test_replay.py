@@ -104,6 +104,23 @@ def test_a_csv_record_that_is_not_one_takes_no_other_with_it(plan: Plan, record:
     assert replayed(plan, rows) == {("file:///a", 40, 0): "csv", **MADE}
 
 
+@pytest.mark.parametrize(
+    ("header", "rule"),
+    [
+        (b"sale_id,country,pieces\n", "lacking"),
+        (b"sale_id,sold_at,country,pieces,pieces\n", "csv"),
+        (b'sale_id,"sold_at\n', "csv"),
+        (b"sale_id,sold_at,country,st\xfcck\n", "csv"),
+    ],
+    ids=["one lacks", "one is twice", "no record", "no UTF-8"],
+)
+def test_a_csv_record_under_another_header_takes_no_other_with_it(
+    plan: Plan, header: bytes, rule: str
+) -> None:
+    rows = [(("file:///a", 40, 0), "csv", header + b"s5,x,de,8"), *CSV]
+    assert replayed(plan, rows) == {("file:///a", 40, 0): rule, **MADE}
+
+
 def test_records_that_are_nowhere_are_refused(plan: Plan) -> None:
     rows = [
         (("file:///a", 1, 0), "json", None),
