@@ -22,7 +22,8 @@ from schemas.contract import Column, Protection
 from schemas.errors import UsageError
 from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
-from transforms.changes.seen import Key, told_by_name
+from transforms.changes.naming import told_by_name
+from transforms.changes.seen import Key
 from transforms.commit.lake import Lake
 from transforms.commit.maintain.look import look
 from transforms.inference.fields import Field, Kind

@@ -46,7 +46,7 @@ _CLEAR: Final = re.compile(
 _NATIVE: Final = names(
     "имя фамилия отчество фио прізвище 姓名 氏名 名前 姓 이름 성명 όνομα επώνυμο الاسم नाम"
 )
-_NAME_WORDS: Final = names(
+NAME_WORDS: Final = names(
     "name names nom nome nombre nombres naam navn namn nimi imie jmeno nev nama isim"
 )
 """Also said of things."""
@@ -62,7 +62,7 @@ _ROLES: Final = names(
     autor autora lehrer arzt chef leiter auteur medecin medico profesor maestro
     """
 )
-_OF_THINGS: Final = names(
+OF_THINGS: Final = names(
     """
     company companies firm organisation organization org corporation business employer vendor
     supplier brand manufacturer make product item article title model species genus breed
@@ -134,11 +134,11 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
         first > _SOME and two > _SURE_TWO and not firms
     )
     shaped = (people or bool(said & _ROLES)) and not firms and _differ_as_names(prop, texts)
-    by_values = bool(said & (_NAME_WORDS | _ROLES)) and (titles > 0.5 or like_names or shaped)
-    by_values = (by_values or (titles > 0.8 and two > 0.2)) and not said & _OF_THINGS
+    by_values = bool(said & (NAME_WORDS | _ROLES)) and (titles > 0.5 or like_names or shaped)
+    by_values = (by_values or (titles > 0.8 and two > 0.2)) and not said & OF_THINGS
     if not clear and not by_values:
         return None
-    told = ["its name"] if clear or said & (_NAME_WORDS | _ROLES) else []
+    told = ["its name"] if clear or said & (NAME_WORDS | _ROLES) else []
     told += [f"{first:.0%} have a common name of persons"] if first > 0.1 else []
     told += [f"{titles:.0%} have a title"] if titles > 0.1 else []
     told += [f"{two:.0%} have the form of a name"] if two > 0.1 and not clear else []
@@ -156,11 +156,11 @@ def _differ_as_names(prop: Property, texts: pa.Array | None) -> bool:
 def may_be_persons(prop: Property, texts: pa.Array) -> bool:
     """Whether values look like names of persons, though the column's name does not say so."""
     said = set(words(prop.name))
-    if said & _OF_THINGS:
+    if said & OF_THINGS:
         return False
     first = first_names(texts)
-    named = first > (0.1 if said & _NAME_WORDS else 0.5)
-    if said & _NAME_WORDS and share(texts, r"^\P{Latin}+$") > _SURE_TWO:  # few of these are known
+    named = first > (0.1 if said & NAME_WORDS else 0.5)
+    if said & NAME_WORDS and share(texts, r"^\P{Latin}+$") > _SURE_TWO:  # few of these are known
         named = named or _differ_as_names(prop, texts)
     return named or (first > _SOME and share(texts, TWO_NAMES) > _SURE_TWO)
 
