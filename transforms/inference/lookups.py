@@ -11,7 +11,7 @@ import polars as pl
 from schemas.errors import SourceError
 from schemas.references import public
 from transforms.inference.fields import Sample
-from transforms.inference.names import free, identifier, pipeline_name, words
+from transforms.inference.names import behind, free, identifier, pipeline_name, words
 from transforms.inference.properties import Property
 
 _FOUND: Final = 0.9
@@ -80,10 +80,10 @@ def find_lookup(
     best = max(good, key=lambda pair: (pair.alike, pair.share, pair.column.distinct))
     column, key = best.column, best.key
     add: dict[str, tuple[str, str]] = {}
-    for prop in table:
+    for number, prop in enumerate(table, 1):
         if prop is key or prop.protect not in (None, "keep") or prop.logical in ("object", "array"):
             continue
-        new = f"{name}_{identifier(prop.key)}"
+        new = behind(name, identifier(prop.key), number)
         plain = not prop.options.get("format") and not prop.physical
         logical = prop.logical if prop.logical in _TYPED and plain else "string"
         add[free(new, [*taken, *add])] = (prop.key, logical)

@@ -46,6 +46,16 @@ def identifier(name: str) -> str:
     return (made if made[0].isalpha() else f"c_{made}")[:100]
 
 
+def behind(word: str, name: str, number: int) -> str:
+    """Return a name of letters, digits and `_` for what is made of a column, by its place if need be.
+
+    >>> behind("mean", "price", 1), behind("mean", "Цена", 1)
+    ('mean_price', 'mean_1')
+    """
+    made = f"{word}_{name}"
+    return made if _IDENTIFIER.fullmatch(made) else f"{word}_{number}"
+
+
 def identifiers(keys: Iterable[str]) -> dict[str, str]:
     """Return a name for each key; they differ in more than case."""
     made: dict[str, str] = {}
