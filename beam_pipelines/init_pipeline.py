@@ -193,6 +193,7 @@ def _group(proposal: Proposal) -> str | None:
         and 2 <= p.distinct <= _GROUPS
         and p.distinct * 5 <= proposal.sample.rows
         and p.classification is None
+        and not p.doubtful
     ]
     best = max(found, key=lambda p: (bool(p.enum), p.distinct), default=None)
     return None if best is None else best.name

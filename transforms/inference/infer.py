@@ -323,7 +323,9 @@ def _ruled(prop: Property, sample: Sample, key: Key, when: EventTime) -> Propert
         return replace(prop, warn=not in_key)
     if bounds := _bounds(prop):
         return replace(prop, options=prop.options | bounds)
-    if not in_key and prop.classification is None and (values := _enum(prop)):
+    if in_key or prop.classification is not None or prop.doubtful:
+        return prop
+    if values := _enum(prop):
         return replace(prop, enum=values, warn=True)
     return prop
 

@@ -47,7 +47,7 @@ def identifier(name: str) -> str:
 
 
 def behind(word: str, name: str, number: int) -> str:
-    """Return a name of letters, digits and `_` for what is made of a column, by its place if need be.
+    """Return a plain name for what is made of a column: with a number where it has no such.
 
     >>> behind("mean", "price", 1), behind("mean", "Цена", 1)
     ('mean_price', 'mean_1')

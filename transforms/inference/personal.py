@@ -36,7 +36,7 @@ from transforms.inference.persons import (
     person,
     place,
 )
-from transforms.inference.properties import Property
+from transforms.inference.properties import MAY_BE_PERSONS, Property
 
 _FREE: Final = names("comment comments message notes review body text description")
 _LONG: Final = 40
@@ -176,5 +176,5 @@ def _inside(prop: Property) -> tuple[Found | None, tuple[str, ...]]:
     if set(words(prop.name)) & _FREE and pc.mean(pc.utf8_length(texts)).as_py() > _LONG:
         notes.append("free text: it may name persons; classify it if so")
     elif may_be_persons(prop, texts):
-        notes.append("may be names of persons: classify it if so")
+        notes.append(MAY_BE_PERSONS)
     return None, tuple(notes)

@@ -20,7 +20,7 @@ PERSON_WORDS: Final = names(
     """
     user customer client patient person employee member subscriber passenger contact student
     candidate applicant visitor guest buyer donor voter
-    kunde kunden mitarbeiter cliente paciente empleado usuario utilisateur
+    kunde kunden kundin mitarbeiter cliente paciente empleado usuario utilisateur
     """
 )
 ABOUT_PERSONS: Final = names(
@@ -58,8 +58,12 @@ _ROLES: Final = names(
     painter writer editor translator coach referee pilot speaker trainer instructor advisor
     supervisor mentor agent representative salesperson signatory beneficiary payee payer
     sender recipient holder spouse husband wife father mother child guardian sibling heir
-    deceased defendant plaintiff nominee winner laureate athlete
+    deceased defendant plaintiff nominee winner laureate athlete assigned requester requestor
+    approver by
     autor autora lehrer arzt chef leiter auteur medecin medico profesor maestro
+    auftraggeber empfaenger empfanger absender besteller inhaber kontoinhaber mieter vermieter
+    bearbeiter betreuer verfasser zahler titular beneficiario remitente destinatario solicitante
+    titulaire destinataire expediteur beneficiaire mittente
     """
 )
 OF_THINGS: Final = names(
@@ -121,8 +125,9 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
 
     A name that leaves no doubt is enough. One that things have as well, or that of a role, needs
     values that look like names: common first names, or where the records are about persons or
-    the column is named after a role, two or three words with capitals, hardly any twice. A column
-    that is said to be of things is none, whatever they are called after.
+    the column is named after a role, two or three words with capitals, hardly any twice. In
+    records about persons such values are enough. A column that is said to be of things is none,
+    whatever they are called after.
     """
     spoken = words(prop.name)
     said = set(spoken)
@@ -134,11 +139,13 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
         first > _SOME and two > _SURE_TWO and not firms
     )
     shaped = (people or bool(said & _ROLES)) and not firms and _differ_as_names(prop, texts)
-    by_values = bool(said & (NAME_WORDS | _ROLES)) and (titles > 0.5 or like_names or shaped)
+    called = bool(said & (NAME_WORDS | _ROLES | PERSON_WORDS))
+    by_values = called and (titles > 0.5 or like_names or shaped)
+    by_values = by_values or (people and like_names and two > _SURE_TWO)
     by_values = (by_values or (titles > 0.8 and two > 0.2)) and not said & OF_THINGS
     if not clear and not by_values:
         return None
-    told = ["its name"] if clear or said & (NAME_WORDS | _ROLES) else []
+    told = ["its name"] if clear or called else []
     told += [f"{first:.0%} have a common name of persons"] if first > 0.1 else []
     told += [f"{titles:.0%} have a title"] if titles > 0.1 else []
     told += [f"{two:.0%} have the form of a name"] if two > 0.1 and not clear else []
@@ -162,7 +169,8 @@ def may_be_persons(prop: Property, texts: pa.Array) -> bool:
     named = first > (0.1 if said & NAME_WORDS else 0.5)
     if said & NAME_WORDS and share(texts, r"^\P{Latin}+$") > _SURE_TWO:  # few of these are known
         named = named or _differ_as_names(prop, texts)
-    return named or (first > _SOME and share(texts, TWO_NAMES) > _SURE_TWO)
+    like = first > _SOME or bool(said & (_ROLES | PERSON_WORDS))
+    return named or (like and share(texts, TWO_NAMES) > _SURE_TWO)
 
 
 def first_names(texts: pa.Array | Sequence[str] | None) -> float:

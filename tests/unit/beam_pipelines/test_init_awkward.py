@@ -59,3 +59,13 @@ def test_control_characters_in_values_and_keys_are_in_no_file(tmp_path: Path, si
     assert list(made.proposal.left_out) == [f"k{sign}"]
     assert sign not in text
     assert [prop.enum for prop in made.proposal.properties if prop.key == "state"] == [()]
+
+
+def test_what_may_be_names_of_persons_is_neither_listed_nor_grouped_by(tmp_path: Path) -> None:
+    names = ("Anna Müller", "Kano Reth", "Sabine Lorenz", "Vilo Kram", "Oto Brandt")
+    rows = "".join(f"2024-01-{i % 27 + 1:02},{names[i % 5]},{i * 5 % 97}\n" for i in range(400))
+    (tmp_path / "s.csv").write_text(f"day,seat_for,weight\n{rows}", encoding="utf-8")
+    _, pipeline, text = begun(tmp_path, "s.csv")
+    assert "may be names of persons" in text
+    assert not any(name in text for name in names)
+    assert "group_by" not in pipeline["aggregates"][0]
