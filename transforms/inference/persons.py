@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from schemas.functions import names
 from transforms.inference.first_names import ENDINGS, FIRST_NAMES, HAN, HANGUL
-from transforms.inference.found import Found, share
+from transforms.inference.found import Found, share, texts_of
 from transforms.inference.names import words
 from transforms.inference.properties import Property
 
@@ -105,15 +105,19 @@ _TITLES: Final = (
 _BIRTH: Final = names(
     """
     birth birthdate birthday dob born geburtsdatum geburtstag geboren naissance nacimiento
-    nascimento nascita geboortedatum fodselsdato fodelsedatum
+    nascimento nascita geboortedatum fodselsdato fodelsedatum geb gebdat gebdatum geburt nac
     """
 )
+_POINT: Final = r"^\(?-?[0-9]{1,2}\.[0-9]{2,}[,; ]\s*-?[0-9]{1,3}\.[0-9]{2,}\)?$"
+"""Latitude and longitude in one text."""
 _HOME: Final = names(
     "street address addr strasse anschrift adresse direccion domicilio endereco indirizzo adres rue"
 )
 _SOME, _SURE_TWO = 0.12, 0.7
 """Of names of persons at least so many begin with a common first name, and have two parts."""
 _FEW_FIRMS: Final = 0.05
+_DIGITS: Final = 0.5
+"""Of texts that have some: then they are months (`Jan-24`) and the like."""
 _ENOUGH, _REPEATED = 10, 5
 """Values that a role must have, and how often each may come."""
 _PLACES: Final = names("san santa santo saint sankt st sao fort port mount lake new los las el")
@@ -163,7 +167,7 @@ def _differ_as_names(prop: Property, texts: pa.Array | None) -> bool:
 def may_be_persons(prop: Property, texts: pa.Array) -> bool:
     """Whether values look like names of persons, though the column's name does not say so."""
     said = set(words(prop.name))
-    if said & OF_THINGS:
+    if said & OF_THINGS or share(texts, "[0-9]") > _DIGITS:
         return False
     first = first_names(texts)
     named = first > (0.1 if said & NAME_WORDS else 0.5)
@@ -226,6 +230,9 @@ def place(said: set[str], prop: Property) -> Found | None:
     told = "its name, beside other columns about persons"
     if prop.logical == "number" and prop.physical is None and is_coordinate(prop.name):
         return Found("place of a person", told, "confidential", "generalize", why, (("step", 0.1),))
+    if prop.logical == "string" and share(texts_of(prop), _POINT) > _SURE_TWO:
+        why = "Where a person is, to the metre; the whole is sameness enough."
+        return Found("place of a person", told, "restricted", "pseudonymize", why)
     if prop.logical == "string" and said & _HOME and not said & {"ip", "mac"}:
         return Found("postal address", told, "restricted", "drop", "A home; no analysis needs it.")
     if prop.logical == "string" and said & {"zip", "zipcode", "postcode", "postal", "plz"}:

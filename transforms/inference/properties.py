@@ -9,6 +9,7 @@ from typing import Final
 from transforms.inference.fields import Field
 
 MAY_BE_PERSONS: Final = "may be names of persons: classify it if so"
+HARMFUL: Final = "perhaps of persons, and of a kind that people are harmed by"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Property:
     @property
     def doubtful(self) -> bool:
         """Whether its values may be personal: none is listed, and nothing is grouped by them."""
-        return MAY_BE_PERSONS in self.notes
+        return any(note.startswith((MAY_BE_PERSONS, HARMFUL)) for note in self.notes)
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Property]]:
         """Yield this and what is below it, each with its path."""

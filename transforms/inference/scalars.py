@@ -44,10 +44,10 @@ _TIME_WORDS: Final = names(
 _EPOCHS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SINCE, _UNTIL = 946_684_800, 2_208_988_800  # 2000 to 2040
 _FORMATS: Final = {
+    "uri": r"^(https?|ftp|s3|gs)://\S+$",
     "uuid": r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "email": r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$",
     "ipv4": r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])$",
-    "uri": r"^(https?|ftp|s3|gs)://\S+$",
 }
 _BEYOND: Final = "integers beyond 64 bits: exact"
 _WHOLE: Final = "all are whole so far: an integer, perhaps"

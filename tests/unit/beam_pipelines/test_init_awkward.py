@@ -61,6 +61,23 @@ def test_control_characters_in_values_and_keys_are_in_no_file(tmp_path: Path, si
     assert [prop.enum for prop in made.proposal.properties if prop.key == "state"] == [()]
 
 
+@pytest.mark.parametrize("name", ["religion", "diagnosis", "lohn"])
+def test_nothing_is_grouped_by_what_people_are_harmed_by(tmp_path: Path, name: str) -> None:
+    rows = "".join(f"2024-01-{i % 27 + 1:02},{'abc'[i % 3]}x,{i * 5 % 97}\n" for i in range(400))
+    for column, group in ((name, None), ("state", ["state"])):
+        (tmp_path / "s.csv").write_text(f"day,{column},weight\n{rows}")
+        made = begin([str(tmp_path / "s.csv")], tmp_path / column, None)
+        pipeline = yaml.safe_load((made.folder / "pipeline.yaml").read_text(encoding="utf-8"))
+        assert pipeline["aggregates"][0].get("group_by") == group
+
+
+def test_an_address_with_a_mail_in_it_can_be_protected(tmp_path: Path) -> None:
+    rows = "".join(f"{i},https://shop.example/u?email=a{i}@b.example\n" for i in range(60))
+    (tmp_path / "s.csv").write_text(f"id,url\n{rows}")
+    _, _, text = begun(tmp_path, "s.csv")
+    assert "within" in text
+
+
 def test_what_may_be_names_of_persons_is_neither_listed_nor_grouped_by(tmp_path: Path) -> None:
     names = ("Anna Müller", "Kano Reth", "Sabine Lorenz", "Vilo Kram", "Oto Brandt")
     rows = "".join(f"2024-01-{i % 27 + 1:02},{names[i % 5]},{i * 5 % 97}\n" for i in range(400))
