@@ -48,12 +48,14 @@ class Begun:
         folder: Of the pipeline.
         proposal: What the contract says.
         lookups: Tables that rows are enriched from.
+        personal: Names of tables that they could be, but for what is personal: all of it.
         files: What was written, from the folder.
     """
 
     folder: Path
     proposal: Proposal
     lookups: tuple[LookupTable, ...]
+    personal: tuple[str, ...] = ()
     files: tuple[str, ...]
 
 
@@ -88,6 +90,7 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         )
         raise UsageError(msg)
     lookups: list[LookupTable] = []
+    personal: list[str] = []
     for sample in others:
         taken = [p.name for p in proposal.properties] + [n for table in lookups for n in table.add]
         table = infer(pipeline_name(sample.path), sample)
@@ -99,7 +102,10 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
                 "pipeline for each"
             )
             raise UsageError(msg)
-        lookups.append(found)
+        if found.add:
+            lookups.append(found)
+        else:
+            personal.append(found.name)
     texts = {
         "contract.odcs.yaml": contract_text(proposal, folder),
         "pipeline.yaml": pipeline_text(proposal, lookups, folder),
@@ -119,8 +125,13 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
             with suppress(OSError):
                 folder.rmdir()
         raise
-    lookups_found = tuple(lookups)
-    return Begun(folder=folder, proposal=proposal, lookups=lookups_found, files=tuple(texts))
+    return Begun(
+        folder=folder,
+        proposal=proposal,
+        lookups=tuple(lookups),
+        personal=tuple(personal),
+        files=tuple(texts),
+    )
 
 
 def _read(samples: Sequence[str]) -> list[Sample]:

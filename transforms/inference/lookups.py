@@ -31,7 +31,7 @@ class LookupTable:
         sample: Its file.
         column: Of the rows.
         key: Of the table.
-        add: New column -> column of the table and its logical type.
+        add: New column -> column of the table and its logical type; empty: all are personal.
         values: How many different ones `column` has.
         found: How many of these the table has; rows with others get nulls.
     """
@@ -89,7 +89,7 @@ def find_lookup(
         add[free(new, [*taken, *add])] = (prop.key, logical)
         if len(add) == _MOST_COLUMNS:
             break
-    if not add:
+    if not add and not any(prop.classification for prop in table if prop is not key):
         return f"beside its key `{key.key}` it has no column to add"
     return LookupTable(name, sample, column.name, key.key, add, column.distinct, best.found)
 

@@ -59,6 +59,7 @@ _CURRENCY: Final = (
     r"[$€£¥₹]|R\$|US\$|\b(?:CHF|USD|EUR|GBP|JPY|CAD|AUD|CNY|INR|SEK|NOK|DKK|PLN|kr|zł)\b"
 )
 _AMOUNT: Final = rf"^-?({_CURRENCY})\s?-?[0-9][0-9.,' ]*$|^-?[0-9][0-9.,' ]*?\s?({_CURRENCY})$"
+_ACCOUNTED: Final = r"^\([$€£¥]? ?[0-9][0-9.,']*\)$|^[$€£¥]? ?[0-9][0-9.,']*$"
 _CURRENCIES: Final = 12
 _SEEN: Final = 20
 _FEW: Final = 0.05
@@ -245,8 +246,9 @@ def _almost(texts: pa.Array) -> _Said | None:
         (r"^[$€£¥]\s?-?[0-9][0-9,.]*$|^-?[0-9][0-9,.]*\s?[$€£¥]$", "amounts with a currency"),
         (r"^-?[0-9]+([.,][0-9]+)?\s?%$", "percentages with their sign"),
         (r"^-?[0-9][0-9.,' ]*$", "numbers with other marks"),
+        (_ACCOUNTED, "numbers, negative ones in brackets, as accountants write them"),
     ):
-        if pc.all(pc.match_substring_regex(texts, pattern)).as_py():
+        if _all(texts, pattern):
             return _Said("string", (f"{what}: text, since the file has one way of writing them",))
     others = pc.sum(pc.invert(pc.match_substring_regex(texts, r"^-?[0-9]+(\.[0-9]+)?$"))).as_py()
     if 0 < others <= _FEW * len(texts):

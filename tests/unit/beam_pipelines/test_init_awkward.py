@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from beam_pipelines.cli import main
 from beam_pipelines.init import Begun, begin
+from tests.samples import csv_proposal, of_column
 
 
 def begun(folder: Path, *samples: str) -> tuple[Begun, dict[str, Any], str]:
@@ -86,3 +90,52 @@ def test_what_may_be_names_of_persons_is_neither_listed_nor_grouped_by(tmp_path:
     assert "may be names of persons" in text
     assert not any(name in text for name in names)
     assert "group_by" not in pipeline["aggregates"][0]
+
+
+@pytest.mark.parametrize(("keys", "protect"), [(["a"], None), (["a", "email"], "drop")])
+def test_a_map_is_an_open_object_even_if_the_sample_has_one_key(
+    tmp_path: Path, keys: list[str], protect: str | None
+) -> None:
+    maps = [
+        [(key, f"x{i}@b.example" if key == "email" else "1") for key in keys] for i in range(99)
+    ]
+    table = pa.table({"id": range(99), "m": pa.array(maps, pa.map_(pa.string(), pa.string()))})
+    pq.write_table(table, tmp_path / "s.parquet")
+    made, _, text = begun(tmp_path, "s.parquet")
+    (prop,) = [prop for prop in made.proposal.properties if prop.key == "m"]
+    hidden = {child.key: child.protect for child in prop.children if child.protect}
+    assert prop.open
+    assert hidden == ({"email": "pseudonymize"} if protect else {})
+    assert "penstock:open" in text
+    assert main(["run", str(made.folder), "--json"]) == 0
+
+
+def test_negative_amounts_of_accountants_are_noted() -> None:
+    said = csv_proposal(of_column(["1.50", "(2.75)", "(1)", "30.00"] * 9)).properties[0]
+    assert said.logical == "string"
+    assert any("in brackets, as accountants write them" in note for note in said.notes)
+
+
+def test_a_lookup_table_of_personal_columns_is_passed_over_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.csv").write_text(
+        "id,who,weight\n" + "".join(f"{i},k{i % 20},{i * 5 % 97}\n" for i in range(400))
+    )
+    (tmp_path / "people.csv").write_text(
+        "who,email\n" + "".join(f"k{i},a{i}@b.example\n" for i in range(20))
+    )
+    samples = [str(tmp_path / name) for name in ("s.csv", "people.csv")]
+    assert main(["init", *samples, "--into", str(tmp_path / "new"), "--yes"]) == 0
+    assert "no lookup   people: all that it could add is personal" in capsys.readouterr().out
+    assert "enrich" not in (tmp_path / "new/pipeline.yaml").read_text()
+
+
+def test_a_key_with_a_control_character_does_not_reach_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines(tmp_path / "s.jsonl", *({"id": i, "k\x1b[2J": 1} for i in range(9)))
+    assert main(["init", str(tmp_path / "s.jsonl"), "--into", str(tmp_path / "new"), "--yes"]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "left out" in told
