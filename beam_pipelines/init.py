@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from beam_pipelines.init_check import check_text
 from beam_pipelines.init_contract import contract_text, measured
 from beam_pipelines.init_pipeline import pipeline_text
 from schemas.disk import writing
-from schemas.errors import SourceError, UsageError
+from schemas.errors import SourceError, SpecError, UsageError
+from schemas.plan import Plan
 from schemas.planning import check_pipeline
 from schemas.references import is_url, public
 from transforms.inference.fields import Sample
@@ -36,6 +38,7 @@ _MEANT: Final = (
     ("or set source.batch.files.format", "or name it by what it is"),
 )
 """Of a pipeline, which is not there yet -> of what the person gave."""
+_NAMED: Final = re.compile(r" *- name: (.*)")
 _ALIKE: Final = 0.8
 _IGNORED: Final = "out/\n.penstock-key\n__pycache__/\n"
 
@@ -116,7 +119,7 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
     new = not folder.exists()
     try:
         _write(folder, texts)
-        plan, _ = check_pipeline(folder)
+        plan = _checked(folder, texts, main)
         texts |= {made.name: made.after for made in documents(plan, measured(proposal))}
         _write(folder, texts)
     except BaseException:
@@ -132,6 +135,34 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         personal=tuple(personal),
         files=tuple(texts),
     )
+
+
+def _checked(folder: Path, texts: dict[str, str], sample: Sample) -> Plan:
+    """Return the plan of what was written.
+
+    Raises:
+        UsageError: It is no pipeline. The files go with it, so what was written there is said.
+    """
+    try:
+        return check_pipeline(folder)[0]
+    except SpecError as error:
+        first, *more = error.problems
+        lines = texts[first.file.name].splitlines()[: first.line]
+        named = (
+            map(_NAMED.fullmatch, reversed(lines))
+            if first.file.name == "contract.odcs.yaml"
+            else ()
+        )
+        column = next((found[1] for found in named if found), "")
+        where = f"the column {column}: " if column else ""
+        what = where + first.message.rpartition(";")[0]
+        msg = (
+            "what a sample holds must be such that a pipeline can have it; got "
+            f"{public(sample.path)}, over which there can be none: {what}"
+            + (f" (and {len(more)} more)" if more else "")
+            + "; rename it in the sample, or give one without it"
+        )
+        raise UsageError(msg) from error
 
 
 def _read(samples: Sequence[str]) -> list[Sample]:

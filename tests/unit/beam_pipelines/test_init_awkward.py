@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from beam_pipelines import init_pipeline
 from beam_pipelines.cli import main
 from beam_pipelines.init import Begun, begin
+from schemas.errors import UsageError
 from tests.samples import csv_proposal, of_column
+from transforms.inference import infer
 
 
 def begun(folder: Path, *samples: str) -> tuple[Begun, dict[str, Any], str]:
@@ -139,3 +143,31 @@ def test_a_key_with_a_control_character_does_not_reach_the_screen(
     told = capsys.readouterr().out
     assert "\x1b" not in told
     assert "left out" in told
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "other", "cause"),
+    [
+        (init_pipeline, "behind", lambda *_: "mean_Сумма", "got 'mean_Сумма'"),
+        (infer, "_CONTROL", "$^", "the column state: text must be Unicode without NUL"),
+    ],
+    ids=["pipeline", "contract"],
+)
+def test_what_cannot_be_begun_is_said_by_what_is_in_the_sample(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: ModuleType,
+    name: str,
+    other: object,
+    cause: str,
+) -> None:
+    rows = ({"day": f"2024-01-{i % 27 + 1:02}", "n": i, "state": "ab\0"[i % 3]} for i in range(400))
+    good = ({**row, "state": "x"} for row in rows) if where is init_pipeline else rows
+    lines(tmp_path / "s.jsonl", *good)
+    monkeypatch.setattr(where, name, other)
+    with pytest.raises(UsageError) as said:
+        begin([str(tmp_path / "s.jsonl")], tmp_path / "new", None)
+    assert cause in str(said.value)
+    assert str(tmp_path / "s.jsonl") in str(said.value)
+    assert ".yaml" not in str(said.value)
+    assert not (tmp_path / "new").exists()
