@@ -11,15 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.functions import names
-from transforms.inference.names import words
-from transforms.inference.persons import (
-    ABOUT_PERSONS,
-    NAME_WORDS,
-    OF_THINGS,
-    PERSON_WORDS,
-    TWO_NAMES,
-    first_names,
-)
+from transforms.inference.persons import TWO_NAMES, first_names
 from transforms.redaction import FORMS, holding
 
 _NAME: Final = re.compile(r"[\w .$%#/()-]{1,60}")
@@ -38,7 +30,9 @@ _OF_HEADERS: Final = names(
     balance tax fee net gross umsatz kosten preis menge anzahl summe betrag ventas ventes
     """
 )
-"""Beside a word that is a first name, too: `Jan Sales`."""
+"""What names of columns have among their words."""
+_OTHERS: Final = names("jan mark grace bill art will drew")
+"""First names that are other words beside these: `Jan Sales`."""
 
 
 @lru_cache(maxsize=4096)
@@ -64,18 +58,23 @@ def told_by_name(key: str) -> bool:
 def named_after_persons(keys: Iterable[str]) -> set[str]:
     """Return the keys that look like names of persons: two words with capitals, one a first name.
 
-    >>> named_after_persons(["Ann Lee", "Unit Price", "ann", "Jan Sales"])
-    {'Ann Lee'}
+    >>> sorted(named_after_persons(["Ann Lee", "Unit Price", "ann", "Jan Sales", "Ann Price"]))
+    ['Ann Lee', 'Ann Price']
     """
     listed = list(keys)
     two = pc.match_substring_regex(pa.array(listed, pa.string()), TWO_NAMES).to_pylist()
-    found = {key for key, form in zip(listed, two, strict=True) if form and first_names([key])}
-    return {key for key in found if not set(words(key)) & _SAID_OF_COLUMNS}
+    return {key for key, form in zip(listed, two, strict=True) if form and _has_first_name(key)}
+
+
+def _has_first_name(key: str) -> bool:
+    """Whether a word of a key is a first name, and not `Jan` beside a word of headers."""
+    spoken = key.split()
+    rest = [word for word in spoken if word.lower() not in _OF_HEADERS]
+    if len(rest) < len(spoken):
+        rest = [word for word in rest if word.lower() not in _OTHERS]
+    return bool(rest) and first_names([" ".join(rest)]) > 0
 
 
 def _holds_personal(key: str) -> bool:
     text = pa.array([key])
     return any(holding(text, kind)[0].as_py() for kind in FORMS)
-
-
-_SAID_OF_COLUMNS: Final = _OF_HEADERS | OF_THINGS | NAME_WORDS | PERSON_WORDS | ABOUT_PERSONS

@@ -46,7 +46,7 @@ _CLEAR: Final = re.compile(
 _NATIVE: Final = names(
     "имя фамилия отчество фио прізвище 姓名 氏名 名前 姓 이름 성명 όνομα επώνυμο الاسم नाम"
 )
-NAME_WORDS: Final = names(
+_NAME_WORDS: Final = names(
     "name names nom nome nombre nombres naam navn namn nimi imie jmeno nev nama isim"
 )
 """Also said of things."""
@@ -66,7 +66,7 @@ _ROLES: Final = names(
     titulaire destinataire expediteur beneficiaire mittente
     """
 )
-OF_THINGS: Final = names(
+_OF_THINGS: Final = names(
     """
     company companies firm organisation organization org corporation business employer vendor
     supplier brand manufacturer make product item article title model species genus breed
@@ -143,10 +143,10 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
         first > _SOME and two > _SURE_TWO and not firms
     )
     shaped = (people or bool(said & _ROLES)) and not firms and _differ_as_names(prop, texts)
-    called = bool(said & (NAME_WORDS | _ROLES | PERSON_WORDS))
+    called = bool(said & (_NAME_WORDS | _ROLES | PERSON_WORDS))
     by_values = called and (titles > 0.5 or like_names or shaped)
     by_values = by_values or (people and like_names and two > _SURE_TWO)
-    by_values = (by_values or (titles > 0.8 and two > 0.2)) and not said & OF_THINGS
+    by_values = (by_values or (titles > 0.8 and two > 0.2)) and not said & _OF_THINGS
     if not clear and not by_values:
         return None
     told = ["its name"] if clear or called else []
@@ -167,11 +167,11 @@ def _differ_as_names(prop: Property, texts: pa.Array | None) -> bool:
 def may_be_persons(prop: Property, texts: pa.Array) -> bool:
     """Whether values look like names of persons, though the column's name does not say so."""
     said = set(words(prop.name))
-    if said & OF_THINGS or share(texts, "[0-9]") > _DIGITS:
+    if said & _OF_THINGS or share(texts, "[0-9]") > _DIGITS:
         return False
     first = first_names(texts)
-    named = first > (0.1 if said & NAME_WORDS else 0.5)
-    if said & NAME_WORDS and share(texts, r"^\P{Latin}+$") > _SURE_TWO:  # few of these are known
+    named = first > (0.1 if said & _NAME_WORDS else 0.5)
+    if said & _NAME_WORDS and share(texts, r"^\P{Latin}+$") > _SURE_TWO:  # few of these are known
         named = named or _differ_as_names(prop, texts)
     like = first > _SOME or bool(said & (_ROLES | PERSON_WORDS))
     return named or (like and share(texts, TWO_NAMES) > _SURE_TWO)

@@ -120,6 +120,8 @@ def test_keys_that_do_not_look_like_names_are_not_told() -> None:
         "Anna Müller",
         "Ann Lee",
         "Li, Anna",
+        "Peter Park",
+        "Ann Price",
     ],
 )
 def test_a_key_that_may_be_personal_is_told_nowhere(key: str) -> None:
@@ -130,7 +132,18 @@ def test_a_key_that_may_be_personal_is_told_nowhere(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["Cost Total $", "Jan Sales", "Order Total", "Mark Price", "address.line 2", "2024", "ü"]
+    "key",
+    [
+        "Cost Total $",
+        "Jan Sales",
+        "Order Total",
+        "Mark Price",
+        "Max Temp",
+        "Customer Name",
+        "address.line 2",
+        "2024",
+        "ü",
+    ],
 )
 def test_a_key_that_is_a_name_is_told(key: str) -> None:
     found = decoder(contract(OnChange.QUARANTINE)).decode(block({"id": 1, key: 1}))
