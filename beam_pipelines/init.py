@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from beam_pipelines.init_check import check_text
 from beam_pipelines.init_contract import contract_text, measured
 from beam_pipelines.init_pipeline import pipeline_text
 from schemas.disk import writing
-from schemas.errors import SourceError, UsageError
+from schemas.errors import SourceError, SpecError, UsageError
+from schemas.plan import Plan
 from schemas.planning import check_pipeline
 from schemas.references import is_url, public
 from transforms.inference.fields import Sample
@@ -36,6 +38,7 @@ _MEANT: Final = (
     ("or set source.batch.files.format", "or name it by what it is"),
 )
 """Of a pipeline, which is not there yet -> of what the person gave."""
+_NAMED: Final = re.compile(r" *- name: (.*)")
 _ALIKE: Final = 0.8
 _IGNORED: Final = "out/\n.penstock-key\n__pycache__/\n"
 
@@ -48,12 +51,14 @@ class Begun:
         folder: Of the pipeline.
         proposal: What the contract says.
         lookups: Tables that rows are enriched from.
+        personal: Names of tables that they could be, but for what is personal: all of it.
         files: What was written, from the folder.
     """
 
     folder: Path
     proposal: Proposal
     lookups: tuple[LookupTable, ...]
+    personal: tuple[str, ...] = ()
     files: tuple[str, ...]
 
 
@@ -88,6 +93,7 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
         )
         raise UsageError(msg)
     lookups: list[LookupTable] = []
+    personal: list[str] = []
     for sample in others:
         taken = [p.name for p in proposal.properties] + [n for table in lookups for n in table.add]
         table = infer(pipeline_name(sample.path), sample)
@@ -99,7 +105,10 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
                 "pipeline for each"
             )
             raise UsageError(msg)
-        lookups.append(found)
+        if found.add:
+            lookups.append(found)
+        else:
+            personal.append(found.name)
     texts = {
         "contract.odcs.yaml": contract_text(proposal, folder),
         "pipeline.yaml": pipeline_text(proposal, lookups, folder),
@@ -110,7 +119,7 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
     new = not folder.exists()
     try:
         _write(folder, texts)
-        plan, _ = check_pipeline(folder)
+        plan = _checked(folder, texts, main)
         texts |= {made.name: made.after for made in documents(plan, measured(proposal))}
         _write(folder, texts)
     except BaseException:
@@ -119,8 +128,41 @@ def begin(samples: Sequence[str], into: Path | None, ask: Ask | None) -> Begun:
             with suppress(OSError):
                 folder.rmdir()
         raise
-    lookups_found = tuple(lookups)
-    return Begun(folder=folder, proposal=proposal, lookups=lookups_found, files=tuple(texts))
+    return Begun(
+        folder=folder,
+        proposal=proposal,
+        lookups=tuple(lookups),
+        personal=tuple(personal),
+        files=tuple(texts),
+    )
+
+
+def _checked(folder: Path, texts: dict[str, str], sample: Sample) -> Plan:
+    """Return the plan of what was written.
+
+    Raises:
+        UsageError: It is no pipeline. The files go with it, so what was written there is said.
+    """
+    try:
+        return check_pipeline(folder)[0]
+    except SpecError as error:
+        first, *more = error.problems
+        lines = texts[first.file.name].splitlines()[: first.line]
+        named = (
+            map(_NAMED.fullmatch, reversed(lines))
+            if first.file.name == "contract.odcs.yaml"
+            else ()
+        )
+        column = next((found[1] for found in named if found), "")
+        where = f"the column {column}: " if column else ""
+        what = where + first.message.rpartition(";")[0]
+        msg = (
+            "what a sample holds must be such that a pipeline can have it; got "
+            f"{public(sample.path)}, over which there can be none: {what}"
+            + (f" (and {len(more)} more)" if more else "")
+            + "; rename it in the sample, or give one without it"
+        )
+        raise UsageError(msg) from error
 
 
 def _read(samples: Sequence[str]) -> list[Sample]:

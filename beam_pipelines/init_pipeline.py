@@ -14,7 +14,7 @@ from schemas.references import is_url
 from transforms.inference.fields import Sample
 from transforms.inference.infer import Proposal
 from transforms.inference.lookups import LookupTable
-from transforms.inference.names import free, sql, words
+from transforms.inference.names import behind, free, sql, words
 from transforms.inference.properties import Property
 from transforms.inference.scalars import is_money
 
@@ -172,9 +172,10 @@ def rollup_of(proposal: Proposal) -> Rollup | None:
     group = (_currency(proposal) if money else None) or _group(proposal)
     taken = [p.name for p in proposal.properties]
     measures = {free("records", taken): "count(*)"}
-    for prop in measured:
+    for number, prop in enumerate(measured, 1):
         function, what = ("sum", "total") if is_money(prop.name) else ("avg", "mean")
-        measures[free(f"{what}_{prop.name}", [*taken, *measures])] = f"{function}({sql(prop.name)})"
+        name = free(behind(what, prop.name, number), [*taken, *measures])
+        measures[name] = f"{function}({sql(prop.name)})"
     return Rollup(
         name=f"{proposal.name}_{'hourly' if hourly else 'daily'}",
         size="1h" if hourly else "1d",
@@ -192,6 +193,7 @@ def _group(proposal: Proposal) -> str | None:
         and 2 <= p.distinct <= _GROUPS
         and p.distinct * 5 <= proposal.sample.rows
         and p.classification is None
+        and not p.doubtful
     ]
     best = max(found, key=lambda p: (bool(p.enum), p.distinct), default=None)
     return None if best is None else best.name

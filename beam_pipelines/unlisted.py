@@ -22,12 +22,13 @@ from schemas.contract import Column, Protection
 from schemas.errors import UsageError
 from schemas.plan import Plan
 from transforms.changes.evidence import Beside, of_fields
-from transforms.changes.seen import Key, told_by_name
+from transforms.changes.naming import told_by_name
+from transforms.changes.seen import Key
 from transforms.commit.lake import Lake
 from transforms.commit.maintain.look import look
 from transforms.inference.fields import Field, Kind
-from transforms.inference.free_text import held
-from transforms.inference.persons import names_persons
+from transforms.inference.found import share
+from transforms.inference.persons import TWO_NAMES, names_persons
 from transforms.replay import Replayer
 from transforms.replay_files import FromFiles
 from transforms.sealing import SealError
@@ -38,6 +39,8 @@ ENUM: Final = "enum"
 
 _MOST: Final = 10
 """So many values are a longer enumeration; more are none."""
+_SHORT: Final = 4
+"""Digits of a code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +108,12 @@ def _told(column: Column, found: Counter[Any], plan: Plan) -> Iterator[Unlisted]
     if column.classification is not None or column.protect is not Protection.KEEP:
         yield Unlisted(name=column.name, rows=rows, note="it is personal: add values by hand")
         return
-    words = sorted(value for value in found if told_by_name(str(value)))
+    words = sorted(value for value in found if _is_word(value, column))
     if len(words) < len(found):
-        note = "some of its values do not look like words: see `penstock dlq list --rule enum`"
+        note = (
+            "some of its values do not look like words, or look personal: see "
+            "`penstock dlq list --rule enum`, and add by hand what may be listed"
+        )
         yield Unlisted(name=column.name, rows=rows, note=note)
     if len(words) > _MOST:
         yield Unlisted(name=column.name, rows=rows, note=many)
@@ -118,10 +124,23 @@ def _told(column: Column, found: Counter[Any], plan: Plan) -> Iterator[Unlisted]
         yield Unlisted(name=column.name, values=tuple(words), rows=own)
 
 
+def _is_word(value: str | int, column: Column) -> bool:
+    """Whether a value, whatever others are like, may be written down: no number of a thing, no one.
+
+    Two words with capitals are a name unless a value that is listed has that form, too: most names
+    are on no list of ours.
+    """
+    text = str(value)
+    if text.lstrip("-").isdigit():
+        return len(text) <= _SHORT
+    listed = pa.array([str(one) for one in _enumeration(column) or ()], pa.string())
+    if share(pa.array([text]), TWO_NAMES) and not share(listed, TWO_NAMES):
+        return False
+    return told_by_name(text) and not names_persons(pa.array([text]))
+
+
 def _looks_personal(column: Column, values: list[Any], plan: Plan) -> bool:
     texts = pa.array(map(str, values))
-    if names_persons(texts) or held(texts).shares:
-        return True
     field = Field(column.key, Kind.TEXT, len(texts), 0, texts)
     said = of_fields([field], "csv", [Key(column.key)], Beside(people=plan.contract.personal))
     return any(one.proposal is not None and one.proposal.classification for one in said.values())

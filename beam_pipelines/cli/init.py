@@ -95,12 +95,15 @@ def _said(begun: Begun, seconds: float) -> Iterator[str]:
     yield f"  key         {key}"
     for table in begun.lookups:
         yield f"  lookup      {table.name}, by {table.column}: {of_lookup(table)}"
+    for name in begun.personal:
+        yield f"  no lookup   {name}: all that it could add is personal; it is passed over"
     for path, prop in proposal.personal:
         yield f"  personal    {path}: {prop.protect}; {prop.notes[-1]}"
     for path, prop in proposal.walk():
         notes = prop.notes[:-1] if prop.classification else prop.notes
         yield from (f"  note        {path}: {note}" for note in notes)
     for name, why in proposal.left_out.items():
-        yield f"  left out    {name or 'no name'}: {why}"
+        told = name if name.isprintable() else repr(name)
+        yield f"  left out    {told or 'no name'}: {why}"
     yield f"written to {folder}/: {', '.join(begun.files)}"
     yield f"next: penstock validate {folder}; penstock plan {folder}; penstock run {folder}"

@@ -234,6 +234,19 @@ def test_values_that_an_enumeration_refused_are_listed_by_evolve_and_their_rows_
     assert run(folder, verb="evolve")["changed"] == []
 
 
+def test_a_name_among_refused_values_is_not_listed_and_the_others_are(
+    tmp_path: Path, run: Run
+) -> None:
+    states = ["lost", "Susan Canary", "Kanarina Canaryname", "susan", "7"]
+    folder = listed(tmp_path, "evolve", "", [{"state": state} for state in states])
+    assert run(folder)["rows"]["refused"] == len(states)
+    assert run(folder, verb="evolve")["changed"] == [
+        "state: lists '7', 'lost' too, of 2 refused rows"
+    ]
+    text = (folder / "contract.odcs.yaml").read_text()
+    assert not any(name in text.lower() for name in ("canary", "susan"))
+
+
 @pytest.mark.parametrize(
     ("more", "states", "said"),
     [

@@ -17,12 +17,12 @@ from schemas.errors import SourceError
 from schemas.names import POSITION, POSITION_NAMES, SOURCE
 from schemas.plan import FileSource
 from transforms.changes.evidence import Beside, Said, of_attached, of_batch, of_records
+from transforms.changes.naming import told_by_name
 from transforms.changes.reasons import reasons_by_row
-from transforms.changes.seen import MAY_LACK, MOST, TEXT, Change, Key, Kind, told_by_name
+from transforms.changes.seen import MAY_LACK, MOST, TEXT, Change, Key, Kind
 from transforms.changes.taking import out_of_refused, out_of_rows, taken
 from transforms.decode.attached_records import ATTACHED
 from transforms.decode.decoded import LOOKED_AT, Decoded, Numbers, Undeclared, root
-from transforms.inference.map_keys import persons_among
 
 _MOST_NAMES: Final = 4 * MOST
 """Of these is kept how often they were seen; of more no values are looked at any more."""
@@ -99,12 +99,13 @@ class Meet:
 
     def _undeclared(self, decoded: Decoded) -> Decoded:
         by: dict[Key, list[Undeclared]] = {}
-        persons = _persons({key for one in decoded.undeclared for key in one.keys})
+        headed = self._headed(decoded)
         known = {name for c in self.contract.columns for name in (c.key, c.name)}
         for one in (o for o in decoded.undeclared if len(o.rows) or len(o.refused)):
             keys = [key for key in one.keys if key.inside or key.name not in known]
             told = {
-                k._replace(name="") if k in persons or not told_by_name(k.name) else k for k in keys
+                k if (headed or k.inside) and told_by_name(k.name) else k._replace(name="")
+                for k in keys
             }
             for key in told:
                 by.setdefault(key, []).append(one)
@@ -140,6 +141,11 @@ class Meet:
                 decoded = out_of_rows(decoded, rows, mode, Kind.UNDECLARED, reasons)
                 left = np.delete(left, rows)
         return decoded
+
+    def _headed(self, decoded: Decoded) -> bool:
+        """Whether names of columns are such: CSV that has none of ours may have no header."""
+        ours = {column.name for column in self.contract.columns if column.read}
+        return decoded.format != "csv" or not ours <= set(decoded.lacking)
 
     def _mode(self, key: Key) -> OnChange | None:
         holders = [c for c in self.contract.columns if key.inside and c.name == root(key.inside)]
@@ -267,14 +273,6 @@ class Meet:
             return False  # keys are data: there is no end of them
         seen = self._blocks[kind, name] = self._blocks.get((kind, name), 0) + 1
         return not seen & (seen - 1) and seen.bit_length() % 2 == 1
-
-
-def _persons(keys: Iterable[Key]) -> set[Key]:
-    """Return keys that are called as persons are: the data of a map, told by no name."""
-    by: dict[str, list[str]] = {}
-    for key in keys:
-        by.setdefault(key.inside, []).append(key.name)
-    return {Key(name, inside) for inside, names in by.items() for name in persons_among(names)}
 
 
 def _frozen(must: str, got: str, change: Change, decoded: Decoded) -> SchemaChangeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -20,15 +19,12 @@ MAY_LACK: Final = "may_lack"
 TEXT: Final = "text"
 """Format of what stands in keys and headers of messages."""
 
-_NAME: Final = re.compile(r"[\w .$%#/()-]{1,60}")
-_DIGITS: Final = re.compile(r"\d{5}")
-
 
 class Key(NamedTuple):
     """A key that a contract does not declare, as the records have it.
 
     Attributes:
-        name: The empty one stands for others (see `told_by_name`), or more than are told apart.
+        name: The empty one stands for others (see `naming`), or more than are told apart.
         inside: Path in the contract of the object that it is in (`address`, `items[]`); empty: it
             is one of the record.
     """
@@ -58,7 +54,7 @@ class Change:
 
     Attributes:
         kind: What.
-        name: Of `UNDECLARED` the key in records (empty: others, see `told_by_name`, or more than
+        name: Of `UNDECLARED` the key in records (empty: others, see `naming`, or more than
             are told apart), else the column.
         inside: Of `UNDECLARED` as that of `Key`.
         mode: The `penstock:onChange` that met it, or `MAY_LACK`; empty: the contract says none.
@@ -129,15 +125,6 @@ class Change:
         proposal = told["proposal"]
         own = {**told, "proposal": None if proposal is None else of_json(proposal)}
         return cls(**own | {"kind": Kind(told["kind"])})
-
-
-def told_by_name(key: str) -> bool:
-    """Whether a key looks like a name; others may be values (of records that map ids to things).
-
-    >>> told_by_name("Cost Total $"), told_by_name("ann@example.org"), told_by_name("u1234567")
-    (True, False, False)
-    """
-    return _NAME.fullmatch(key) is not None and _DIGITS.search(key) is None
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:

@@ -130,9 +130,10 @@ def _narrowed(values: pa.Array) -> tuple[pa.Array, str]:
 
 
 def _map(field: Field, values: pa.Array) -> Field:
-    """Look at maps as decode does: as JSON texts."""
-    texts = pc.binary_join_element_wise('{"v":', to_json(values), "}", "")
-    fields, _, _ = json_text_fields(texts)
+    """Look at maps as decode does, as JSON texts: open objects, whatever keys there are."""
+    texts = to_json(values)
+    fields, _, _ = json_text_fields(pc.binary_join_element_wise('{"v":', texts, "}", ""))
     if not fields:
         return replace(field, kind=Kind.NOTHING)
-    return replace(fields[0], key=field.key, rows=field.rows, nulls=field.nulls)
+    found = replace(fields[0], key=field.key, rows=field.rows, nulls=field.nulls)
+    return found if found.kind is not Kind.OBJECT else replace(found, regular=False, texts=texts)

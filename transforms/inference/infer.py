@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from transforms.inference.event_time import EventTime, find_event_time
 from transforms.inference.fields import Field, Kind, Sample
+from transforms.inference.found import share
 from transforms.inference.free_text import held
 from transforms.inference.json_fields import declarable, json_text_fields
 from transforms.inference.keys import Key, find_key
@@ -25,6 +26,8 @@ _SURE: Final = 1000
 """Records without a null from which on a null is taken for a fault."""
 _OFTEN: Final = 0.1
 """Share of open objects that have a key which is declared."""
+_CONTROL: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
+"""Characters that no one writes, and of which a contract cannot have all: NUL and the like."""
 _ENUM_ROWS, _ENUM_VALUES, _ENUM_LENGTH = 200, 12, 40
 
 
@@ -156,6 +159,9 @@ def keys_of(
 
 
 def _property(field: Field, name: str, form: str, left_out: dict[str, str]) -> Property | None:
+    if share(pa.array([field.key]), _CONTROL):
+        left_out[field.key] = "a control character stands in its name"
+        return None
     prop = _found(field, name, form, left_out)
     if prop is None or not field.again:
         return prop
@@ -317,7 +323,9 @@ def _ruled(prop: Property, sample: Sample, key: Key, when: EventTime) -> Propert
         return replace(prop, warn=not in_key)
     if bounds := _bounds(prop):
         return replace(prop, options=prop.options | bounds)
-    if not in_key and prop.classification is None and (values := _enum(prop)):
+    if in_key or prop.classification is not None or prop.doubtful:
+        return prop
+    if values := _enum(prop):
         return replace(prop, enum=values, warn=True)
     return prop
 
@@ -346,6 +354,6 @@ def _enum(prop: Property) -> tuple[str, ...]:
     values = pc.unique(field.values.drop_null())
     if pc.max(pc.utf8_length(values)).as_py() > _ENUM_LENGTH:
         return ()
-    if names_persons(values) or held(values).shares:
+    if names_persons(values) or held(values).shares or share(values, _CONTROL):
         return ()
     return tuple(sorted(values.to_pylist()))

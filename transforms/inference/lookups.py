@@ -11,7 +11,7 @@ import polars as pl
 from schemas.errors import SourceError
 from schemas.references import public
 from transforms.inference.fields import Sample
-from transforms.inference.names import free, identifier, pipeline_name, words
+from transforms.inference.names import behind, free, identifier, pipeline_name, words
 from transforms.inference.properties import Property
 
 _FOUND: Final = 0.9
@@ -31,7 +31,7 @@ class LookupTable:
         sample: Its file.
         column: Of the rows.
         key: Of the table.
-        add: New column -> column of the table and its logical type.
+        add: New column -> column of the table and its logical type; empty: all are personal.
         values: How many different ones `column` has.
         found: How many of these the table has; rows with others get nulls.
     """
@@ -80,16 +80,16 @@ def find_lookup(
     best = max(good, key=lambda pair: (pair.alike, pair.share, pair.column.distinct))
     column, key = best.column, best.key
     add: dict[str, tuple[str, str]] = {}
-    for prop in table:
+    for number, prop in enumerate(table, 1):
         if prop is key or prop.protect not in (None, "keep") or prop.logical in ("object", "array"):
             continue
-        new = f"{name}_{identifier(prop.key)}"
+        new = behind(name, identifier(prop.key), number)
         plain = not prop.options.get("format") and not prop.physical
         logical = prop.logical if prop.logical in _TYPED and plain else "string"
         add[free(new, [*taken, *add])] = (prop.key, logical)
         if len(add) == _MOST_COLUMNS:
             break
-    if not add:
+    if not add and not any(prop.classification for prop in table if prop is not key):
         return f"beside its key `{key.key}` it has no column to add"
     return LookupTable(name, sample, column.name, key.key, add, column.distinct, best.found)
 

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from transforms.changes.seen import told_by_name
+from transforms.changes.naming import named_after_persons, told_by_name
 from transforms.inference.found import share
-from transforms.inference.persons import TWO_NAMES, first_names
 from transforms.redaction import FORMS
 
 PERSONAL: Final = ("names of persons", "addresses of mail")
@@ -21,17 +19,6 @@ _NUMBER: Final = re.compile("[0-9]{4,}")
 _HALF: Final = 0.5
 _SEVERAL: Final = 2
 _PERSONS: Final = 3
-
-
-def named_after_persons(keys: Sequence[str]) -> set[str]:
-    """Return the keys that look like names of persons: two words with capitals, one a first name.
-
-    >>> named_after_persons(["Ann Lee", "Unit Price", "ann"])
-    {'Ann Lee'}
-    """
-    texts = pa.array(keys, pa.string())
-    two = pc.match_substring_regex(texts, TWO_NAMES).to_pylist()
-    return {key for key, form in zip(keys, two, strict=True) if form and first_names([key])}
 
 
 def persons_among(keys: Sequence[str]) -> set[str]:
@@ -62,5 +49,5 @@ def kind_of(keys: Sequence[str]) -> str:
         return "addresses of mail"
     if len(named_after_persons(keys)) > _HALF * len(keys):
         return "names of persons"
-    strange = sum(1 for key in keys if not told_by_name(key))
+    strange = sum(1 for key in keys if not told_by_name(key) and not key.isdigit())
     return "identifiers" if strange > _HALF * len(keys) else ""

@@ -46,6 +46,16 @@ def identifier(name: str) -> str:
     return (made if made[0].isalpha() else f"c_{made}")[:100]
 
 
+def behind(word: str, name: str, number: int) -> str:
+    """Return a plain name for what is made of a column: with a number where it has no such.
+
+    >>> behind("mean", "price", 1), behind("mean", "Цена", 1)
+    ('mean_price', 'mean_1')
+    """
+    made = f"{word}_{name}"
+    return made if _IDENTIFIER.fullmatch(made) else f"{word}_{number}"
+
+
 def identifiers(keys: Iterable[str]) -> dict[str, str]:
     """Return a name for each key; they differ in more than case."""
     made: dict[str, str] = {}

@@ -23,6 +23,7 @@ from transforms.inference.personal_forms import (
     NETWORK,
     address_of_net,
     card,
+    device,
     mail,
     number,
     phone,
@@ -36,7 +37,8 @@ from transforms.inference.persons import (
     person,
     place,
 )
-from transforms.inference.properties import Property
+from transforms.inference.properties import HARMFUL, MAY_BE_PERSONS, Property
+from transforms.inference.sensitive import sensitive
 
 _FREE: Final = names("comment comments message notes review body text description")
 _LONG: Final = 40
@@ -73,7 +75,12 @@ def _protect(prop: Property, *, people: bool, inside: str = "") -> Property:
         return _as_found(prop, found)
     items = None if prop.items is None else _protect(prop.items, people=people)
     prop = replace(prop, children=children, items=items)
-    if prop.logical in ("object", "array", "boolean"):
+    if prop.logical in ("object", "array"):
+        return prop
+    if kind := sensitive(prop.name):
+        told = f"{HARMFUL} ({kind}): classify and protect it if so"
+        prop = replace(prop, notes=(*prop.notes, told))
+    if prop.logical == "boolean":
         return prop
     doubts: tuple[str, ...] = ()
     found = find(prop, people=people) or identity(words(here), prop)
@@ -152,7 +159,7 @@ def find(prop: Property, *, people: bool) -> Found | None:
     said = set(words(prop.name))
     texts = texts_of(prop)
     textual = prop.logical == "string"
-    for look in (mail, card, number, address_of_net, phone):
+    for look in (mail, device, card, number, address_of_net, phone):
         if found := look(said, texts, textual=textual):
             return found
     if textual and (found := person(prop, texts, people=people)):
@@ -176,5 +183,5 @@ def _inside(prop: Property) -> tuple[Found | None, tuple[str, ...]]:
     if set(words(prop.name)) & _FREE and pc.mean(pc.utf8_length(texts)).as_py() > _LONG:
         notes.append("free text: it may name persons; classify it if so")
     elif may_be_persons(prop, texts):
-        notes.append("may be names of persons: classify it if so")
+        notes.append(MAY_BE_PERSONS)
     return None, tuple(notes)

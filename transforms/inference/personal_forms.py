@@ -22,17 +22,21 @@ _PHONE: Final = names(
     cellulare
     """
 )
+_PLATES: Final = names("kennzeichen numberplate licenseplate licenceplate matricula targa")
+_OF_CARS: Final = names("license licence number registration vehicle car")
 _NATIONAL: Final = names(
     """
     ssn passport iban nino taxid dni nif cpf pesel bsn personnummer aadhaar curp steuerid
-    codicefiscale
+    codicefiscale nhs steuernummer steuernr svnr ahv
     """
 )
 
 
 def mail(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | None:
     """Return what speaks for addresses of mail, alone or behind names."""
-    part = share(texts, r"^(mailto:)?[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$|^[^@<>]*<[^@\s]+@[^@\s>]+>$")
+    part = share(
+        texts, r"^(mailto:)?[^@\s/?=]+@[^@\s/?=&]+\.[A-Za-z]{2,}$|^[^@<>]*<[^@\s]+@[^@\s>]+>$"
+    )
     named = (
         bool(said & {"email", "mail", "correo", "courriel"})
         and textual
@@ -43,6 +47,19 @@ def mail(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | No
     told = evidence(named, part, "addresses of mail")
     why = "Names a person; sameness is all that analysis needs."
     return Found("e-mail address", told, "restricted", "pseudonymize", why)
+
+
+def device(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | None:
+    """Return what speaks for numbers of what one person carries or drives."""
+    part = share(texts, r"^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}$|^([0-9a-f]{4}\.){2}[0-9a-f]{4}$")
+    phone = bool(said & {"imei", "imsi", "iccid", "idfa", "gaid", "aaid"})
+    plate = bool(said & _PLATES) or ("plate" in said and bool(said & _OF_CARS))
+    if part < MOST and not phone and not plate:
+        return None
+    what = "plate of a car" if plate else "number of a device"
+    told = evidence(phone or plate or "mac" in said, part, "addresses of network cards")
+    why = "What one person carries or drives; sameness is all that analysis needs."
+    return Found(what, told, "restricted", "pseudonymize" if textual else "drop", why)
 
 
 def card(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | None:
@@ -93,7 +110,11 @@ def number(said: set[str], texts: pa.Array | None, *, textual: bool) -> Found | 
         None,
     )
     named = bool(said & _NATIONAL) or {"national", "id"} <= said
-    named = named or {"tax", "id"} <= said or {"social", "security"} <= said
+    named = (
+        named
+        or ("tax" in said and bool(said & {"id", "number", "no", "nr"}))
+        or {"social", "security"} <= said
+    )
     if kind is None and not named:
         return None
     what = kind[0] if kind else "number of a person given by a state or bank"

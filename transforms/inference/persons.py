@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from schemas.functions import names
 from transforms.inference.first_names import ENDINGS, FIRST_NAMES, HAN, HANGUL
-from transforms.inference.found import Found, share
+from transforms.inference.found import Found, share, texts_of
 from transforms.inference.names import words
 from transforms.inference.properties import Property
 
@@ -20,7 +20,7 @@ PERSON_WORDS: Final = names(
     """
     user customer client patient person employee member subscriber passenger contact student
     candidate applicant visitor guest buyer donor voter
-    kunde kunden mitarbeiter cliente paciente empleado usuario utilisateur
+    kunde kunden kundin mitarbeiter cliente paciente empleado usuario utilisateur
     """
 )
 ABOUT_PERSONS: Final = names(
@@ -58,8 +58,12 @@ _ROLES: Final = names(
     painter writer editor translator coach referee pilot speaker trainer instructor advisor
     supervisor mentor agent representative salesperson signatory beneficiary payee payer
     sender recipient holder spouse husband wife father mother child guardian sibling heir
-    deceased defendant plaintiff nominee winner laureate athlete
+    deceased defendant plaintiff nominee winner laureate athlete assigned requester requestor
+    approver by
     autor autora lehrer arzt chef leiter auteur medecin medico profesor maestro
+    auftraggeber empfaenger empfanger absender besteller inhaber kontoinhaber mieter vermieter
+    bearbeiter betreuer verfasser zahler titular beneficiario remitente destinatario solicitante
+    titulaire destinataire expediteur beneficiaire mittente
     """
 )
 _OF_THINGS: Final = names(
@@ -101,15 +105,19 @@ _TITLES: Final = (
 _BIRTH: Final = names(
     """
     birth birthdate birthday dob born geburtsdatum geburtstag geboren naissance nacimiento
-    nascimento nascita geboortedatum fodselsdato fodelsedatum
+    nascimento nascita geboortedatum fodselsdato fodelsedatum geb gebdat gebdatum geburt nac
     """
 )
+_POINT: Final = r"^\(?-?[0-9]{1,2}\.[0-9]{2,}[,; ]\s*-?[0-9]{1,3}\.[0-9]{2,}\)?$"
+"""Latitude and longitude in one text."""
 _HOME: Final = names(
     "street address addr strasse anschrift adresse direccion domicilio endereco indirizzo adres rue"
 )
 _SOME, _SURE_TWO = 0.12, 0.7
 """Of names of persons at least so many begin with a common first name, and have two parts."""
 _FEW_FIRMS: Final = 0.05
+_DIGITS: Final = 0.5
+"""Of texts that have some: then they are months (`Jan-24`) and the like."""
 _ENOUGH, _REPEATED = 10, 5
 """Values that a role must have, and how often each may come."""
 _PLACES: Final = names("san santa santo saint sankt st sao fort port mount lake new los las el")
@@ -121,8 +129,9 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
 
     A name that leaves no doubt is enough. One that things have as well, or that of a role, needs
     values that look like names: common first names, or where the records are about persons or
-    the column is named after a role, two or three words with capitals, hardly any twice. A column
-    that is said to be of things is none, whatever they are called after.
+    the column is named after a role, two or three words with capitals, hardly any twice. In
+    records about persons such values are enough. A column that is said to be of things is none,
+    whatever they are called after.
     """
     spoken = words(prop.name)
     said = set(spoken)
@@ -134,11 +143,13 @@ def person(prop: Property, texts: pa.Array | None, *, people: bool) -> Found | N
         first > _SOME and two > _SURE_TWO and not firms
     )
     shaped = (people or bool(said & _ROLES)) and not firms and _differ_as_names(prop, texts)
-    by_values = bool(said & (_NAME_WORDS | _ROLES)) and (titles > 0.5 or like_names or shaped)
+    called = bool(said & (_NAME_WORDS | _ROLES | PERSON_WORDS))
+    by_values = called and (titles > 0.5 or like_names or shaped)
+    by_values = by_values or (people and like_names and two > _SURE_TWO)
     by_values = (by_values or (titles > 0.8 and two > 0.2)) and not said & _OF_THINGS
     if not clear and not by_values:
         return None
-    told = ["its name"] if clear or said & (_NAME_WORDS | _ROLES) else []
+    told = ["its name"] if clear or called else []
     told += [f"{first:.0%} have a common name of persons"] if first > 0.1 else []
     told += [f"{titles:.0%} have a title"] if titles > 0.1 else []
     told += [f"{two:.0%} have the form of a name"] if two > 0.1 and not clear else []
@@ -156,13 +167,14 @@ def _differ_as_names(prop: Property, texts: pa.Array | None) -> bool:
 def may_be_persons(prop: Property, texts: pa.Array) -> bool:
     """Whether values look like names of persons, though the column's name does not say so."""
     said = set(words(prop.name))
-    if said & _OF_THINGS:
+    if said & _OF_THINGS or share(texts, "[0-9]") > _DIGITS:
         return False
     first = first_names(texts)
     named = first > (0.1 if said & _NAME_WORDS else 0.5)
     if said & _NAME_WORDS and share(texts, r"^\P{Latin}+$") > _SURE_TWO:  # few of these are known
         named = named or _differ_as_names(prop, texts)
-    return named or (first > _SOME and share(texts, TWO_NAMES) > _SURE_TWO)
+    like = first > _SOME or bool(said & (_ROLES | PERSON_WORDS))
+    return named or (like and share(texts, TWO_NAMES) > _SURE_TWO)
 
 
 def first_names(texts: pa.Array | Sequence[str] | None) -> float:
@@ -218,6 +230,9 @@ def place(said: set[str], prop: Property) -> Found | None:
     told = "its name, beside other columns about persons"
     if prop.logical == "number" and prop.physical is None and is_coordinate(prop.name):
         return Found("place of a person", told, "confidential", "generalize", why, (("step", 0.1),))
+    if prop.logical == "string" and share(texts_of(prop), _POINT) > _SURE_TWO:
+        why = "Where a person is, to the metre; the whole is sameness enough."
+        return Found("place of a person", told, "restricted", "pseudonymize", why)
     if prop.logical == "string" and said & _HOME and not said & {"ip", "mac"}:
         return Found("postal address", told, "restricted", "drop", "A home; no analysis needs it.")
     if prop.logical == "string" and said & {"zip", "zipcode", "postcode", "postal", "plz"}:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from transforms.inference.fields import Field
+
+MAY_BE_PERSONS: Final = "may be names of persons: classify it if so"
+HARMFUL: Final = "perhaps of persons, and of a kind that people are harmed by"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,11 @@ class Property:
     def nulls(self) -> int:
         """How often it is missing or null in the sample."""
         return 0 if self.field is None else self.field.nulls
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether its values may be personal: none is listed, and nothing is grouped by them."""
+        return any(note.startswith((MAY_BE_PERSONS, HARMFUL)) for note in self.notes)
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Property]]:
         """Yield this and what is below it, each with its path."""

@@ -44,10 +44,10 @@ _TIME_WORDS: Final = names(
 _EPOCHS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SINCE, _UNTIL = 946_684_800, 2_208_988_800  # 2000 to 2040
 _FORMATS: Final = {
+    "uri": r"^(https?|ftp|s3|gs)://\S+$",
     "uuid": r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "email": r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$",
     "ipv4": r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])$",
-    "uri": r"^(https?|ftp|s3|gs)://\S+$",
 }
 _BEYOND: Final = "integers beyond 64 bits: exact"
 _WHOLE: Final = "all are whole so far: an integer, perhaps"
@@ -59,6 +59,7 @@ _CURRENCY: Final = (
     r"[$€£¥₹]|R\$|US\$|\b(?:CHF|USD|EUR|GBP|JPY|CAD|AUD|CNY|INR|SEK|NOK|DKK|PLN|kr|zł)\b"
 )
 _AMOUNT: Final = rf"^-?({_CURRENCY})\s?-?[0-9][0-9.,' ]*$|^-?[0-9][0-9.,' ]*?\s?({_CURRENCY})$"
+_ACCOUNTED: Final = r"^\([$€£¥]? ?[0-9][0-9.,']*\)$|^[$€£¥]? ?[0-9][0-9.,']*$"
 _CURRENCIES: Final = 12
 _SEEN: Final = 20
 _FEW: Final = 0.05
@@ -245,8 +246,9 @@ def _almost(texts: pa.Array) -> _Said | None:
         (r"^[$€£¥]\s?-?[0-9][0-9,.]*$|^-?[0-9][0-9,.]*\s?[$€£¥]$", "amounts with a currency"),
         (r"^-?[0-9]+([.,][0-9]+)?\s?%$", "percentages with their sign"),
         (r"^-?[0-9][0-9.,' ]*$", "numbers with other marks"),
+        (_ACCOUNTED, "numbers, negative ones in brackets, as accountants write them"),
     ):
-        if pc.all(pc.match_substring_regex(texts, pattern)).as_py():
+        if _all(texts, pattern):
             return _Said("string", (f"{what}: text, since the file has one way of writing them",))
     others = pc.sum(pc.invert(pc.match_substring_regex(texts, r"^-?[0-9]+(\.[0-9]+)?$"))).as_py()
     if 0 < others <= _FEW * len(texts):

@@ -19,7 +19,7 @@ from schemas.plan import FileSource
 from tests import contracts
 from tests.unit.transforms.raws import raw
 from transforms.changes.meet import Meet, SchemaChangeError
-from transforms.changes.seen import MOST, Change, Kind, joined, many, merged, told_by_name
+from transforms.changes.seen import MOST, Change, Kind, joined, many, merged
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import FileDecoder, make_decoder
 from transforms.decode.json_lines import JsonDecoder
@@ -104,8 +104,61 @@ def test_keys_that_do_not_look_like_names_are_not_told() -> None:
     assert set(found.refused["reason"].to_pylist()) == {
         "columns of a record must be declared; got others"
     }
-    assert told_by_name("Cost Total $")
-    assert not told_by_name("ann@example.org")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ann@example.org",
+        "123-45-6789",
+        "4111 1111 1111 1111",
+        "DE89 3704 0044 0532 0130 00",
+        "AB 12 34 56 C",
+        "555-0147",
+        "17",
+        "10.0.0.1",
+        "Anna Müller",
+        "Ann Lee",
+        "Li, Anna",
+        "Peter Park",
+        "Ann Price",
+    ],
+)
+def test_a_key_that_may_be_personal_is_told_nowhere(key: str) -> None:
+    found = decoder(contract(OnChange.QUARANTINE)).decode(block({"id": 1, key: 1}))
+    assert list(told(found)) == [""]
+    assert found.refused is not None
+    assert key not in str(found.refused["reason"])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "Cost Total $",
+        "Jan Sales",
+        "Order Total",
+        "Mark Price",
+        "Max Temp",
+        "Customer Name",
+        "address.line 2",
+        "2024",
+        "ü",
+    ],
+)
+def test_a_key_that_is_a_name_is_told(key: str) -> None:
+    found = decoder(contract(OnChange.QUARANTINE)).decode(block({"id": 1, key: 1}))
+    assert list(told(found)) == [key]
+
+
+def test_the_first_line_of_a_file_without_a_header_is_told_nowhere() -> None:
+    source = FileSource(path="x", format="csv")
+    rules = contract(OnChange.QUARANTINE, replace(ID, required=False), N)
+    rows = b"Otto,Reykjavik\n"
+    block = Block("file:///x.csv", 24, np.frombuffer(rows, np.uint8), 0, b"Kanarina,Oslo Town")
+    found = decoder(rules, source).decode(block)
+    assert {name for name, (kind, *_) in told(found).items() if kind == "undeclared"} == {""}
+    known = decoder(rules, source).decode(replace(block, header=b"id,Oslo Town"))
+    assert "Oslo Town" in told(known)
 
 
 def test_a_reason_names_the_columns_and_no_value() -> None:

@@ -220,3 +220,45 @@ def test_names_of_persons_of_the_world_are_told_by_their_two_parts(csv: Infer) -
     assert column(csv(f"n,chief\n{rows}"), "chief").notes[-1].startswith("may be names of persons")
     places = "".join(f"{i},Port{c} {c}ville\n" for i, c in enumerate("abcdefghij"))
     assert column(csv(f"n,name\n{places}"), "name").classification is None
+
+
+OTHERS = {
+    "imei": ("imei", "35209900176{i:04}", "drop"),
+    "mac": ("nic", "3c:22:fb:10:{i:02x}:0a", "pseudonymize"),
+    "plate": ("kennzeichen", "B-AB {i}", "pseudonymize"),
+    "plate, English": ("licence_plate", "AB{i:02} CDE", "pseudonymize"),
+    "tax": ("tax_number", "12/345/{i:05}", "pseudonymize"),
+    "nhs": ("nhs", "943 476 {i:04}", "pseudonymize"),
+    "born": ("geb", "1980-01-{i:02}", "generalize"),
+    "point": ("where", '"52.52{i:02},13.40{i:02}"', "pseudonymize"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS.values(), ids=OTHERS)
+def test_other_identifiers_are_found(csv: Infer, case: tuple[str, str, str]) -> None:
+    name, form, protect = case
+    rows = "".join(f"{form.format(i=i % 28 + 1)},{i}\n" for i in range(60))
+    assert csv(f"{name},patient_no\n{rows}").properties[0].protect == protect
+
+
+@pytest.mark.parametrize(
+    "name", ["religion", "Konfession", "diagnosis", "ethnicity", "salary_band", "Gehalt", "lohn"]
+)
+def test_what_people_are_harmed_by_is_noted_and_not_listed(csv: Infer, name: str) -> None:
+    rows = "".join(f"{'abc'[i % 3]}x,{i}\n" for i in range(400))
+    found = csv(f"{name},weight\n{rows}").properties[0]
+    assert (found.doubtful, found.enum) == (True, ())
+    assert "of a kind that people are harmed by" in found.notes[-1]
+    assert not csv(f"state,weight\n{rows}").properties[0].doubtful
+
+
+def test_addresses_with_a_mail_in_them_are_addresses_and_the_mail_is_hidden(csv: Infer) -> None:
+    rows = [f"https://shop.example/u?email=a{i}@b.example" for i in range(60)]
+    found = csv(of_column(rows, "url")).properties[0]
+    assert (found.options, found.protect) == ({"format": "uri"}, "mask")
+    assert "within" in found.protect_options
+
+
+def test_months_are_no_persons(csv: Infer) -> None:
+    rows = [f"{month}-24" for month in ("Jan", "Feb", "Mar") for _ in range(99)]
+    assert csv(of_column(rows, "month")).properties[0].doubtful is False

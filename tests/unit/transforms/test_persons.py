@@ -38,6 +38,14 @@ PERSONS = {
     "login": ("username", "xx1|yy2|zz3|vv4|ww5"),
     "cardholder": ("cardholder_name", "E CARTER|O HUGHES|G BENNETT|J FOSTER|A WARD"),
 }
+CALLED = (
+    *("passenger", "assigned_to", "owner", "customer", "auftraggeber_empfaenger", "created_by"),
+    *("Auftraggeber/Empfänger", "titular", "destinataire"),
+)
+PERSONS |= {
+    f"called {name}": (name, "Anna Müller|Peter Ott|Sabine Lorenz|Uwe Krämer|Lukas Brandt")
+    for name in CALLED
+}
 THINGS = {
     "cities": ("name", "New York|Los Angeles|San Diego|Fort Worth|El Paso"),
     "city header": ("city", "San Jose|Santa Maria|Saint Paul|Port Elizabeth|Don Carlos"),
@@ -84,3 +92,12 @@ def test_names_of_persons_are_found_whatever_the_language(case: tuple[str, str])
 @pytest.mark.parametrize("case", THINGS.values(), ids=THINGS)
 def test_names_of_things_are_none_of_persons(case: tuple[str, str]) -> None:
     assert not personal(*case)
+
+
+def test_in_a_table_about_persons_values_that_are_names_are_enough() -> None:
+    names = ("Anna Müller", "Peter Ott", "Sabine Lorenz", "Uwe Krämer", "Lukas Brandt")
+    rows = [f"{names[i % 5]},{i}\n" for i in range(400)]
+    alone = csv_proposal("seat_for,n\n" + "".join(rows)).properties[0]
+    assert (alone.classification, alone.doubtful, alone.enum) == (None, True, ())
+    beside = csv_proposal("seat_for,patient_no\n" + "".join(rows)).properties[0]
+    assert beside.classification == "restricted"
