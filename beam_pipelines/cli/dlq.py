@@ -64,7 +64,7 @@ def _show(parser: argparse.ArgumentParser) -> None:
     _choice(parser)
     parser.add_argument(
         "--rows",
-        type=flags.whole(0, 20),
+        type=flags.whole(1, 20),
         default=20,
         metavar="N",
         help="at most so many; default 20",
