@@ -77,8 +77,8 @@ def records(contract: Contract, wanted: Wanted) -> Iterator[pa.Table]:
             spare += others.num_rows
             made = _replaced(made, bad, others)
             failed[bad], hashes[bad] = maker.check(others)
-            if times is not None and attempt >= _BETWEEN:
-                order = np.argsort(maker.times_of(made), kind="stable")
+            if attempt >= _BETWEEN and (now := maker.times_of(made)) is not None:
+                order = np.argsort(now, kind="stable")
                 made, failed, hashes = made.take(pa.array(order)), failed[order], hashes[order]
         maker.keep(failed, hashes)
         yield made
