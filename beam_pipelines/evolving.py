@@ -243,7 +243,7 @@ def seen(plan: Plan, samples: Sequence[str]) -> tuple[Change | Unlisted, ...]:
         SourceError: A sample cannot be read.
     """
     if not samples:
-        kept = (c for c in kept_changes(plan) if c.kind is not Kind.CUT)
+        kept = (c for c in kept_changes(plan) if c.kind.met_by_contract)
         return (*kept, *unlisted(plan))
     return merged(change for path in samples for change in _in_sample(plan, path))
 

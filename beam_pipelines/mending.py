@@ -11,7 +11,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,13 +62,18 @@ class PutBack:
     replayed: Replayed
 
 
-def export(plan: Plan, choice: Choice, path: Path) -> int:
+Audit = Callable[[int], None]
+"""Writes down that so many rows are about to be shown or changed."""
+
+
+def export(plan: Plan, choice: Choice, path: Path, *, audit: Audit) -> int:
     """Write dead letters to a new file, one JSON object a line, records in clear, mode 0600.
 
     Args:
         plan: Whose.
         choice: Which.
         path: Must not be there.
+        audit: Called before the first record is in clear.
 
     Returns:
         How many were written.
@@ -83,6 +88,7 @@ def export(plan: Plan, choice: Choice, path: Path) -> int:
     at = lake.last_done().snapshots.get(refused)
     rows = opened_rows(lake, plan, at, choice)
     with writing(path), _new(path) as file:
+        audit(rows.num_rows)
         for some in rounds(rows):
             records = in_clear(lake, plan, some, at)
             for why, held in zip(some.to_pylist(), records.to_pylist(), strict=True):
@@ -109,7 +115,7 @@ def _new(path: Path) -> Iterator[IO[str]]:
         raise
 
 
-def put_back(plan: Plan, path: Path, *, by: str) -> PutBack:
+def put_back(plan: Plan, path: Path, *, by: str, audit: Audit) -> PutBack:
     """Put the records of a file in place of those of their dead letters, and replay these.
 
     One commit changes all records, and says in `operations.<pipeline>_mended` who changed which,
@@ -120,12 +126,14 @@ def put_back(plan: Plan, path: Path, *, by: str) -> PutBack:
         plan: The plan of now.
         path: As `export` wrote it, records changed; lines may be left out.
         by: Who does it.
+        audit: Called with the lines of the file, before anything is changed.
 
     Raises:
         UsageError: A line is not as it must be; nothing was changed.
         PenstockError: As `replay`.
     """
     lines = list(_lines(path))
+    audit(len(lines))
     started = time.time()
     result = batch.Result(run_id=uuid.uuid4().hex, plan=plan)
     lake = landed(plan)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import pyarrow as pa
-
-from transforms.sources.memory import base_of
 
 _SHOWN: Final = 5
 
@@ -27,29 +23,26 @@ def none_kept(rows: Mapping[str, int], destinies: Sequence[Mapping[str, Any]]) -
 
 
 def landed_before(known: pa.Table | None, read: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say which files hold the very bytes of one that landed from another place.
+    """Say which files hold the very bytes of one that landed from another place, or is read beside.
+
+    Empty files say nothing.
 
     Args:
-        known: Rows of `_sources` before this run.
+        known: Rows of `_sources` before this run; None: none landed.
         read: `source`, `size` and `hash` of what this run read.
     """
     landed = [] if known is None else known.select(["source", "size", "hash"]).to_pylist()
-    places = {(_name(r["source"]), r["size"], r["hash"]): r["source"] for r in landed if r["size"]}
     old = {r["source"] for r in landed}
-    again = [
-        f"{r['source']} (as {other})"
-        for r in read
-        if r["source"] not in old
-        and (other := places.get((_name(r["source"]), r["size"], r["hash"]))) is not None
-    ]
+    places = {(r["size"], r["hash"]): r["source"] for r in landed}
+    again = []
+    for one in read:
+        if one["size"] and one["source"] not in old:
+            there = places.setdefault((one["size"], one["hash"]), one["source"])
+            again += [f"{one['source']} (as {there})"] if there != one["source"] else []
     if not again:
         return []
     text = (
-        f"the same bytes landed before under another name: {shortened(again)}; a file is known by "
+        f"the same bytes landed under another name, too: {shortened(again)}; a file is known by "
         "its place, so its rows are there twice: add a deduplicate step, or run --rebuild"
     )
     return [text]
-
-
-def _name(source: str) -> str:
-    return PurePosixPath(urlsplit(base_of(source)).path).name

@@ -14,7 +14,7 @@ from beam_pipelines.looking import LookingProtector
 from schemas.names import POSITION, POSITION_NAMES, SEQUENCE, SOURCE, Destiny
 from schemas.personal.check import ever_clear
 from schemas.plan import Plan
-from transforms.admit import with_records
+from transforms.admit import warned, with_records
 from transforms.changes.meet import Meet
 from transforms.changes.seen import MAY_LACK, Change, Kind, many, merged
 from transforms.decode.decoded import Decoded
@@ -105,10 +105,14 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
     show = _Show(plan, personal=personal)
     kept, changes = list[pa.RecordBatch](), list[Change]()
     for decoded in _first(plan, count):
-        kept.append(_stepped(plan, decoded, protector, steps, show))
-        changes += decoded.changes
+        rows, broken = _stepped(plan, decoded, protector, steps, show)
+        kept.append(rows)
+        changes += (*decoded.changes, *broken)
     for change in many(merged(changes)):
         name, some = change.called or "other columns", "in some of these records"
+        if change.kind is Kind.BROKEN:
+            notes.append(f"{name}: {change.name} is broken by {change.rows:,} of these records")
+            continue
         if change.kind is Kind.CUT:
             notes.append(f"{name}: {change.note} {some}")
             continue
@@ -123,8 +127,12 @@ def preview(plan: Plan, count: int, *, personal: bool = False) -> Preview:
 
 def _stepped(
     plan: Plan, decoded: Decoded, protector: Protector, steps: Mapping[str, Kernel], show: _Show
-) -> pa.RecordBatch:
-    """Take what was decoded through every step but the dedupe, and show it after each."""
+) -> tuple[pa.RecordBatch, Iterator[Change]]:
+    """Take what was decoded through every step but the dedupe, and show it after each.
+
+    Returns:
+        What is left, and the rules that were broken and only count.
+    """
     show.records(decoded.refused, decoded)
     show.ends(decoded.removed)
     show.rows(DECODED, decoded.rows)
@@ -145,7 +153,7 @@ def _stepped(
         show.records(outcome.refused, decoded)
         rows = outcome.rows
         show.rows(name, rows)
-    return rows
+    return rows, warned(decoded, checked)
 
 
 class _Show:

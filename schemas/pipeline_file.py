@@ -22,7 +22,7 @@ from schemas.plan import FileSource, Window
 from schemas.stream_file import read_stream
 from schemas.stream_source import StreamFace
 from schemas.structure import check_structure, published
-from schemas.windowing import read_window
+from schemas.windowing import check_durations, read_window
 
 FILE: Final = "pipeline.yaml"
 KINDS: Final = ("deduplicate", "derive", "filter", "enrich", "python")
@@ -203,7 +203,8 @@ class _Reader:
             seen[name] = i
             at: NodePath = ("steps", i, kind)
             self._parameters(kind, at)
-            whole = whole and not self.problems.broken(*at)
+            # A wrong horizon leaves the columns of the rows as they are.
+            whole = whole and (kind == "deduplicate" or not self.problems.broken(*at))
             if whole:
                 clear = tuple(step.get("clear", ()))
                 yield StepSpec(id=name, kind=kind, body=step[kind], at=at, clear=clear)
@@ -221,6 +222,7 @@ class _Reader:
         for i, body in enumerate(found if isinstance(found, list) else ()):
             at: NodePath = ("aggregates", i)
             if self.problems.broken(*at):
+                check_durations(self.problems, (*at, "windowing"))
                 continue
             name = body["name"]
             if name in names or name in steps or name.startswith("fact_"):

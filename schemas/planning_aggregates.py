@@ -29,6 +29,14 @@ FUNCTIONS: Final = (
     "first",
     "last",
 )
+_INSTEAD: Final = {
+    "median": "approx_quantile(x, 0.5)",
+    "quantile": "approx_quantile(x, 0.5)",
+    "percentile": "approx_quantile(x, 0.5)",
+    "average": "avg(x)",
+    "mean": "avg(x)",
+}
+"""What others call a function, and how it is written here."""
 _QUANTILE_DIGITS: Final = 9
 
 _TAKEN: Final = ("window_start", "window_end")
@@ -118,9 +126,10 @@ class _Reader:
 
 def _wrong_call(call: Call) -> str | None:
     if call.function not in FUNCTIONS:
+        instead = _INSTEAD.get(call.function)
         return (
             f"measure must be a function that aggregates have; got {call.function}; "
-            f"{did_you_mean(call.function, FUNCTIONS)}"
+            f"{f'write {instead}' if instead else did_you_mean(call.function, FUNCTIONS)}"
         )
     wanted = 2 if call.function == "approx_quantile" else 1
     if len(call.arguments) != wanted and (call.arguments or call.function != "count"):

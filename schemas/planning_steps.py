@@ -143,7 +143,11 @@ class Flow:
             elif kind is not None and pa.types.is_nested(kind):
                 must = f"`{dotted(here)}` must be a single value; got {quoted(name)}, {kind}"
                 self._problems.add(here, f"{must}; derive a column of it first")
-        return {"by": list(body["by"]), "horizon_us": parse_duration(body["horizon"])}
+        wrong = self._problems.broken(*at, "horizon")
+        return {
+            "by": list(body["by"]),
+            "horizon_us": 0 if wrong else parse_duration(body["horizon"]),
+        }
 
     def _derive(self, body: Mapping[str, str], at: NodePath) -> dict[str, Any]:
         found = {name: self.expression(text, (*at, name)) for name, text in body.items()}

@@ -12,6 +12,8 @@ from schemas.contract import Column, Contract, Protection
 from schemas.errors import UsageError
 
 UNITS: Final = ("year", "month", "day", "hour")
+MOST_CHARACTERS: Final = 8
+"""Of a text a prefix may keep so many: names and addresses are often not much longer."""
 KINDS: Final = ("email", "iban", "national", "card", "phone", "ip")
 """What can be told inside a free text by its form."""
 
@@ -38,10 +40,10 @@ class Generalize:
     """Round values down; exactly one of the three is set.
 
     Attributes:
-        to: Timestamps and dates: year, month, day or hour (UTC).
-        step: Numbers: down to a multiple of it, toward minus infinity.
-        prefix: Strings: the first characters; with a rule `format: ipv4` or `ipv6`, the first
-            bits, written as a network (`10.1.2.0/24`).
+        to: Timestamps: year, month, day or hour (UTC); dates: year or month.
+        step: Numbers: down to a multiple of it, toward minus infinity; wider than the last digit.
+        prefix: Strings: the first characters, `MOST_CHARACTERS` at most; with a rule
+            `format: ipv4` or `ipv6`, the first bits, written as a network (`10.1.2.0/24`).
     """
 
     to: str | None = None
@@ -128,14 +130,16 @@ def _within_problem(column: Column, options: dict[str, object]) -> str | None:
 def _generalize_problem(column: Column, options: dict[str, object]) -> str | None:
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        units = UNITS if pa.types.is_timestamp(kind) else UNITS[:3]
+        units = UNITS if pa.types.is_timestamp(kind) else UNITS[:2]  # the day is all of a date
         good, must = options.get("to") in units, f"to: one of {', '.join(units)}"
     elif pa.types.is_integer(kind):
         good, must = _whole(options.get("step"), at_least=2), "step: a whole number from 2"
     elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         step = options.get("step")
         number = isinstance(step, int | float) and not isinstance(step, bool)
-        good, must = number and float(cast("float", step)) > 0, "step: a number above 0"
+        finest = 0.1**kind.scale if pa.types.is_decimal(kind) else 0.0  # all digits: the value
+        good = number and float(cast("float", step)) > finest * (1 + 1e-9)
+        must = f"step: a number above {finest:g}"
     elif pa.types.is_string(kind):
         bits = {"ipv4": 32, "ipv6": 128}.get(address_format(column) or "", _longest(column))
         size = options.get("prefix")
@@ -151,9 +155,9 @@ def _generalize_problem(column: Column, options: dict[str, object]) -> str | Non
 
 
 def _longest(column: Column) -> int:
-    """Characters that a value of a text column may have."""
+    """Characters from which on a prefix would be taken for all of a text."""
     sizes = [rule.value for rule in column.rules if rule.kind == "max_length" and rule.refuse]
-    return max(1, min([s for s in sizes if isinstance(s, int)], default=1 << 20))
+    return max(1, min([MOST_CHARACTERS + 1, *(s for s in sizes if isinstance(s, int))]))
 
 
 def _whole(value: object, *, at_least: int) -> bool:

@@ -230,6 +230,9 @@ class Resolver:
             )
             raise Refusal(msg)
         if why := self._functions.why_not(name, len(node["arguments"])):
+            if not re.fullmatch(r"\w+", name):  # operators are functions, too
+                msg = f"operator {why}; got {shown}; write one such as + - * / % || = < >="
+                raise Refusal(msg)
             hint = _HINTS.get(why) or did_you_mean(name, self._functions.allowed)
             msg = f"function {why}; got {shown}; {hint}"
             raise Refusal(msg)

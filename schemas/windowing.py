@@ -68,6 +68,15 @@ def read_window(problems: Noted, at: NodePath) -> Window:
     )
 
 
+def check_durations(problems: Noted, at: NodePath) -> None:
+    """Note the durations that are wrong in a window which cannot be read, whatever else is."""
+    aggregate = problems.node(at[:-1])
+    body = aggregate.get(at[-1]) if isinstance(aggregate, dict) else None
+    for key, value in body.items() if isinstance(body, dict) else ():
+        if key in _DURATIONS and isinstance(value, str) and not problems.broken(*at, key):
+            problems.duration((*at, key))
+
+
 def event_times(windows: Iterable[Window]) -> tuple[int, int]:
     """Return the first and the last event time (us) all of whose windows are within the years."""
     first, last = FIRST_US, LAST_US

@@ -19,11 +19,13 @@ from apache_beam.typehints.decorators import no_annotations
 from typing_extensions import override
 
 from schemas.contract import Contract
-from schemas.names import POSITION_NAMES
+from schemas.names import POSITION, POSITION_NAMES, SOURCE
 from schemas.plan import Plan
 from transforms.changes.kept import noted
 from transforms.changes.meet import Meet
+from transforms.changes.seen import WARN, Change, Kind
 from transforms.commit.landed import Landed
+from transforms.decode.attached_records import ATTACHED
 from transforms.decode.decoded import Decoded
 from transforms.decode.decoder import make_decoder
 from transforms.decode.json_shape import rows_of
@@ -130,8 +132,8 @@ class _Admit(ThreadedDoFn):
             yield TaggedOutput("removed", side)
         for dead in outcome.refused:
             yield TaggedOutput("refused", dead)
-        if decoded.changes:
-            yield TaggedOutput("changes", Landed(changes=decoded.changes))
+        if outcome.changes:
+            yield TaggedOutput("changes", Landed(changes=outcome.changes))
         if self.progress is not None:
             self.progress.add(
                 bytes=block.end - block.start,
@@ -155,7 +157,8 @@ def admitted(
 
     Returns:
         Protected rows, what a step removed, and every refused record so far, sealed where the
-        contract has personal data. Each input record is in one of them.
+        contract has personal data. Each input record is in one of them. Beside them how records
+        differ from the contract, rows that break a rule which only counts among it.
     """
     checked = validate(decoded.rows, contract)
     places = dict(decoded.places)
@@ -170,7 +173,25 @@ def admitted(
     ]
     sealed = [protector.seal(one) for one in dead if one is not None and one.num_rows]
     dropped = [] if decoded.removed is None else [decoded.removed]
-    return StepsOutcome(outcome.rows, [*dropped, *outcome.removed], sealed)
+    changes = (*decoded.changes, *warned(decoded, checked))
+    return StepsOutcome(outcome.rows, [*dropped, *outcome.removed], sealed, changes)
+
+
+def warned(decoded: Decoded, checked: Checked) -> Iterator[Change]:
+    """Yield how many rows break each rule that only counts, and where the first of them stands."""
+    for (path, rule), numbers in checked.warnings.items():
+        first = decoded.rows.select([SOURCE, POSITION]).slice(int(numbers[0]), 1).to_pylist()[0]
+        yield Change(
+            kind=Kind.BROKEN,
+            name=rule,
+            inside=path,
+            mode=WARN,
+            format=decoded.format.removesuffix(ATTACHED),
+            rows=len(numbers),
+            source=first[SOURCE],
+            position=first[POSITION],
+            note=rule,
+        )
 
 
 def _broken(decoded: Decoded, checked: Checked) -> pa.RecordBatch | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from schemas.plan import Plan, Step
+from transforms.changes.seen import Change
 from transforms.derive import DeriveKernel
 from transforms.enrich import EnrichKernel
 from transforms.filter import FilterKernel
@@ -15,11 +16,12 @@ from transforms.python_step import PythonKernel
 
 
 class StepsOutcome(NamedTuple):
-    """What is left of a batch, and what each step took out of it."""
+    """What is left of a batch, what each step took out of it, and how it was not as it must be."""
 
     rows: pa.RecordBatch
     removed: list[pa.RecordBatch]
     refused: list[pa.RecordBatch]
+    changes: tuple[Change, ...] = ()
 
 
 class RowSteps:

@@ -38,14 +38,14 @@ class Checked(NamedTuple):
         numbers: Numbers (in the batch) of the refused rows, ascending.
         rules: For each of them the kind of the first rule it breaks, in contract order.
         reasons: For each of them column and expected form of all rules that it breaks.
-        warnings: `path: rule` -> number of rows that break a rule which only counts.
+        warnings: Path and rule -> numbers of the rows that break a rule which only counts.
     """
 
     rows: pa.RecordBatch
     numbers: Rows
     rules: list[str]
     reasons: list[str]
-    warnings: dict[str, int]
+    warnings: dict[tuple[str, str], Rows]
 
 
 def validate(batch: pa.RecordBatch, contract: Contract) -> Checked:
@@ -68,11 +68,11 @@ def validate(batch: pa.RecordBatch, contract: Contract) -> Checked:
     found: dict[int, Rows] = {}
     for number, rows in broken(batch, nodes):
         found[number] = np.union1d(found[number], rows) if number in found else rows
-    warnings = {
-        f"{checks[number].path}: {checks[number].rule}": len(rows)
-        for number, rows in sorted(found.items())
-        if not checks[number].refuse
-    }
+    warnings: dict[tuple[str, str], Rows] = {}
+    for number, rows in sorted(found.items()):
+        if not checks[number].refuse:
+            key = checks[number].path, checks[number].rule
+            warnings[key] = np.union1d(warnings[key], rows) if key in warnings else rows
     refusing = {number: rows for number, rows in found.items() if checks[number].refuse}
     if not refusing:
         return Checked(batch, np.empty(0, np.int64), [], [], warnings)
@@ -148,7 +148,8 @@ class _Validate(beam.DoFn):
             )
             yield TaggedOutput("refused", dead)
         if checked.warnings:
-            columns = [list(checked.warnings), list(checked.warnings.values())]
+            names = [f"{path}: {rule}" for path, rule in checked.warnings]
+            columns = [names, [len(rows) for rows in checked.warnings.values()]]
             yield TaggedOutput("warnings", pa.record_batch(columns, schema=WARNINGS))
 
 

@@ -15,6 +15,7 @@ from runners.lean import collect_from_here, import_libraries, no_warnings
 
 if TYPE_CHECKING:
     from beam_pipelines.dead_letters import Choice
+    from beam_pipelines.mending import Audit
     from beam_pipelines.replay import Replayed
     from schemas.plan import Plan
 
@@ -63,7 +64,7 @@ def _show(parser: argparse.ArgumentParser) -> None:
     _choice(parser)
     parser.add_argument(
         "--rows",
-        type=flags.whole(0, 20),
+        type=flags.whole(1, 20),
         default=20,
         metavar="N",
         help="at most so many; default 20",
@@ -145,15 +146,8 @@ def _run_show(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
 def _run_export(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
     from beam_pipelines.mending import export  # noqa: PLC0415
 
-    audit.append(
-        plan.out,
-        "dlq.export",
-        pipeline=plan.name,
-        step=args.step,
-        rule=args.rule,
-        source=args.source,
-    )
-    count = export(plan, choice, args.file)
+    chosen = {"step": args.step, "rule": args.rule, "source": args.source}
+    count = export(plan, choice, args.file, audit=_audited(args, plan, **chosen))
     if args.json:
         _print_json([{"rows": count, "file": str(args.file)}])
     else:
@@ -164,8 +158,7 @@ def _run_export(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:
 def _run_import(args: argparse.Namespace, plan: Plan, _: Choice) -> int:
     from beam_pipelines.mending import put_back  # noqa: PLC0415
 
-    audit.append(plan.out, "dlq.import", pipeline=plan.name)
-    done = put_back(plan, args.file, by=audit.user())
+    done = put_back(plan, args.file, by=audit.user(), audit=_audited(args, plan))
     told = {"changed": done.changed, "same": done.same, "gone": done.gone}
     if not args.json:
         print(f"{done.changed:,} records changed, {done.same:,} as they were")
@@ -173,6 +166,18 @@ def _run_import(args: argparse.Namespace, plan: Plan, _: Choice) -> int:
             print(f"{done.gone:,} lines name no dead letter: closed meanwhile, or never one")
     _say_replayed(args, plan, done.replayed, told)
     return 0
+
+
+def _audited(args: argparse.Namespace, plan: Plan, **chosen: Any) -> Audit:
+    """Return what writes the line of an export or import, its number of rows known."""
+
+    def written(rows: int) -> None:
+        file = str(args.file.resolve())
+        audit.append(
+            plan.out, f"dlq.{args.action}", pipeline=plan.name, file=file, rows=rows, **chosen
+        )
+
+    return written
 
 
 def _run_replay(args: argparse.Namespace, plan: Plan, choice: Choice) -> int:

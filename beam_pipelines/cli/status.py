@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def _changed(plan: Plan, args: argparse.Namespace) -> Iterator[str]:
     from transforms.changes.kept import kept_changes  # noqa: PLC0415
 
-    if changes := [c for c in kept_changes(plan) if c.kind != "cut"]:
+    if changes := [c for c in kept_changes(plan) if c.kind.met_by_contract]:
         names = dict.fromkeys(c.called or "others" for c in changes)
         shown = ", ".join(list(names)[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
         folder = shlex.quote(str(args.folder))

@@ -89,9 +89,10 @@ def _kept(contract: Contract) -> Iterator[Column]:
 
 def _message(reach: Reach, contract: Contract) -> str:
     origin = reach.trace.hops[0]
-    path = origin.removesuffix(" (keep)")
-    free = path not in (origin, contract.event_time)  # the event time cannot be protected
-    own = f"protect {path} in the contract" if free else ""
+    path, _, protection = origin.removesuffix(")").rpartition(" (")
+    free = protection in ("keep", "mask") and path != contract.event_time  # which cannot be
+    whole = "all of " if protection == "mask" else ""  # a mask that leaves the text around
+    own = f"protect {whole}{path} in the contract" if free else ""
     ways = [reach.hint, own, f"release {reach.place} with a reason in the contract"]
     said = ", or ".join(way for way in ways if way)
     drawn = reach.trace.drawn(reach.to)

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+import pyarrow as pa
+
 from schemas.contract import Column, Contract, Protection
-from schemas.protection import items
+from schemas.protection import items, mask
 
 
 class Level(IntEnum):
@@ -18,7 +20,7 @@ class Level(IntEnum):
     PROTECTED = 2
     """Pseudonymized or masked: not the value, but one for each person, or nearly."""
     CLEAR = 3
-    """The value as it came, or something computed from it."""
+    """The value as it came, or most of it, or something computed from it."""
 
 
 _LEVELS = {
@@ -99,9 +101,15 @@ def of_path(contract: Contract, path: str) -> Trace | None:
 
 
 def _own(column: Column) -> Trace | None:
-    level = Level.CLEAR if kept(column) else _LEVELS.get(column.protect)
+    level = Level.CLEAR if kept(column) or _within(column) else _LEVELS.get(column.protect)
     hop = f"{column.path} ({column.protect})"
     return None if level is None else Trace(level=level, hops=(hop,))
+
+
+def _within(column: Column) -> bool:
+    """Whether a mask takes some kinds out of a text and leaves the rest of it as it came."""
+    text = not pa.types.is_list(column.type)
+    return text and column.protect is Protection.MASK and bool(mask(column).within)
 
 
 def _inside(column: Column) -> Iterator[Trace | None]:

@@ -260,6 +260,34 @@ def test_keys_go_on_where_the_sample_has_most_of_their_shape(
     assert not {f"K{i * 7 % 1000:03}" for i in range(750)} & set(codes)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_keys_of_several_columns_go_on_beyond_those_of_the_sample(
+    tmp_path: Path, *, closed: bool
+) -> None:
+    (tmp_path / "s.jsonl").write_text(
+        "".join(
+            f'{{"shop": "S{i % 5}", "at": "2026-{1 + i // 5 % 12:02}-{1 + i // 60:02}T00:00:00Z"}}\n'
+            for i in range(1200)
+        )
+    )
+    into = tmp_path / "new"
+    assert main(["init", str(tmp_path / "s.jsonl"), "--into", str(into), "--yes"]) == 0
+    contract = into / "contract.odcs.yaml"
+    assert load_plan(into).contract.primary_key == ("shop", "at")
+    if closed:
+        shops = ", ".join(f"{{value: S{i}}}" for i in range(5))
+        text = f"logicalType: string\n        enum: [{shops}]"
+        contract.write_text(contract.read_text().replace("logicalType: string", text, 1))
+    file = tmp_path / "made.jsonl"
+    asked = ["generate", str(into), "--like", str(tmp_path / "s.jsonl"), "--rows", "5000"]
+    assert main([*asked, "--into", str(file)]) == 0
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len({(row["shop"], row["at"]) for row in rows}) == 5000
+    times = [row["at"] for row in rows]
+    assert times == sorted(times)
+    assert sum(row["at"].endswith("T00:00:00.000000Z") for row in rows) > 800
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

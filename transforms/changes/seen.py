@@ -13,6 +13,9 @@ from transforms.inference.properties import Property
 MOST: Final = 100
 """Undeclared names that are told apart: where keys are data there is no end of them."""
 
+WARN: Final = "warn"
+"""What meets a row that breaks a rule which only counts: `penstock:onFailure`, or a severity."""
+
 MAY_LACK: Final = "may_lack"
 """What meets a file without a column that the contract says may be missing: no change of mode."""
 
@@ -46,6 +49,13 @@ class Kind(StrEnum):
     LACKING = "lacking"
     CUT = "cut"
     """Times that lost digits below a microsecond: told, and met in one way alone."""
+    BROKEN = "broken"
+    """Rows that break a rule which only counts them; `inside` is the column, `name` the rule."""
+
+    @property
+    def met_by_contract(self) -> bool:
+        """Whether there is something that another contract could say."""
+        return self not in (Kind.CUT, Kind.BROKEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +67,8 @@ class Change:
         name: Of `UNDECLARED` the key in records (empty: others, see `naming`, or more than
             are told apart), else the column.
         inside: Of `UNDECLARED` as that of `Key`.
-        mode: The `penstock:onChange` that met it, or `MAY_LACK`; empty: the contract says none.
+        mode: The `penstock:onChange` that met it, `MAY_LACK` or `WARN`; empty: the contract says
+            none.
         format: Of the records, or `TEXT`.
         rows: How many records.
         source: Where the first of them stands.
@@ -86,7 +97,7 @@ class Change:
     @property
     def called(self) -> str:
         """Its path; empty: others of the record."""
-        return Key(self.name, self.inside).called
+        return self.inside if self.kind is Kind.BROKEN else Key(self.name, self.inside).called
 
     @property
     def what(self) -> tuple[Kind, str, str]:

@@ -129,7 +129,7 @@ class Admission:
             outcome = chained(outcome, Outcome(made.rows, side))
         for dead in made.refused:
             outcome = chained(outcome, Outcome(made.rows, None, dead))
-        return outcome, decoded.changes
+        return outcome, made.changes
 
 
 class _Admit(beam.DoFn):

@@ -230,7 +230,7 @@ def _is_sure(rows: int, cells: int, alike: float) -> bool:
 
 def _alike(frame: pl.DataFrame, column: str) -> float:
     """Return which share of the pairs of rows has one value in a column."""
-    counts = frame[column].value_counts(name="n")["n"].cast(pl.Float64)
+    counts = frame[column].rename("").value_counts(name="rows")["rows"].cast(pl.Float64)
     return float((counts / frame.height).pow(2).sum())
 
 

@@ -114,9 +114,23 @@ def _why(error: Exception, place: str) -> str:
         return f"where the store says: {error.strerror}"
     if is_url(place):  # what a library says of a URL may hold all of it, with its password
         if isinstance(error, ImportError):
-            return "whose store needs a library that is not installed"
+            return f"whose store needs a library that is not installed{_library(place)}"
         return "which is no URL of a store that is known here"
     return f"where the store says: {error}"
+
+
+def _library(place: str) -> str:
+    """Name the library that the store of a URL needs, as far as that is known."""
+    from importlib.metadata import metadata  # noqa: PLC0415  # not needed for local files
+
+    from fsspec.registry import known_implementations  # noqa: PLC0415
+
+    scheme = urlsplit(place).scheme
+    known = known_implementations.get(scheme, {}).get("err", "")
+    extra = "http" if scheme == "https" else scheme
+    extras = metadata("fsspec").get_all("Provides-Extra") or ()
+    way = f"pip install 'fsspec[{extra}]'" if extra in extras else ""
+    return "".join(f": {part}" for part in (known, way) if part)
 
 
 def _unreadable(path: str) -> str:

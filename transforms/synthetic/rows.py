@@ -21,6 +21,10 @@ from transforms.synthetic.like.shapes import Likeness
 from transforms.synthetic.values import Span, at_path, column_values, timestamps
 
 CHUNK: Final = 100_000
+_BEYOND: Final = 10
+"""After so many tries keys of several columns go on beyond those of a sample."""
+_BETWEEN: Final = 15
+"""And after so many its times do."""
 _DAY_US: Final = 86_400_000_000
 _TRIES: Final = 20
 _DAILY: Final = 0.6  # the busiest hour has four times the events of the quietest
@@ -62,16 +66,20 @@ def records(contract: Contract, wanted: Wanted) -> Iterator[pa.Table]:
         numbers = np.arange(first, min(first + CHUNK, wanted.rows))
         made = maker.make(numbers, first, rng)
         failed, hashes = maker.check(made)
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             bad = failed | maker.repeated(hashes)
             if not bad.any():
                 break
             times = maker.times_of(made)
-            times = None if times is None else times[bad]
-            others = maker.make(numbers[bad], spare, rng, times)
+            if times is not None:
+                times = maker.between(times, bad, first, rng) if attempt >= _BETWEEN else times[bad]
+            others = maker.make(numbers[bad], spare, rng, times, beyond=attempt >= _BEYOND)
             spare += others.num_rows
             made = _replaced(made, bad, others)
             failed[bad], hashes[bad] = maker.check(others)
+            if attempt >= _BETWEEN and (now := maker.times_of(made)) is not None:
+                order = np.argsort(now, kind="stable")
+                made, failed, hashes = made.take(pa.array(order)), failed[order], hashes[order]
         maker.keep(failed, hashes)
         yield made
 
@@ -96,13 +104,20 @@ class _Rows:
         first: int,
         rng: np.random.Generator,
         times: np.ndarray | None = None,
+        *,
+        beyond: bool = False,
     ) -> pa.Table:
-        """Make rows with these numbers in the order of event time, at these times if given."""
+        """Make rows with these numbers in the order of event time, at these times if given.
+
+        `beyond` a sample, the columns of a key are made by the contract alone.
+        """
         alike, wanted = self.alike, self.wanted
         if times is None and alike is not None:
             times = alike.event_times(numbers, rng)
         arrays = {} if alike is None else alike.columns(self.columns, numbers, first, rng, times)
         arrays |= self._referred(len(numbers), rng)
+        if beyond and alike is not None:
+            arrays = {n: v for n, v in arrays.items() if n not in self.contract.primary_key}
         for column in self.columns:
             if column.name not in arrays:
                 arrays[column.name] = column_values(column, len(numbers), rng, wanted.span, first)
@@ -114,6 +129,20 @@ class _Rows:
         at = timestamps(times)
         _check_times(self.contract, at)
         return _put(table, self.event_path, at)
+
+    def between(
+        self, times: np.ndarray, bad: np.ndarray, first: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return times for some rows of a chunk: anywhere up to the next that a sample could have.
+
+        Those of a chunk end where the next one begins.
+        """
+        rhythm = None if self.alike is None else self.alike.likeness.rhythm
+        if rhythm is None or self.event_path[0] not in self.contract.primary_key:
+            return times[bad]
+        later = times[bad] + rng.integers(0, rhythm.step_us, int(bad.sum()))
+        last = first + len(times) >= self.wanted.rows
+        return np.minimum(later, self.wanted.span.end_us - 1 if last else times.max())
 
     def _referred(self, count: int, rng: np.random.Generator) -> dict[str, pa.Array]:
         """Pick keys of other tables; like a sample only where its own cannot be used."""

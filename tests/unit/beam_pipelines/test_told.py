@@ -62,7 +62,8 @@ def test_a_run_that_kept_nothing_says_all_that_took_the_rows() -> None:
     [
         ("file:///new/a.jsonl", 9, "h", True),
         ("file:///old/a.jsonl", 9, "h", False),  # the same source
-        ("file:///new/b.jsonl", 9, "h", False),
+        ("file:///old/b.jsonl", 9, "h", True),  # renamed, or a copy
+        ("file:///old/b.jsonl", 8, "h", False),
         ("file:///new/a.jsonl", 9, "other", False),
         ("file:///new/empty.jsonl", 0, "e", False),
     ],
@@ -81,6 +82,13 @@ def test_the_same_bytes_under_another_place_are_told(
     assert bool(said) == warns
     assert all(f"{source} (as file:///old/a.jsonl)" in text for text in said)
     assert landed_before(None, [{"source": source, "size": size, "hash": hashed}]) == []
+
+
+def test_files_of_the_same_bytes_in_one_run_are_told() -> None:
+    read = [{"source": f"file:///new/{n}", "size": 9, "hash": "h"} for n in ("a", "b")]
+    (said,) = landed_before(None, read)
+    assert "file:///new/b (as file:///new/a)" in said
+    assert landed_before(None, [{**one, "size": 0} for one in read]) == []
 
 
 def test_many_names_are_cut() -> None:

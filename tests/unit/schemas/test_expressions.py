@@ -104,6 +104,7 @@ def test_what_runs_holds_nothing_of_the_text_but_its_meaning() -> None:
             "expression must name fields of place; got place.citi; did you mean 'place.city'?",
         ),
         ("lowr(s)", "function must exist; got lowr; did you mean 'lower'?"),
+        ("n +* n", "operator must exist; got +*; write one such as + - * / % || = < >="),
         ("s.lower()", "function must be called by its name alone; got s.lower; write lower(...)"),
         (
             "a + s",

@@ -138,6 +138,32 @@ def test_generalized_columns_may_form_groups(tmp_path: Path) -> None:
     assert plan.aggregates[0].group_by[0] == "name"
 
 
+NAME = "{name: name, logicalType: string, classification: restricted"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "said"),
+    [
+        (("[country, here", "[country, name"), "a group must not show personal data"),
+        ((STEPS, f"{STEPS}  - derive: {{c: upper(name)}}\n"), "a column must not show"),
+        (('"bucket(4, user)"', '"truncate(8, name)"'), "a partition, which names files"),
+        (("rows: count(*)", "most: max(name)"), "a measure must not show"),
+    ],
+)
+def test_a_text_that_a_mask_leaves_around_what_it_finds_is_in_clear(
+    tmp_path: Path, pipeline: tuple[str, str], said: str
+) -> None:
+    options = '{property: "penstock:protectOptions", value: {within: [ip]}}'
+    protect = '{property: "penstock:protect", value: mask}'
+    contract = (f"{NAME}}}", f"{NAME}, customProperties: [{protect}, {options}]}}")
+    called = "CASE WHEN name IS NULL THEN 'no' ELSE 'yes' END"  # which may not be said of it
+    left = (called, "country")
+    load_plan(leaks.make(tmp_path / "none", contract=contract, pipeline=left))
+    with pytest.raises(SpecError, match=said) as caught:
+        load_plan(leaks.make(tmp_path / "one", contract=contract, pipeline=(*left, *pipeline)))
+    assert "protect all of name in the contract" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("entries", "said"),
     [

@@ -15,7 +15,7 @@ import pytest
 
 from schemas.errors import SourceError, UsageError
 from schemas.plan import FileSource
-from transforms.sources import files, memory, slices, stored
+from transforms.sources import files, memory, places, slices, stored
 from transforms.sources.files import Discovery, discover, read_blocks, scan
 from transforms.sources.identity import SOURCES, Remembered, forgotten, remember, remembered
 from transforms.sources.places import public
@@ -87,6 +87,19 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="must be a regular file; got"):
         find(tmp_path, "pipe")
+
+
+def test_a_store_whose_library_is_not_there_is_told_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(_: str) -> None:
+        msg = "at https://user:secret@host/a.csv"
+        raise ImportError(msg)
+
+    monkeypatch.setattr(places, "_remote", lacking)
+    with pytest.raises(SourceError, match=r"aiohttp.*pip install 'fsspec\[http\]'") as caught:
+        places.expand("https://user:secret@host/a.csv", tmp_path)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_file_without_permission_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ def test_what_counts_is_a_thing_of_a_key(csv: Infer) -> None:
     assert csv(f"trial,year,value\n{lacking}").key.names == ("trial", "year")
 
 
+def test_a_column_may_be_called_n(csv: Infer) -> None:
+    rows = "".join(f"S{i % 10},2026-01-{i // 10 + 1:02},{i % 9}\n" for i in range(300))
+    assert csv(f"shop,day,n\n{rows}").key.names == ("shop", "day")
+
+
 def test_two_identifiers_may_be_the_key(csv: Infer) -> None:
     rows = "".join(f"{i},{n},{i % 5}.5\n" for i in range(100, 160) for n in range(1, 2 + i % 4))
     assert csv(f"order_id,line_no,price\n{rows}").key.names == ("order_id", "line_no")

@@ -55,6 +55,8 @@ def pseudonym(value: str) -> str:
 
 IPV4 = (Rule(kind="format", value="ipv4"),)
 NINE = (Rule(kind="max_length", value=9),)
+LONG = (Rule(kind="max_length", value=200),)
+CENTS = pa.decimal128(9, 2)
 TEXTS = pa.list_(pa.string())
 PERSON = pa.struct({"name": pa.string(), "phones": TEXTS, "age": pa.int64()})
 VISIT = pa.struct({"ip": pa.string(), "page": pa.string()})
@@ -350,6 +352,11 @@ def test_what_is_no_address_becomes_the_network_of_all(address: str, everything:
         (column("c", pa.string(), P.GENERALIZE), "must say prefix"),
         (column("c", pa.string(), P.GENERALIZE, options={"prefix": 32}, rules=IPV4), "0 to 31"),
         (column("c", pa.string(), P.GENERALIZE, options={"prefix": 9}, rules=NINE), "0 to 8"),
+        (column("c", pa.string(), P.GENERALIZE, options={"prefix": 9}), "0 to 8"),
+        (column("c", pa.string(), P.GENERALIZE, options={"prefix": 9}, rules=LONG), "0 to 8"),
+        (column("c", pa.date32(), P.GENERALIZE, options={"to": "day"}), "year, month;"),
+        (column("c", CENTS, P.GENERALIZE, options={"step": 0.01}), "step: a number above 0.01"),
+        (column("c", CENTS, P.GENERALIZE, options={"step": 0.001}), "step: a number above 0.01"),
         (column("c", pa.int64(), P.GENERALIZE, options={"step": 1}), "whole number from 2"),
         (column("c", pa.int64(), P.GENERALIZE, options={"step": 0}), "must say step"),
         (column("c", pa.int64(), P.GENERALIZE, options={"step": 1, "prefix": 1}), "must say step"),
@@ -364,6 +371,12 @@ def test_protection_without_meaning_is_a_problem_of_the_contract(made: Column, m
     assert must in (problem(made) or "")
     with pytest.raises(UsageError, match=r"^c: "):
         check(contract(made))
+
+
+@pytest.mark.parametrize("step", [0.02, 0.1, 1, 100])
+def test_a_step_wider_than_the_last_digit_is_none(step: float) -> None:
+    made = column("c", CENTS, P.GENERALIZE, options={"step": step})
+    assert problem(made) is None
 
 
 def test_the_protections_of_the_tests_have_a_meaning() -> None:

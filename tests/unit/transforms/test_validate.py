@@ -46,6 +46,10 @@ def refusals(checked: Checked) -> dict[int, tuple[str, str]]:
     return dict(zip(checked.numbers.tolist(), said, strict=True))
 
 
+def _counts(checked: Checked) -> dict[tuple[str, str], int]:
+    return {key: len(rows) for key, rows in checked.warnings.items()}
+
+
 AMOUNT = column("amount", pa.float64(), rule("minimum", 0), rule("maximum", 100), required=True)
 KIND = column("kind", pa.string(), rule("enum", ("a", "b")), rule("max_length", 1))
 
@@ -90,13 +94,13 @@ def test_a_rule_that_warns_refuses_nothing_and_is_counted_by_row() -> None:
     rows = batch(tags=pa.array([["y", "z"], ["x"], None, ["y"]]))
     checked = validate(rows, contract(tags))
     assert checked.rows is rows
-    assert checked.warnings == {"tags[]: enum": 2}
+    assert _counts(checked) == {("tags[]", "enum"): 2}
 
 
 def test_warnings_and_refusals_of_one_row_do_not_mix() -> None:
     size = column("n", pa.int64(), rule("minimum", 0, refuse=False), rule("maximum", 5))
     checked = validate(batch(n=pa.array([-1, 6, 3])), contract(size))
-    assert checked.warnings == {"n: minimum": 1}
+    assert _counts(checked) == {("n", "minimum"): 1}
     assert refusals(checked) == {1: ("maximum", "n must be at most 5 (maximum)")}
 
 
