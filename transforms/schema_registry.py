@@ -147,6 +147,12 @@ class SchemaRegistry:
                     f"{public(about.url)}; correct registry.url"
                 )
                 raise UsageError(msg)
+            if "@" in url:
+                msg = (
+                    "a registry's url must hold no login; got one with `@`; write "
+                    "registry.username and registry.password"
+                )
+                raise UsageError(msg)
             headers = {"Accept": f"{_KIND}, application/json", "Content-Type": _KIND}
             if about.username is not None and about.password is not None:
                 pair = f"{resolve(about.username)}:{read_secret(about.password, folder).strip()}"
