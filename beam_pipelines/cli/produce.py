@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     import_libraries()
     from schemas.planning import load_plan  # noqa: PLC0415  so is all below: slow to import
-    from transforms.kafka_client import connection, kafka_client  # noqa: PLC0415
+    from transforms.kafka_client import connected, connection, kafka_client  # noqa: PLC0415
     from transforms.sinks.kafka_replay import send, sending_order  # noqa: PLC0415
 
     client: Any = kafka_client()
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     messages = _messages(plan, args.key, _avro(plan, kafka))
     _make_topic(settings, topic, args.partitions)
     order = sending_order(messages.times, disorder, args.seed)
-    producer = client.Producer({**settings, "enable.idempotence": True, "linger.ms": 20})
+    producer = connected(client.Producer, {**settings, "enable.idempotence": True, "linger.ms": 20})
     seconds = send(producer, topic, messages, order, rate=args.rate, told=_told)
     speed = len(order) / max(seconds, 1e-9)
     print(f"{topic}: {len(order):,} records in {seconds:.1f} s, {speed:,.0f} records/s")
@@ -178,12 +178,12 @@ def _make_topic(settings: dict[str, Any], topic: str, partitions: int) -> None:
         admin,
     )
 
-    from transforms.kafka_client import failed  # noqa: PLC0415
+    from transforms.kafka_client import connected, failed  # noqa: PLC0415
 
     untyped: Any = admin
     asked = untyped.NewTopic(topic, num_partitions=partitions)
-    connected = admin.AdminClient(settings)
-    made = connected.create_topics([asked], request_timeout=30)
+    reached = connected(admin.AdminClient, settings)
+    made = reached.create_topics([asked], request_timeout=30)
     try:
         made[topic].result()
     except KafkaException as error:

@@ -13,10 +13,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import UsageError
-from schemas.stream_source import KafkaSource, Sasl, Tls
+from schemas.stream_source import KafkaSource, Registry, Sasl, Tls
 from transforms.kafka_client import connection, consumption, kafka_client
+from transforms.schema_registry import SchemaRegistry
 from transforms.sources.kafka.columns import raw_batch
+from transforms.sources.kafka.topics import Cluster
 from transforms.sources.streams.raw import HEADERS, KEY, RECORD, Span, spans_of
+
+BROKEN = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,7 @@ def test_secrets_come_by_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("PASSWORD", "p4ss")
     (tmp_path / "pw").write_text("k3y\n")
     (tmp_path / "pw").chmod(0o600)
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
     source = KafkaSource(
         brokers="${BROKERS}",
         topics=("t",),
@@ -114,3 +119,33 @@ def test_a_position_that_is_gone_is_never_moved_by_the_client() -> None:
     assert found["auto.offset.reset"] == "error"
     assert found["enable.auto.commit"] is False
     assert found["isolation.level"] == "read_committed"
+
+
+@pytest.mark.parametrize("key", ["ca", "certificate", "key"])
+def test_a_file_of_tls_that_is_none_is_named(tmp_path: Path, key: str) -> None:
+    (tmp_path / "no.pem").write_text("hello")
+    for name, got in (("gone.pem", "No such file or directory"), ("no.pem", "no PEM in it")):
+        source = KafkaSource(brokers="b:1", topics=("t",), tls=Tls(**{key: name}))
+        with pytest.raises(UsageError) as caught:
+            connection(source, tmp_path)
+        said = f"source.stream.kafka.tls.{key} must be a readable PEM file; got {tmp_path / name}"
+        assert f"{said}: {got}" in str(caught.value)
+
+
+def test_what_the_client_does_not_take_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(BROKEN)
+    source = KafkaSource(brokers="b:1", topics=("t",), tls=Tls(ca="ca.pem"))
+    with pytest.raises(UsageError, match=r"must be such as Kafka's client takes; got .*ssl.ca"):
+        Cluster(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "registry.tls.ca must be a readable PEM file"), (BROKEN, "such as TLS takes; got ")],
+)
+def test_a_registry_names_its_wrong_files_too(tmp_path: Path, text: str, said: str) -> None:
+    if text:
+        (tmp_path / "ca.pem").write_text(text)
+    about = Registry(url="https://127.0.0.1:1", tls=Tls(ca="ca.pem"))
+    with pytest.raises(UsageError, match=said):
+        SchemaRegistry(about, tmp_path).schema(1)
