@@ -147,5 +147,10 @@ def failed(error: Any, must: str) -> SourceError:
     inner = error.args[0] if getattr(error, "args", None) else error
     said = inner.str() if hasattr(inner, "str") else str(inner)
     name = inner.name() if hasattr(inner, "name") else type(error).__name__
-    kind = UnreachableError if name in _SILENT else SourceError
-    return kind(f"{must}; got {name} ({said}); check brokers, topic and access rights")
+    if name in _SILENT:
+        # A broker that is spoken to in another protocol answers as one that is not there.
+        hint = (
+            "check brokers and network, and that tls and sasl are given if that port asks for them"
+        )
+        return UnreachableError(f"{must}; got {name} ({said}); {hint}, and only then")
+    return SourceError(f"{must}; got {name} ({said}); check brokers, topic and access rights")

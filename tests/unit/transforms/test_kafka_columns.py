@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.errors import UsageError
 from schemas.stream_source import KafkaSource, Registry, Sasl, Tls
-from transforms.kafka_client import connection, consumption, kafka_client
+from transforms.kafka_client import UnreachableError, connection, consumption, kafka_client
 from transforms.schema_registry import SchemaRegistry
 from transforms.sources.kafka.columns import raw_batch
 from transforms.sources.kafka.topics import Cluster
@@ -137,6 +138,15 @@ def test_what_the_client_does_not_take_is_told(tmp_path: Path) -> None:
     source = KafkaSource(brokers="b:1", topics=("t",), tls=Tls(ca="ca.pem"))
     with pytest.raises(UsageError, match=r"must be such as Kafka's client takes; got .*ssl.ca"):
         Cluster(source, tmp_path)
+
+
+def test_a_silent_broker_may_be_one_that_speaks_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transforms.sources.kafka.topics.TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        cluster = Cluster(KafkaSource(brokers=f"127.0.0.1:{port}", topics=("t",)), Path())
+        with pytest.raises(UnreachableError, match="that tls and sasl are given if that port asks"):
+            cluster.partitions()
 
 
 @pytest.mark.parametrize(
