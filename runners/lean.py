@@ -98,6 +98,15 @@ def no_warnings() -> Iterator[None]:
         logging.disable(before)
 
 
+def without_bigquery() -> None:
+    """Drop what Beam warns of whenever it is imported in full: it finds no client of BigQuery."""
+    logging.root.addFilter(_of_our_concern)
+
+
+def _of_our_concern(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("apitools not found")
+
+
 @contextmanager
 def deferred_models() -> Iterator[None]:
     """Let the pydantic models of modules that the block imports be built when they are first used.

@@ -22,7 +22,7 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "null": type(None),
 }
 _SAY_NOTHING: Final = frozenset(
-    {"$schema", "$id", "$defs", "title", "description", "examples", "x-message"}
+    {"$schema", "$id", "$defs", "title", "description", "examples", "x-message", "x-got"}
 )
 _WITH_ANOTHER: Final = frozenset({"then", "else"})  # `if` reads them
 

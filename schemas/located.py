@@ -274,7 +274,9 @@ class _Builder:
             message = "values must be written out; got an anchor or alias (`&`, `*`); {}"
             _refuse(self.file, line, message.format("repeat the value, or put the text in quotes"))
         if event.tag is not None:
-            message = f"values must be plain; got the tag {quoted(event.tag)}; remove it"
+            # A password that begins with `!` is one, too.
+            got = f"the tag {quoted(event.tag)}" if event.tag.startswith("tag:") else "a tag (`!`)"
+            message = f"values must be plain; got {got}; remove it"
             _refuse(self.file, line, message + ", or put the text in quotes")
 
     def _key(self, event: Any, holder: dict[str, Any], line: int) -> str:

@@ -72,9 +72,10 @@ def _entry(entries: list[Any], key: str, text: str) -> int:
     names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
     if key in names:
         return names.index(key)
+    written = text.partition("=")[0]  # the value may be a secret
     hint = did_you_mean(key, [n for n in names if n] or [str(i) for i in range(len(entries))])
     msg = (
-        f"--set must name an entry of the list by number or name; got {key!r} in {text!r}; "
+        f"--set must name an entry of the list by number or name; got {key!r} in {written!r}; "
         f"{hint or 'the list is empty'}"
     )
     raise UsageError(msg)
@@ -84,5 +85,6 @@ def _value_of(new: str, text: str) -> Any:
     try:
         return parse(b"value: " + new.encode(), Path("--set")).value["value"]
     except SpecError as error:
-        msg = f"--set must have a YAML value; got {text!r}; {error.problems[0].message}"
+        path = text.partition("=")[0]  # the value may be a secret
+        msg = f"--set must have a YAML value; got another for {path!r}; {error.problems[0].message}"
         raise UsageError(msg) from None

@@ -158,9 +158,10 @@ def _place(path: NodePath) -> str:
 def _must(error: Any) -> str:
     """Say what must hold, what was found and what to do, for errors about one value."""
     value, argument = error.instance, error.validator_value
-    got = f"got {quoted(value)}"
-    ours = error.schema.get("x-message") if isinstance(error.schema, dict) else None
-    if ours and not (error.validator == "type" and argument == "string"):
+    own = error.schema if isinstance(error.schema, dict) else {}
+    got = f"got {own.get('x-got') or quoted(value)}"
+    ours = own.get("x-message")
+    if ours and ("x-got" in own or not (error.validator == "type" and argument == "string")):
         return f"{ours}; {got}; correct it"
     match error.validator:
         case "type":

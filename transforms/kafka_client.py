@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Final, Protocol
 from schemas.errors import SourceError, UsageError
 from schemas.references import resolve
 from schemas.stream_source import KafkaSource, Sasl, Tls
+from transforms.pem import pem_files
 from transforms.secrets import read_secret
 
 TIMEOUT_S: Final = 30.0
@@ -68,7 +70,7 @@ def connection(source: Reached, folder: Path) -> dict[str, Any]:
     """Return how to connect, secrets read: never to be logged or kept.
 
     Raises:
-        UsageError: A reference names nothing that can be read.
+        UsageError: A reference or a file of `tls` names nothing that can be read.
     """
     found: dict[str, Any] = {
         "bootstrap.servers": resolve(source.brokers),
@@ -78,12 +80,9 @@ def connection(source: Reached, folder: Path) -> dict[str, Any]:
     }
     tls, sasl = source.tls, source.sasl
     if tls is not None:
-        files = {
-            "ssl.ca.location": tls.ca,
-            "ssl.certificate.location": tls.certificate,
-            "ssl.key.location": tls.key,
-        }
-        found |= {k: str(folder / resolve(v)) for k, v in files.items() if v is not None}
+        where = "source.stream.kafka" if isinstance(source, KafkaSource) else "sinks.kafka"
+        files = pem_files(tls, folder, f"{where}.tls")
+        found |= {f"ssl.{key}.location": path for key, path in files.items()}
         if tls.key_password is not None:
             found["ssl.key.password"] = read_secret(tls.key_password, folder).strip()
     if sasl is not None:
@@ -98,6 +97,27 @@ def connection(source: Reached, folder: Path) -> dict[str, Any]:
     }
     found["security.protocol"] = protocol[tls is not None, sasl is not None]
     return found
+
+
+def connected(make: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> Any:
+    """Make a client of brokers.
+
+    Args:
+        make: `Producer`, `Consumer` or `AdminClient`.
+        settings: See `connection`.
+
+    Raises:
+        UsageError: The client takes none of these: what it says names files, no secret.
+    """
+    try:
+        return make(settings)
+    except kafka_client().KafkaException as error:
+        said = error.args[0].str()
+        msg = (
+            f"tls and sasl must be such as Kafka's client takes; got {said}; "
+            "correct them (a certificate has its own key, a key its own password)"
+        )
+        raise UsageError(msg) from error
 
 
 def consumption(source: KafkaSource, folder: Path) -> dict[str, Any]:
@@ -127,5 +147,10 @@ def failed(error: Any, must: str) -> SourceError:
     inner = error.args[0] if getattr(error, "args", None) else error
     said = inner.str() if hasattr(inner, "str") else str(inner)
     name = inner.name() if hasattr(inner, "name") else type(error).__name__
-    kind = UnreachableError if name in _SILENT else SourceError
-    return kind(f"{must}; got {name} ({said}); check brokers, topic and access rights")
+    if name in _SILENT:
+        # A broker that is spoken to in another protocol answers as one that is not there.
+        hint = (
+            "check brokers and network, and that tls and sasl are given if that port asks for them"
+        )
+        return UnreachableError(f"{must}; got {name} ({said}); {hint}, and only then")
+    return SourceError(f"{must}; got {name} ({said}); check brokers, topic and access rights")

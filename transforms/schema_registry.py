@@ -18,6 +18,7 @@ from urllib.parse import quote
 from schemas.errors import SourceError, UsageError
 from schemas.references import public, resolve
 from schemas.stream_source import Registry
+from transforms.pem import pem_files
 from transforms.secrets import read_secret
 
 PATIENCE_S: Final = 60.0
@@ -147,6 +148,12 @@ class SchemaRegistry:
                     f"{public(about.url)}; correct registry.url"
                 )
                 raise UsageError(msg)
+            if "@" in url:
+                msg = (
+                    "a registry's url must hold no login; got one with `@`; write "
+                    "registry.username and registry.password"
+                )
+                raise UsageError(msg)
             headers = {"Accept": f"{_KIND}, application/json", "Content-Type": _KIND}
             if about.username is not None and about.password is not None:
                 pair = f"{resolve(about.username)}:{read_secret(about.password, folder).strip()}"
@@ -185,11 +192,17 @@ def _context(about: Registry, folder: Path) -> ssl.SSLContext | None:
     tls = about.tls
     if tls is None:
         return None
-    ca = None if tls.ca is None else str(folder / resolve(tls.ca))
-    context = ssl.create_default_context(cafile=ca)
-    if tls.certificate is not None:
-        key = None if tls.key is None else str(folder / resolve(tls.key))
-        password = tls.key_password
-        secret = None if password is None else read_secret(password, folder).strip()
-        context.load_cert_chain(str(folder / resolve(tls.certificate)), key, secret)
+    files = pem_files(tls, folder, "registry.tls")
+    password = tls.key_password
+    secret = None if password is None else read_secret(password, folder).strip()
+    try:
+        context = ssl.create_default_context(cafile=files.get("ca"))
+        if "certificate" in files:
+            context.load_cert_chain(files["certificate"], files.get("key"), secret)
+    except ssl.SSLError as error:
+        msg = (
+            f"the files of registry.tls must be such as TLS takes; got {error.reason or 'others'}; "
+            "correct them (a certificate has its own key, a key its own password)"
+        )
+        raise UsageError(msg) from error
     return context

@@ -25,6 +25,7 @@ from beam_pipelines.cli.ends import (
     stdout_failed,
     unexpected,
 )
+from runners.lean import without_bigquery
 from schemas.errors import MissingError, PenstockError, UsageError
 
 VERBS: Final = (
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None, *, runner: str | None = None) -> int
     if argv is None:  # the process is ours, and imports make no garbage; `run` enables it again
         gc.disable()
         _note_interrupts()
+        without_bigquery()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with own_stdout():

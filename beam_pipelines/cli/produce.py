@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
 from runners.lean import import_libraries
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from schemas.plan import Plan
@@ -28,6 +29,7 @@ JSON files are sent as they are, broken ones too; other formats become JSON. As 
 contract takes are sent with the schema's number before each, and its schema is registered. They are
 held in memory meanwhile.
 """
+_PARTITIONS: Final = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed",
         type=flags.whole(0, 1, flags.SEEDS),
-        default=0,
         metavar="N",
-        help="of the disorder",
+        help="of the disorder (0)",
     )
     parser.add_argument(
         "--format", choices=("json", "avro"), help="default: source.stream.kafka.format, else json"
@@ -71,7 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--partitions",
         type=flags.whole(1, 4, 100_000),
-        default=4,
         metavar="N",
         help="of a topic that is made (4)",
     )
@@ -81,19 +81,22 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     import_libraries()
     from schemas.planning import load_plan  # noqa: PLC0415  so is all below: slow to import
-    from transforms.kafka_client import connection, kafka_client  # noqa: PLC0415
+    from transforms.kafka_client import connected, connection, kafka_client  # noqa: PLC0415
     from transforms.sinks.kafka_replay import send, sending_order  # noqa: PLC0415
 
     client: Any = kafka_client()
     plan = load_plan(args.folder, input=args.input)
     kafka = _where(args, plan)
     disorder = flags.micros("--disorder", args.disorder)
+    if args.seed is not None and not disorder:
+        msg = "--seed must come with a --disorder; got none; add --disorder 30s, or leave it out"
+        raise UsageError(msg)
     settings = connection(kafka, plan.folder)
     topic = kafka.topics[0]
     messages = _messages(plan, args.key, _avro(plan, kafka))
     _make_topic(settings, topic, args.partitions)
-    order = sending_order(messages.times, disorder, args.seed)
-    producer = client.Producer({**settings, "enable.idempotence": True, "linger.ms": 20})
+    order = sending_order(messages.times, disorder, args.seed or 0)
+    producer = connected(client.Producer, {**settings, "enable.idempotence": True, "linger.ms": 20})
     seconds = send(producer, topic, messages, order, rate=args.rate, told=_told)
     speed = len(order) / max(seconds, 1e-9)
     print(f"{topic}: {len(order):,} records in {seconds:.1f} s, {speed:,.0f} records/s")
@@ -108,7 +111,6 @@ def _where(args: argparse.Namespace, plan: Plan) -> Any:
     """Return the topic: of the flags, else of the pipeline's streaming face."""
     from dataclasses import replace  # noqa: PLC0415
 
-    from schemas.errors import UsageError  # noqa: PLC0415
     from schemas.stream_source import KafkaSource, Registry  # noqa: PLC0415
 
     usual = os.environ.get("KAFKA_BROKERS", "127.0.0.1:9092")
@@ -154,7 +156,6 @@ def _avro(plan: Plan, kafka: Any) -> Any:
 
 
 def _messages(plan: Plan, key: str | None, avro: Any) -> Any:
-    from schemas.errors import UsageError  # noqa: PLC0415
     from schemas.located import did_you_mean  # noqa: PLC0415
     from transforms.decode.decoder import make_decoder  # noqa: PLC0415
     from transforms.sinks.kafka_replay import messages_of  # noqa: PLC0415
@@ -170,22 +171,29 @@ def _messages(plan: Plan, key: str | None, avro: Any) -> Any:
     return messages_of(blocks, plan.contract, key, avro)
 
 
-def _make_topic(settings: dict[str, Any], topic: str, partitions: int) -> None:
-    """Make the topic unless it is there."""
+def _make_topic(settings: dict[str, Any], topic: str, partitions: int | None) -> None:
+    """Make the topic unless it is there, with the partitions that are asked for."""
     from confluent_kafka import (  # noqa: PLC0415  an extra
         KafkaError,
         KafkaException,
         admin,
     )
 
-    from transforms.kafka_client import failed  # noqa: PLC0415
+    from transforms.kafka_client import TIMEOUT_S, connected, failed  # noqa: PLC0415
 
     untyped: Any = admin
-    asked = untyped.NewTopic(topic, num_partitions=partitions)
-    connected = admin.AdminClient(settings)
-    made = connected.create_topics([asked], request_timeout=30)
+    asked = untyped.NewTopic(topic, num_partitions=partitions or _PARTITIONS)
+    reached = connected(admin.AdminClient, settings)
+    made = reached.create_topics([asked], request_timeout=TIMEOUT_S)
     try:
         made[topic].result()
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise failed(error, f"topic {topic} must be there or be made") from error
+        there = len(reached.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
+        if partitions not in (None, there):
+            msg = (
+                f"--partitions must be those of a topic that is there; got {partitions}, and "
+                f"{topic} has {there}; leave it out, or name another --topic"
+            )
+            raise UsageError(msg) from None

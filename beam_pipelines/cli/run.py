@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from beam_pipelines.cli import flags
 from beam_pipelines.cli.ends import say
@@ -39,6 +39,7 @@ examples:
 
 Run it twice: the second time changes nothing and says so. Kill it: nothing is left half done.
 """
+_STALL: Final = "5m"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,10 +91,9 @@ def _add_stream_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--stall",
-        default="5m",
         metavar="5m",
         help="with --stream: end a run that lands nothing for so long though its source has "
-        "messages; 0s: never",
+        "messages (5m); 0s: never",
     )
     parser.add_argument(
         "--stall-warns", action="store_true", help="with --stream: only say so, and go on"
@@ -108,13 +108,21 @@ def run(args: argparse.Namespace) -> int:
     if args.rebuild and args.mode == "stream":
         msg = "--rebuild must come with a batch; got --stream; choose another --out to begin anew"
         raise UsageError(msg)
-    if args.mode != "stream" and (args.detach or args.begin != "auto" or args.stall_warns):
+    stalls = args.stall is not None or args.stall_warns
+    if args.mode != "stream" and (args.detach or args.begin != "auto" or stalls):
         msg = (
-            "--resume, --from-lake, --detach and --stall-warns must come with --stream; got a "
-            "batch; add --stream, or leave them out"
+            "--resume, --from-lake, --detach, --stall and --stall-warns must come with --stream; "
+            "got a batch; add --stream, or leave them out"
         )
         raise UsageError(msg)
     plan = flags.plan_of(args)
+    if args.begin != "auto" and plan.runner == "prism":
+        asked = "--resume" if args.begin == "resume" else "--from-lake"
+        msg = (
+            f"{asked} must come with a runner that has savepoints; got prism, on which a stream "
+            "always goes on behind what is in the lake; leave it out, or use --runner flink"
+        )
+        raise UsageError(msg)
     _audit(plan)
     result = _stream(plan, args) if plan.mode == "stream" else _batch(plan, args)
     from beam_pipelines import progress_screen  # noqa: PLC0415  Beam and Arrow are slow to import
@@ -204,7 +212,7 @@ def _stream(plan: Plan, args: argparse.Namespace) -> Result:
         from beam_pipelines.streaming import Asked, stream  # noqa: PLC0415
 
     watching = Watching(
-        stall_s=flags.seconds("--stall", args.stall),
+        stall_s=flags.seconds("--stall", _STALL if args.stall is None else args.stall),
         stall_warns=args.stall_warns,
         warn=lambda text: say(f"warning: {text}"),
     )

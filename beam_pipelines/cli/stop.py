@@ -32,6 +32,7 @@ is in the lake: windows that were closed early are completed as rows for them co
 prism ends with its process: press Ctrl-C there; it can be drained, and has no savepoints.
 """
 _LOOK_S: Final = 0.2
+_WAIT: Final = "5m"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", metavar="URI", help="where the savepoint is put; default beside the checkpoints"
     )
     parser.add_argument(
-        "--wait", default="5m", metavar="5m", help="how long a savepoint may take (5m)"
+        "--wait", metavar="5m", help="how long a savepoint or a drain may take (5m)"
     )
     flags.add_rest(parser)
     parser.add_argument(
@@ -61,8 +62,15 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     from beam_pipelines.stream_record import last_stream, noted  # noqa: PLC0415  imports Arrow
 
+    for flag, given in (("--to", args.to), ("--wait", args.wait)):
+        if given is not None and not (args.savepoint or args.drain):
+            msg = (
+                f"{flag} must come with --savepoint or --drain; got it alone; add one, or leave it "
+                "out: the stream is then cancelled at once, without a savepoint"
+            )
+            raise UsageError(msg)
     out = flags.out_of(args)
-    seconds = flags.seconds("--wait", args.wait)
+    seconds = flags.seconds("--wait", _WAIT if args.wait is None else args.wait)
     record = last_stream(out)
     if record is None:
         msg = f"there must be a stream to stop; got no {out / 'stream.json'}; start one with run"
@@ -76,6 +84,12 @@ def run(args: argparse.Namespace) -> int:
             msg = (
                 f"a stream on {record.runner} must be stopped where it runs; got penstock stop; "
                 "press Ctrl-C there, or send its process a SIGTERM"
+            )
+            raise UsageError(msg)
+        if args.to is not None:
+            msg = (
+                f"--to must come with Flink; got {record.runner}, which has no savepoints; leave "
+                "it out"
             )
             raise UsageError(msg)
         noted(out, record, draining=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -20,6 +21,14 @@ PATIENCE_S = 10.0
 
 _LOCKED: Final = re.compile("could not set lock|used by another process", re.IGNORECASE)
 _REBUILD: Final = "run `penstock load --rebuild`; the lake is complete"
+_ROOM: Final = "make room on its disk, and run `penstock load`: the lake is complete"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OF_FILES: Final = {
+    "IOException",
+    "TransactionException",
+    "OutOfMemoryException",
+    "FatalException",
+}
 _ADVICE: Final = {
     "OutOfMemoryException": "give the machine more memory or disk, and run `penstock load`",
     "IOException": "see that the disk has room and the lake's files are there, and run "
@@ -78,13 +87,19 @@ def told(table: str = "", columns: Collection[str] = ()) -> Iterator[None]:
         kind = type(error).__name__
         named = [c for c in columns if f"{table.rpartition('.')[2]}.{c}" in str(error)]
         where = ".".join([table, *sorted(named, key=len)[-1:]]) if table else "the warehouse"
-        msg = (
-            f"DuckDB must take what the lake holds; got {kind} for {where}; "
-            f"{_ADVICE.get(kind, _REBUILD)}"
-        )
+        disk = _of_the_disk(error)
+        advice = _ROOM if disk else _ADVICE.get(kind, _REBUILD)
+        msg = f"DuckDB must take what the lake holds; got {disk or kind} for {where}; {advice}"
         made = WarehouseError(msg)
         made.kind = kind
         raise made from None
+
+
+def _of_the_disk(error: duckdb.Error) -> str:
+    """Return what the file system said, of which DuckDB makes errors of several classes."""
+    if type(error).__name__ not in _OF_FILES:  # others may quote a value that reads like it
+        return ""
+    return next((said for said in map(os.strerror, _FULL) if said in str(error)), "")
 
 
 @contextmanager
@@ -99,10 +114,11 @@ def _opened(path: Path, patience_s: float) -> Iterator[duckdb.DuckDBPyConnection
             break
         except duckdb.Error as error:
             if not _LOCKED.search(str(error)):
+                disk = _of_the_disk(error)
+                away = "delete it or move it away, and run `penstock load`: the lake is complete"
                 msg = (
                     f"the warehouse must be a DuckDB file that can be opened; got "
-                    f"{type(error).__name__} for {path}; delete it or move it away, and run "
-                    "`penstock load`: the lake is complete"
+                    f"{disk or type(error).__name__} for {path}; {_ROOM if disk else away}"
                 )
                 raise WarehouseError(msg) from None
             if time.monotonic() > deadline:

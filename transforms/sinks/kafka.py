@@ -31,7 +31,7 @@ from transforms.commit.follow import (
     pending,
 )
 from transforms.commit.lake import Lake
-from transforms.kafka_client import TIMEOUT_S, connection, failed, kafka_client
+from transforms.kafka_client import TIMEOUT_S, connected, connection, failed, kafka_client
 from transforms.schema_registry import SchemaRegistry
 from transforms.sinks.kafka_progress import KafkaSinkError, Progress
 from transforms.sinks.kafka_rows import Messages, RowMessages, keys_gone, rows_sent
@@ -97,8 +97,9 @@ class KafkaOutbox:
         progress = Progress(settings, resolve(self._sink.progress), self._name)
         self._check_topics(settings)
         progress.prepare()
-        producer = self._client.Producer(
-            settings | _PRODUCING | {"transactional.id": f"penstock-{self._name}"}
+        producer = connected(
+            self._client.Producer,
+            settings | _PRODUCING | {"transactional.id": f"penstock-{self._name}"},
         )
         with self._told():
             # From here on nobody before us can commit, so what is read now stays true.
@@ -170,7 +171,7 @@ class KafkaOutbox:
 
         wanted = {resolve(self._sink.topic_of(name)) for name in self._sink.tables}
         with self._told():
-            there = admin.AdminClient(settings).list_topics(timeout=TIMEOUT_S).topics
+            there = connected(admin.AdminClient, settings).list_topics(timeout=TIMEOUT_S).topics
         if missing := sorted(wanted - set(there)):
             msg = (
                 f"the topics of a sink must be there; got none named {', '.join(missing)}; create "

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from schemas.errors import PenstockError
 from transforms.commit.follow import Place
-from transforms.kafka_client import TIMEOUT_S, failed, kafka_client
+from transforms.kafka_client import TIMEOUT_S, connected, failed, kafka_client
 
 _NEAR: Final = 64
 _CONFIG: Final = {
@@ -51,14 +51,14 @@ class Progress:
         from confluent_kafka import admin  # noqa: PLC0415  an extra
 
         untyped: Any = admin
-        connected = untyped.AdminClient(self._settings)
+        client = connected(untyped.AdminClient, self._settings)
         asked = untyped.NewTopic(self._topic, num_partitions=1, config=_CONFIG)
         try:
-            connected.create_topics([asked], request_timeout=TIMEOUT_S)[self._topic].result()
+            client.create_topics([asked], request_timeout=TIMEOUT_S)[self._topic].result()
         except self._client.KafkaException as error:
             if error.args[0].code() != self._client.KafkaError.TOPIC_ALREADY_EXISTS:
                 raise failed(error, f"topic {self._topic} must be there or be made") from error
-            self._check(untyped, connected)
+            self._check(untyped, client)
 
     def mark(self, place: Place) -> dict[str, Any]:
         """Return the message that says that everything up to a commit is sent."""
@@ -71,7 +71,8 @@ class Progress:
         Raises:
             SourceError: The brokers do not answer.
         """
-        consumer = self._client.Consumer(
+        consumer = connected(
+            self._client.Consumer,
             self._settings
             | {
                 "group.id": "penstock",
@@ -79,7 +80,7 @@ class Progress:
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
-            }
+            },
         )
         try:
             part = self._client.TopicPartition(self._topic, 0)

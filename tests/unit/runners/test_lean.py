@@ -20,6 +20,15 @@ def python(code: str) -> str:
     return done.stdout
 
 
+def test_a_command_says_nothing_of_bigquery(tmp_path: Path) -> None:
+    # An import of Beam in full, which others than `import_libraries` do.
+    code = "import sys; from beam_pipelines.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "stop", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("there must be a stream to stop")
+
+
 def test_beam_runs_without_what_was_postponed_and_then_gets_the_real_thing() -> None:
     python(
         """

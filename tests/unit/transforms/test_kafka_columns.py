@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import UsageError
-from schemas.stream_source import KafkaSource, Sasl, Tls
-from transforms.kafka_client import connection, consumption, kafka_client
+from schemas.stream_source import KafkaSource, Registry, Sasl, Tls
+from transforms.kafka_client import UnreachableError, connection, consumption, kafka_client
+from transforms.schema_registry import SchemaRegistry
 from transforms.sources.kafka.columns import raw_batch
+from transforms.sources.kafka.topics import Cluster
 from transforms.sources.streams.raw import HEADERS, KEY, RECORD, Span, spans_of
+
+BROKEN = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,7 @@ def test_secrets_come_by_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("PASSWORD", "p4ss")
     (tmp_path / "pw").write_text("k3y\n")
     (tmp_path / "pw").chmod(0o600)
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
     source = KafkaSource(
         brokers="${BROKERS}",
         topics=("t",),
@@ -114,3 +120,42 @@ def test_a_position_that_is_gone_is_never_moved_by_the_client() -> None:
     assert found["auto.offset.reset"] == "error"
     assert found["enable.auto.commit"] is False
     assert found["isolation.level"] == "read_committed"
+
+
+@pytest.mark.parametrize("key", ["ca", "certificate", "key"])
+def test_a_file_of_tls_that_is_none_is_named(tmp_path: Path, key: str) -> None:
+    (tmp_path / "no.pem").write_text("hello")
+    for name, got in (("gone.pem", "No such file or directory"), ("no.pem", "no PEM in it")):
+        source = KafkaSource(brokers="b:1", topics=("t",), tls=Tls(**{key: name}))
+        with pytest.raises(UsageError) as caught:
+            connection(source, tmp_path)
+        said = f"source.stream.kafka.tls.{key} must be a readable PEM file; got {tmp_path / name}"
+        assert f"{said}: {got}" in str(caught.value)
+
+
+def test_what_the_client_does_not_take_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(BROKEN)
+    source = KafkaSource(brokers="b:1", topics=("t",), tls=Tls(ca="ca.pem"))
+    with pytest.raises(UsageError, match=r"must be such as Kafka's client takes; got .*ssl.ca"):
+        Cluster(source, tmp_path)
+
+
+def test_a_silent_broker_may_be_one_that_speaks_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transforms.sources.kafka.topics.TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        cluster = Cluster(KafkaSource(brokers=f"127.0.0.1:{port}", topics=("t",)), Path())
+        with pytest.raises(UnreachableError, match="that tls and sasl are given if that port asks"):
+            cluster.partitions()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "registry.tls.ca must be a readable PEM file"), (BROKEN, "such as TLS takes; got ")],
+)
+def test_a_registry_names_its_wrong_files_too(tmp_path: Path, text: str, said: str) -> None:
+    if text:
+        (tmp_path / "ca.pem").write_text(text)
+    about = Registry(url="https://127.0.0.1:1", tls=Tls(ca="ca.pem"))
+    with pytest.raises(UsageError, match=said):
+        SchemaRegistry(about, tmp_path).schema(1)

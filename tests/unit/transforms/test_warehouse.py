@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from tests.faults.disk import fill, small_disk
 from tests.faults.synthetic import HOUR_US, record
 from tests.faults.synthetic import plan as synthetic_plan
 from tests.faults.world import World
@@ -22,7 +23,7 @@ from transforms.commit.follow import DoneCommit, FollowerTooFarError
 from transforms.commit.iceberg import Files
 from transforms.commit.journal import after, now
 from transforms.commit.tables import COMMITS, SOURCES
-from transforms.sinks.duckdb_file import WarehouseError
+from transforms.sinks.duckdb_file import WarehouseError, transaction
 from transforms.sinks.warehouse import Warehouse
 
 REFUSED, LEDGER = "operations.synthetic_refused", "operations.synthetic_ledger"
@@ -320,6 +321,22 @@ def test_what_duckdb_refuses_is_said_without_a_value_and_changes_nothing(
     _assert_holds(warehouse, ("a", 0, 20))
     warehouse.load(world.lake, rebuild=True)
     _assert_holds(warehouse, ("a", 0, 40))
+
+
+@pytest.mark.parametrize("rows", [2_000, 2_000_000])
+def test_a_full_disk_is_told_as_that(tmp_path: Path, rows: int) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        path = disk / "warehouse.duckdb"
+        with transaction(path) as c:
+            c.execute("CREATE TABLE t (a BIGINT)")
+        fill(disk)
+        with pytest.raises(WarehouseError) as caught, transaction(path) as c:
+            c.execute(f"INSERT INTO t SELECT hash(range) // 3 FROM range({rows})")
+        with pytest.raises(WarehouseError) as unmade, transaction(disk / "another.duckdb"):
+            pass
+    room = "; make room on its disk, and run `penstock load`"
+    assert f"got No space left on device for the warehouse{room}" in str(caught.value)
+    assert f"got No space left on device for {disk / 'another.duckdb'}{room}" in str(unmade.value)
 
 
 _KILLED = """

@@ -12,7 +12,13 @@ import pyarrow as pa
 from schemas.errors import SourceError
 from schemas.stream_source import KafkaSource
 from transforms.batches import one_batch
-from transforms.kafka_client import UnreachableError, consumption, failed, kafka_client
+from transforms.kafka_client import (
+    UnreachableError,
+    connected,
+    consumption,
+    failed,
+    kafka_client,
+)
 from transforms.sources.kafka.columns import Partition, raw_batch
 from transforms.sources.kafka.gaps import LOG, judge
 from transforms.sources.kafka.topics import Cluster, Found
@@ -44,7 +50,7 @@ class KafkaReader:
         self._source = source
         self._share, self._shares = share, shares
         self._cluster = Cluster(source, folder)
-        self._consumer = self._kafka.Consumer(consumption(source, folder))
+        self._consumer = connected(self._kafka.Consumer, consumption(source, folder))
         self._found: dict[str, Found] = {}
         self._at: dict[Partition, str] = {}
         self._positions = vector.positions

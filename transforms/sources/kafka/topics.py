@@ -13,6 +13,7 @@ from schemas.stream_source import KafkaSource
 from transforms.kafka_client import (
     TIMEOUT_S,
     UnreachableError,
+    connected,
     connection,
     failed,
     kafka_client,
@@ -55,7 +56,7 @@ class Cluster:
         from confluent_kafka import admin  # noqa: PLC0415  an extra
 
         self._admin: Any = admin
-        self._connection = self._admin.AdminClient(connection(source, folder))
+        self._connection = connected(self._admin.AdminClient, connection(source, folder))
 
     def partitions(self, share: int = 0, shares: int = 1) -> dict[str, Found]:
         """Return the partitions of the source's topics by `_source`, those of one share.

@@ -65,6 +65,12 @@ def test_what_a_runner_cannot_do_is_refused(
     )
     assert main(["stop", str(folder)]) == 2
     assert "a stream on prism must be stopped where it runs" in capsys.readouterr().err
+    assert main(["stop", str(folder), "--drain", "--to", "file:///kept"]) == 2
+    assert "--to must come with Flink; got prism" in capsys.readouterr().err
+    for flag in ("--resume", "--from-lake"):
+        assert main(["run", str(folder), "--stream", "--runner", "prism", flag]) == 2
+        said = f"{flag} must come with a runner that has savepoints; got prism"
+        assert said in capsys.readouterr().err
     assert main(["run", str(folder), "--stream", "--runner", "prism", "--detach"]) == 2
     assert "--detach must be something that the runner can do" in capsys.readouterr().err
 
@@ -141,6 +147,8 @@ def test_a_savepoint_that_is_not_on_the_disk_is_no_savepoint(
     ("flags", "said"),
     [
         (["--savepoint", "--to", "/plain/path"], "--to must be a URI"),
+        (["--to", "file:///kept"], "--to must come with --savepoint or --drain; got it alone"),
+        (["--wait", "5m"], "--wait must come with --savepoint or --drain; got it alone"),
         (["--savepoint", "--wait", "5"], "--wait must be a whole number and a unit"),
         (["--flink-rest", "127.0.0.1:9"], "a Flink cluster must answer at http://127.0.0.1:9"),
     ],
@@ -274,6 +282,10 @@ def test_runner_options_are_set_shown_and_refused(
         ([*flink, "--set", "runner.paralelism=2"], "did you mean 'parallelism'?"),
         (["plan", str(folder), "--set", "runner.parallelism=2"], "direct, which has none"),
         (["run", str(folder), "--detach"], "must come with --stream"),
+        (
+            ["run", str(folder), "--stall", "5m"],
+            "--stall and --stall-warns must come with --stream",
+        ),
         (["run", str(folder), "--resume", "--from-lake"], "not allowed with argument"),
     ):
         assert main(argv) == 2

@@ -108,7 +108,7 @@ def test_sinks_that_are_left_out_are_not_needed(folder: Folder) -> None:
         ({"sets": ["steps"]}, "--set must be path=value; got 'steps'"),
         ({"sets": ["aggregates.9.name=x"]}, "by number or name; got '9'"),
         ({"sets": ["aggregates.hourli.name=x"]}, "got 'hourli' in"),
-        ({"sets": ["name=[a"]}, "--set must have a YAML value; got 'name=[a'"),
+        ({"sets": ["name=[a"]}, "--set must have a YAML value; got another for 'name'"),
     ],
 )
 def test_a_flag_without_a_meaning_is_refused(
