@@ -33,6 +33,8 @@ class Record:
         options: The runner's.
         job: Its job's id; empty while it is being submitted.
         savepoint: Where its savepoint is, if it was stopped with one.
+        stop_request: What the cluster calls the last request to stop it with a savepoint, which
+            may be fulfilled after whoever asked has given up.
         draining: Whether its source has been asked to end where it stands.
         ended: Empty while nobody has seen it end; else finished, stopped, cancelled or failed.
             Drained and finished ones leave nothing to go on from.
@@ -50,6 +52,7 @@ class Record:
     options: dict[str, Any]
     job: str = ""
     savepoint: str = ""
+    stop_request: str = ""
     draining: bool = False
     ended: str = ""
     resumed: str = ""

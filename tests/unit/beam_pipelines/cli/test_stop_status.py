@@ -137,6 +137,66 @@ def test_a_savepoint_that_is_not_on_the_disk_is_no_savepoint(
     assert (found.ended, found.savepoint) == ("", "")
 
 
+def test_a_savepoint_that_comes_after_its_wait_is_kept_by_the_next_stop(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = folder / "out" / "checkpoints" / "savepoints" / "one"
+    made.mkdir(parents=True)
+    (made / "_metadata").touch()
+    with_savepoint(folder, cluster, made.as_uri())
+    completed = cluster.answers["GET /jobs/a/savepoints/r"]
+    cluster.answers["GET /jobs/a"] = {"state": "RUNNING"}
+    cluster.answers["GET /jobs/a/savepoints/r"] = {"status": {"id": "IN_PROGRESS"}}
+    for _ in range(2):  # the second one asks for no other
+        assert main(["stop", str(folder), "--savepoint", "--wait", "0s"]) == 1
+        assert "it may still come" in capsys.readouterr().err
+    assert [asked for asked, _ in cluster.asked].count("POST /jobs/a/stop") == 1
+    cluster.answers["GET /jobs/a"] = {"state": "FINISHED"}
+    cluster.answers["GET /jobs/a/savepoints/r"] = completed
+    for _ in range(2):
+        assert main(["stop", str(folder), "--savepoint", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["savepoint"] == made.as_uri()
+        found = last_stream(folder / "out")
+        assert found is not None
+        assert (found.ended, found.savepoint) == ("stopped", made.as_uri())
+
+
+def test_a_late_savepoint_is_found_in_the_jobs_history_when_its_request_is_forgotten(
+    folder: Path, cluster: Cluster
+) -> None:
+    made = folder / "one"
+    made.mkdir()
+    (made / "_metadata").touch()
+    recorded(folder, cluster, stop_request="r")
+    cluster.answers |= {
+        "GET /jobs/a": {"state": "FINISHED"},
+        "GET /jobs/a/savepoints/r": (404, {"errors": ["no such request"]}),
+        "GET /jobs/a/checkpoints": {"latest": {"savepoint": {"external_path": made.as_uri()}}},
+    }
+    assert main(["stop", str(folder)]) == 0
+    found = last_stream(folder / "out")
+    assert found is not None
+    assert (found.ended, found.savepoint) == ("stopped", made.as_uri())
+
+
+@pytest.mark.parametrize("request_id", ["", "r"])
+def test_a_savepoint_of_a_job_that_has_ended_without_one_is_refused(
+    folder: Path, cluster: Cluster, request_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, cluster, stop_request=request_id)
+    cluster.answers |= {
+        "GET /jobs/a": {"state": "FAILED"},
+        "GET /jobs/a/savepoints/r": {
+            "status": {"id": "COMPLETED"},
+            "operation": {"failure-cause": {"stack-trace": "java.lang.X: no"}},
+        },
+        "GET /jobs/a/checkpoints": {"latest": {"savepoint": None}},
+    }
+    assert main(["stop", str(folder), "--savepoint"]) == 1
+    assert "got none of job a, which has ended (failed); run it again" in capsys.readouterr().err
+    assert main(["stop", str(folder)]) == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
