@@ -162,7 +162,7 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
             left_over = _left_over(plan, runner, last) - {begin.path, ""}
             shares = begin.shares or runner.shares
             reading = _reading(plan, plan.stream, source, begun.known, shares, result.run_id)
-            job, record = _launched(plan, runner, reading, engine, begin, lake)
+            job, record = _launched(plan, runner, reading, engine, begin, lake, asked)
             for path in left_over:
                 runner.discard(path)
             if begin.note:
@@ -229,6 +229,7 @@ def _launched(
     engine: StreamEngine,
     begin: Begin,
     lake: Lake,
+    asked: Asked,
 ) -> tuple[StreamJob, Record]:
     """Build the pipeline and start it; its record is there before it is."""
     name = f"penstock-{plan.name}-{engine.run_id[:12]}"
@@ -242,6 +243,7 @@ def _launched(
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
+        unfollowed=sorted(batch.FOLLOWERS & plan.sinks.keys()) if asked.detach else [],
         layout=LAYOUT,
     )
     root = runner.pipeline(

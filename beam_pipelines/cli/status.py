@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     plan, _ = check_pipeline(args.folder, args.sets)
     plan = replace(plan, out=flags.out_of(args))
     import_libraries()
+    from beam_pipelines.following import left_behind  # noqa: PLC0415
     from beam_pipelines.stream_record import last_stream  # noqa: PLC0415
     from beam_pipelines.stream_status import landed  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     mode = "batch" if plan.stream is None else "stream"
     told = {"pipeline": plan.name, "mode": mode} | _job(record, plan, args) | _lake(found)
     told["notes"] = [*told["notes"], *found.notes, *_changed(plan, args)]
+    if record is not None and (said := left_behind(plan, record.unfollowed, found.seq)):
+        told["notes"].append(said)
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
     else:

@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
@@ -80,12 +82,34 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(msg)
         noted(out, record, draining=True)
         told = {"job": record.name, "state": _ended(out, record, seconds), "savepoint": ""}
+    told["notes"] = list(_left_behind(record, out, args))
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
     else:
         where = f", savepoint {told['savepoint']}" if told["savepoint"] else ""
         print(f"job {told['job']}: {told['state'].lower()}{where}")
+        for note in told["notes"]:
+            print(f"note: {note}")
     return 0
+
+
+def _left_behind(record: Record, out: Path, args: argparse.Namespace) -> Iterator[str]:
+    """Yield what to do about sinks that did not follow while the stream was detached."""
+    if not (record.unfollowed and (out / "lake").is_dir()):
+        return
+    from beam_pipelines.following import left_behind  # noqa: PLC0415  slow to import
+    from schemas.planning import check_pipeline  # noqa: PLC0415
+    from transforms.commit.lake import open_lake  # noqa: PLC0415
+
+    try:
+        plan = replace(check_pipeline(args.folder)[0], out=out)
+        lake = open_lake(plan)
+        seq = lake.last_done().seq if lake.exists() else 0
+        said = left_behind(plan, record.unfollowed, seq)
+    except PenstockError as error:  # the stream has been stopped all the same
+        said = f"how far {' and '.join(record.unfollowed)} is, is not known: {error}"
+    if said:
+        yield said
 
 
 def _ended(out: Path, record: Record, seconds: float) -> str:

@@ -338,3 +338,28 @@ def test_runner_options_are_set_shown_and_refused(
     ):
         assert main(argv) == 2
         assert said in capsys.readouterr().err
+
+
+def test_who_detached_a_stream_is_told_to_load_the_warehouse(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "data" / "a.jsonl").write_bytes(sales(0, 5))
+    assert main(["run", str(folder), "--sinks", "lake"]) == 0
+    cluster.answers |= {
+        "GET /jobs/a": {"state": "FINISHED", "vertices": []},
+        "GET /jobs/a/checkpoints": {"counts": {"restored": 0}, "latest": {}},
+    }
+    said = "note: the warehouse is at commit 0 of 1: penstock load "
+    recorded(folder, cluster)
+    for verb in ("status", "stop"):  # one that was followed
+        assert main([verb, str(folder)]) == 0
+        assert said not in capsys.readouterr().out
+    recorded(folder, cluster, unfollowed=["warehouse"])
+    for verb in ("status", "stop"):
+        assert main([verb, str(folder)]) == 0
+        assert said in capsys.readouterr().out
+    assert main(["load", str(folder)]) == 0
+    capsys.readouterr()
+    for verb in ("status", "stop"):
+        assert main([verb, str(folder)]) == 0
+        assert said not in capsys.readouterr().out
