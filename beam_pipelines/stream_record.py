@@ -35,6 +35,8 @@ class Record:
         savepoint: Where its savepoint is, if it was stopped with one.
         stop_request: What the cluster calls the last request to stop it with a savepoint, which
             may be fulfilled after whoever asked has given up.
+        sets: Overrides of the pipeline file that say what its source is, as they were given: of
+            secrets they hold references.
         unfollowed: Sinks that nobody brings up to the lake while it runs, as it was detached.
         draining: Whether its source has been asked to end where it stands.
         ended: Empty while nobody has seen it end; else finished, stopped, cancelled or failed.
@@ -54,6 +56,7 @@ class Record:
     job: str = ""
     savepoint: str = ""
     stop_request: str = ""
+    sets: list[str] = field(default_factory=list)
     unfollowed: list[str] = field(default_factory=list)
     draining: bool = False
     ended: str = ""

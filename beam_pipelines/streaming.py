@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -59,6 +59,7 @@ from transforms.sources.streams.vector import Place, Vector
 from transforms.sources.streams.watermark import Pace
 
 _REPLAY_US: Final = 5_000_000
+_SOURCE: Final = "source."
 
 Watch = Callable[[Standing], AbstractContextManager[None]]
 """Shows a stream while a block runs, from where it stands when it begins."""
@@ -74,6 +75,7 @@ class Asked:
         detach: Return when the job runs.
         watching: How it is followed.
         watch: Shows it while rows land.
+        sets: Overrides of the pipeline file that the plan was made with.
     """
 
     new_key: bool = False
@@ -81,6 +83,7 @@ class Asked:
     detach: bool = False
     watching: Watching = field(default_factory=Watching)
     watch: Watch | None = None
+    sets: Sequence[str] = ()
 
 
 class LakePositions:
@@ -243,6 +246,7 @@ def _launched(
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
+        sets=[text for text in asked.sets if text.startswith(_SOURCE)],
         unfollowed=sorted(batch.FOLLOWERS & plan.sinks.keys()) if asked.detach else [],
         layout=LAYOUT,
     )

@@ -214,6 +214,7 @@ def _stream(plan: Plan, args: argparse.Namespace) -> Result:
         detach=args.detach,
         watching=watching,
         watch=None if args.json else watched,
+        sets=args.sets,
     )
     collect_from_here()
     with stream_runner(plan, {"detach"} if args.detach else set()) as runner:

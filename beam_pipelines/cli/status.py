@@ -47,18 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb; return the exit code."""
     with deferred_models():  # Arrow and DuckDB are slow to import
+        from beam_pipelines.stream_record import last_stream  # noqa: PLC0415
         from schemas.planning import check_pipeline  # noqa: PLC0415
 
-    plan, _ = check_pipeline(args.folder, args.sets)
-    plan = replace(plan, out=flags.out_of(args))
+    out = flags.out_of(args)
+    record = last_stream(out)
+    plan, _ = check_pipeline(args.folder, [*(record.sets if record else ()), *args.sets])
+    plan = replace(plan, out=out)
     import_libraries()
     from beam_pipelines.following import left_behind  # noqa: PLC0415
-    from beam_pipelines.stream_record import last_stream  # noqa: PLC0415
     from beam_pipelines.stream_status import landed  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415
 
     collect_from_here()
-    record = last_stream(plan.out)
     there = (plan.out / "lake").is_dir()  # to open one makes it
     found = landed(plan, open_lake(plan) if there else None)
     mode = "batch" if plan.stream is None else "stream"

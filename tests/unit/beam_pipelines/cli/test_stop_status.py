@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from beam_pipelines import stream_status
 from beam_pipelines.cli import main
 from beam_pipelines.stream_record import Record, keep, last_stream
+from schemas.plan import Plan
 from schemas.planning import load_plan
 from tests.flink_cluster import Cluster, played
 from tests.pipelines.shop import PIPELINE, make_folder, sales
+from transforms.sources.streams.vector import Place
 
 FACE = "  stream: {kafka: {topic: sales, brokers: '${NOT_SET}'}}\nsteps:\n"
 
@@ -363,3 +366,22 @@ def test_who_detached_a_stream_is_told_to_load_the_warehouse(
     for verb in ("status", "stop"):
         assert main([verb, str(folder)]) == 0
         assert said not in capsys.readouterr().out
+
+
+def test_status_is_of_the_source_that_the_stream_was_started_with(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = []
+
+    def asked(plan: Plan) -> dict[str, Place]:
+        assert plan.stream is not None
+        topics.append(plan.stream.kafka.topics)
+        return {}
+
+    monkeypatch.setattr(stream_status, "ends", asked)
+    recorded(folder, runner="prism", sets=["source.stream.kafka.topic=others"])
+    assert main(["status", str(folder)]) == 0
+    assert main(["status", str(folder), "--set", "source.stream.kafka.topic=mine"]) == 0
+    recorded(folder, runner="prism")
+    assert main(["status", str(folder)]) == 0
+    assert topics == [("others",), ("mine",), ("sales",)]
