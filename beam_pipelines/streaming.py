@@ -31,7 +31,7 @@ from beam_pipelines.stream_record import (
     noted,
     state_of,
 )
-from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
+from beam_pipelines.stream_resume import AUTO, Begin, only_stream, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from beam_pipelines.stream_screen import Standing, say
 from beam_pipelines.stream_start import Begun, record_start
@@ -75,6 +75,7 @@ class Asked:
         detach: Return when the job runs.
         watching: How it is followed.
         watch: Shows it while rows land.
+        elsewhere: Whether a stream of another runner, by its record, runs.
         sets: Overrides of the pipeline file that the plan was made with.
     """
 
@@ -83,6 +84,7 @@ class Asked:
     detach: bool = False
     watching: Watching = field(default_factory=Watching)
     watch: Watch | None = None
+    elsewhere: Callable[[Record], bool] = lambda _: False
     sets: Sequence[str] = ()
 
 
@@ -130,13 +132,13 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         msg = "a stream must have a streaming source; got none; add `source.stream`"
         raise UsageError(msg)
     last = last_stream(plan.out)
-    refuse_second(runner, plan, last)
     lake = open_lake(plan)
     with (
         told(plan, lambda: fate(lake, result.run_id)),
         _stopped_by_sigterm(),
         ExitStack() as beside,
     ):
+        beside.enter_context(only_stream(runner, plan, last, asked.elsewhere))
         options = Options(new_key=asked.new_key)
         known = kept_changes(plan)
         state, keys, recompute = batch.ready(lake, result, options, started)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
-from runners.lean import collect_from_here, deferred_models, import_libraries
+from runners.lean import collect_from_here, deferred_models, import_libraries, no_warnings
 from schemas.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def run(args: argparse.Namespace) -> int:
     plan, _ = check_pipeline(args.folder, [*(record.sets if record else ()), *args.sets])
     plan = replace(plan, out=out)
     import_libraries()
-    from beam_pipelines.following import left_behind  # noqa: PLC0415
     from beam_pipelines.stream_status import landed  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415
 
@@ -65,13 +64,21 @@ def run(args: argparse.Namespace) -> int:
     mode = "batch" if plan.stream is None else "stream"
     told = {"pipeline": plan.name, "mode": mode} | _job(record, plan, args) | _lake(found)
     told["notes"] = [*told["notes"], *found.notes, *_changed(plan, args)]
-    if record is not None and (said := left_behind(plan, record.unfollowed, found.seq)):
-        told["notes"].append(said)
+    if record is not None and record.unfollowed:
+        told["notes"] += _left_behind(record.unfollowed, plan, found.seq)
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
     else:
         print(*_lines(told), sep="\n")
     return 0
+
+
+def _left_behind(sinks: list[str], plan: Plan, seq: int) -> Iterator[str]:
+    with no_warnings():
+        from beam_pipelines.following import left_behind  # noqa: PLC0415  Beam is slow to import
+
+    if said := left_behind(plan, sinks, seq):
+        yield said
 
 
 def _changed(plan: Plan, args: argparse.Namespace) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from beam_pipelines.cli import flags
 from beam_pipelines.cli.stream_runners import refuse
 from runners.flink import CAN as FLINK_CAN
+from runners.lean import no_warnings
 from runners.prism import CAN as PRISM_CAN
 from schemas.errors import PenstockError, UsageError
 
@@ -97,7 +98,8 @@ def _left_behind(record: Record, out: Path, args: argparse.Namespace) -> Iterato
     """Yield what to do about sinks that did not follow while the stream was detached."""
     if not (record.unfollowed and (out / "lake").is_dir()):
         return
-    from beam_pipelines.following import left_behind  # noqa: PLC0415  slow to import
+    with no_warnings():
+        from beam_pipelines.following import left_behind  # noqa: PLC0415  Beam is slow to import
     from schemas.planning import check_pipeline  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415
 
