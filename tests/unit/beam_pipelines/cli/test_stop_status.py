@@ -11,6 +11,7 @@ import pytest
 
 from beam_pipelines import stream_status
 from beam_pipelines.cli import main
+from beam_pipelines.stream_lock import held
 from beam_pipelines.stream_record import Record, keep, last_stream
 from schemas.plan import Plan
 from schemas.planning import load_plan
@@ -385,3 +386,41 @@ def test_status_is_of_the_source_that_the_stream_was_started_with(
     recorded(folder, runner="prism")
     assert main(["status", str(folder)]) == 0
     assert topics == [("others",), ("mine",), ("sales",)]
+
+
+def test_a_stream_on_prism_runs_as_long_as_its_process_and_only_then_has_a_rate(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stream_status, "rate", lambda *_: 902.0)
+    recorded(folder, runner="prism")
+    with held(folder / "out"):
+        assert main(["status", str(folder)]) == 0
+        out = capsys.readouterr().out
+    assert "shop: running on prism, job a\n" in out
+    assert "landing     902 messages/s\n" in out
+    assert main(["status", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "shop: ended on prism, job a\n" in out
+    assert "note: its process died" in out
+    assert "landing" not in out
+
+
+@pytest.mark.parametrize(
+    ("state", "rate"), [("RUNNING", 902.0), ("RESTARTING", None), ("CANCELED", None)]
+)
+def test_a_job_has_a_rate_while_it_runs(
+    folder: Path,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    state: str,
+    rate: float | None,
+) -> None:
+    monkeypatch.setattr(stream_status, "rate", lambda *_: 902.0)
+    recorded(folder, cluster)
+    cluster.answers |= {
+        "GET /jobs/a": {"state": state, "vertices": []},
+        "GET /jobs/a/checkpoints": {"counts": {"restored": 0}, "latest": {}},
+    }
+    assert main(["status", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows_per_second"] == rate
