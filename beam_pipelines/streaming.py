@@ -185,6 +185,7 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
             follower = beside.enter_context(following(plan, say))
             standing = Standing(
                 plan=plan,
+                run_id=result.run_id,
                 began=started,
                 seq=state.seq,
                 done=state.done,
