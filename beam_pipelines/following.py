@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from beam_pipelines import batch
 from beam_pipelines.batch import Result
+from beam_pipelines.progress_screen import place
 from schemas.errors import PenstockError
 from schemas.plan import Plan
 from transforms.commit.lake import Lake, open_lake
+from transforms.sinks.warehouse import Warehouse
 
 _REST_S: Final = 1.0
 _SHARE: Final = 3
@@ -145,3 +147,23 @@ def following(plan: Plan, told: Callable[[str], None]) -> Iterator[Following | N
         yield one
     finally:
         one.stop()
+
+
+def left_behind(plan: Plan, sinks: Collection[str], seq: int) -> str:
+    """Say how to bring sinks that nobody kept up to the lake; empty if all of them are known to be.
+
+    Args:
+        plan: Whose sinks they are.
+        sinks: Their names.
+        seq: The lake's last commit.
+    """
+    said = []
+    if "warehouse" in sinks:
+        at = Warehouse(plan, plan.out / "warehouse.duckdb").seq()
+        if at is None:
+            said.append("how far the warehouse is cannot be read now")
+        elif at < seq:
+            said.append(f"the warehouse is at commit {at} of {seq}")
+    if "kafka" in sinks:
+        said.append("the Kafka sink has what was sent last")
+    return f"{', and '.join(said)}: penstock load {place(plan)}" if said and seq else ""

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import Final
 
-from beam_pipelines.batch import Result
+from beam_pipelines.batch import FOLLOWERS, Result
 from beam_pipelines.columns import aligned
 from schemas.names import Destiny
 from schemas.plan import Plan
@@ -116,9 +116,11 @@ def detached(result: Result) -> Iterator[str]:
     if not job:
         yield f"{result.plan.name}: nothing new, so no job was started"
     else:
-        name, folder = result.plan.name, _place(result.plan)
+        name, folder = result.plan.name, place(result.plan)
         yield f"{name}: job {job['id']} runs after {job['seconds']:.1f} s  {job['page']}"
         yield f"see it: penstock status {folder}; end it: penstock stop {folder} --savepoint"
+        if unfollowed := " and ".join(sorted(FOLLOWERS & result.plan.sinks.keys())):
+            yield f"nobody loads {unfollowed} meanwhile: penstock load {folder}"
     for warning in result.warnings:
         yield f"note: {warning}"
 
@@ -168,7 +170,7 @@ def changed(result: Result) -> Iterator[str]:
     if len(result.changes) > _SHOWN:
         yield f"... and {len(result.changes) - _SHOWN:,} more: penstock run --json has all"
     if any(c.proposal is not None for c in result.changes):
-        folder = _place(result.plan)
+        folder = place(result.plan)
         yield f"what the contract could say: penstock evolve {folder} --dry-run"
 
 
@@ -184,12 +186,13 @@ def _looks(change: Change) -> str:
 def arguments(plan: Plan) -> str:
     """Return the arguments by which `run` and `dlq` find what a plan has put somewhere."""
     if plan.source.path:
-        return _place(plan)
+        return place(plan)
     runner = plan.runner if plan.mode == "stream" else "prism"
-    return f"{_place(plan)} --stream --runner {runner}"
+    return f"{place(plan)} --stream --runner {runner}"
 
 
-def _place(plan: Plan) -> str:
+def place(plan: Plan) -> str:
+    """Return the arguments by which a verb finds a plan's folder, and what it has put elsewhere."""
     where = shlex.quote(os.path.relpath(plan.folder))
     other = plan.out != plan.folder / "out"
     return where + (f" --out {shlex.quote(os.path.relpath(plan.out))}" if other else "")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,11 @@ class Record:
         options: The runner's.
         job: Its job's id; empty while it is being submitted.
         savepoint: Where its savepoint is, if it was stopped with one.
+        stop_request: What the cluster calls the last request to stop it with a savepoint, which
+            may be fulfilled after whoever asked has given up.
+        sets: Overrides of the pipeline file that say what its source is, as they were given: of
+            secrets they hold references.
+        unfollowed: Sinks that nobody brings up to the lake while it runs, as it was detached.
         draining: Whether its source has been asked to end where it stands.
         ended: Empty while nobody has seen it end; else finished, stopped, cancelled or failed.
             Drained and finished ones leave nothing to go on from.
@@ -50,6 +55,9 @@ class Record:
     options: dict[str, Any]
     job: str = ""
     savepoint: str = ""
+    stop_request: str = ""
+    sets: list[str] = field(default_factory=list)
+    unfollowed: list[str] = field(default_factory=list)
     draining: bool = False
     ended: str = ""
     resumed: str = ""

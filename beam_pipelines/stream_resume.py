@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from beam_pipelines.progress_screen import place
+from beam_pipelines.stream_lock import held, holder
 from beam_pipelines.stream_record import Record, state_of
 from beam_pipelines.stream_runner import StreamRunner
 from schemas.errors import UsageError
@@ -37,22 +41,44 @@ class Begin:
     note: str = ""
 
 
-def refuse_second(runner: StreamRunner, plan: Plan, last: Record | None) -> None:
-    """Refuse to start while the last stream of the pipeline runs.
+@contextmanager
+def only_stream(
+    runner: StreamRunner,
+    plan: Plan,
+    last: Record | None,
+    elsewhere: Callable[[Record], bool] = lambda _: False,
+) -> Iterator[None]:
+    """Keep other streams of the pipeline out while the block runs.
 
     Two of them would land nothing twice, but each row would be read and worked on twice.
 
+    Args:
+        runner: Where it will run.
+        plan: What it will run.
+        last: The stream before it.
+        elsewhere: Whether a stream of another runner outlived its process, and runs.
+
     Raises:
-        UsageError: It runs.
+        UsageError: One runs.
     """
-    if last is None or last.ended or last.runner != plan.runner:
-        return
-    if runner.running(last.job or last.name):
-        msg = (
-            f"a pipeline must have one stream at a time; got one that runs (job "
-            f"{last.job or last.name}); stop it first: penstock stop {plan.folder}"
-        )
-        raise UsageError(msg)
+    with held(plan.out) as alone:
+        if not alone:
+            msg = (
+                f"a pipeline must have one stream at a time; got one that process "
+                f"{holder(plan.out)} runs; press Ctrl-C there, or stop it first: penstock stop "
+                f"{place(plan)} --drain"
+            )
+            raise UsageError(msg)
+        if last is not None and not last.ended:
+            here = last.runner == plan.runner
+            if runner.running(last.job or last.name) if here else elsewhere(last):
+                msg = (
+                    f"a pipeline must have one stream at a time; got one that runs on "
+                    f"{last.runner} (job {last.job or last.name}); stop it first: penstock stop "
+                    f"{place(plan)}"
+                )
+                raise UsageError(msg)
+        yield
 
 
 def where(runner: StreamRunner, plan: Plan, last: Record | None, how: str) -> Begin:

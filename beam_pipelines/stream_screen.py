@@ -30,6 +30,7 @@ class Standing:
 
     Attributes:
         plan: What runs.
+        run_id: Its run.
         began: When, seconds since 1970.
         seq: The lake's last commit before.
         done: Positions done before.
@@ -39,6 +40,7 @@ class Standing:
     """
 
     plan: Plan
+    run_id: str
     began: float
     seq: int
     done: Ranges
@@ -103,7 +105,7 @@ class _Watcher:
         try:
             if self._lookout is None:
                 self._lookout = Lookout(
-                    open_lake(s.plan), s.plan, seq=s.seq, done=s.done, opened=s.began
+                    open_lake(s.plan), s.plan, s.run_id, seq=s.seq, done=s.done, opened=s.began
                 )
             self._view = self._lookout.look()
         except Exception as error:  # noqa: BLE001 - a screen must stop no stream, whatever it is

@@ -1,4 +1,4 @@
-"""What a running stream has done so far, from the newest commits of its lake.
+"""What a running stream has done so far, from its own newest commits in its lake.
 
 Cheap enough to be asked every second beside the stream: nothing is read while no commit ends, and
 of a new one its ledger entries, the statistics of its files, and the newest aggregate windows.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -78,17 +78,21 @@ class View:
 class Lookout:
     """Follows the commits of one pipeline's lake; not for several threads."""
 
-    def __init__(self, lake: Lake, plan: Plan, *, seq: int, done: Ranges, opened: float) -> None:
+    def __init__(
+        self, lake: Lake, plan: Plan, run_id: str, *, seq: int, done: Ranges, opened: float
+    ) -> None:
         """Begin behind commit `seq`.
 
         Args:
             lake: Prepared for the plan.
             plan: What runs.
+            run_id: The stream: a batch or maintenance beside it may commit, too.
             seq: The last commit that does not count.
             done: Positions done by then.
             opened: When the run began, seconds since 1970.
         """
         self._lake, self._plan, self._opened = lake, plan, opened
+        self._run_id, self._seen = run_id, seq
         self._ledger = lake.table_info(plan.operations("ledger"))
         self._processed = lake.table_info(plan.processed)
         self._tables = {a.name: lake.table_info(f"analytics.{a.name}") for a in plan.aggregates}
@@ -107,11 +111,15 @@ class Lookout:
         if head is None or head.snapshot_id == self._head:
             return self._view
         begun: dict[str, float] = {}
-        for entry in after(commits, self._view.seq):
+        for entry in after(commits, self._seen):
             if entry.state == "intent":
                 begun[entry.commit_id] = entry.at.timestamp()
             elif entry.state == "done":
-                self._take(entry, begun.get(entry.commit_id))
+                if entry.run_id == self._run_id:
+                    self._take(entry, begun.get(entry.commit_id))
+                before = {} if entry.op == "rebuild" else self._view.done
+                self._view = replace(self._view, done=merged(before, entry.done))
+                self._seen = entry.seq
         self._head = head.snapshot_id
         return self._view
 
@@ -131,7 +139,7 @@ class Lookout:
             watermark_us=max(
                 (w for w in (view.watermark_us, watermark) if w is not None), default=None
             ),
-            done=merged({} if entry.op == "rebuild" else view.done, entry.done),
+            done=view.done,
             newest=view.newest | self._newest(entry),
         )
 

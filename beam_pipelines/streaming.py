@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -31,7 +31,7 @@ from beam_pipelines.stream_record import (
     noted,
     state_of,
 )
-from beam_pipelines.stream_resume import AUTO, Begin, refuse_second, where
+from beam_pipelines.stream_resume import AUTO, Begin, only_stream, where
 from beam_pipelines.stream_runner import StreamJob, StreamRunner
 from beam_pipelines.stream_screen import Standing, say
 from beam_pipelines.stream_start import Begun, record_start
@@ -59,6 +59,7 @@ from transforms.sources.streams.vector import Place, Vector
 from transforms.sources.streams.watermark import Pace
 
 _REPLAY_US: Final = 5_000_000
+_SOURCE: Final = "source."
 
 Watch = Callable[[Standing], AbstractContextManager[None]]
 """Shows a stream while a block runs, from where it stands when it begins."""
@@ -74,6 +75,8 @@ class Asked:
         detach: Return when the job runs.
         watching: How it is followed.
         watch: Shows it while rows land.
+        elsewhere: Whether a stream of another runner, by its record, runs.
+        sets: Overrides of the pipeline file that the plan was made with.
     """
 
     new_key: bool = False
@@ -81,6 +84,8 @@ class Asked:
     detach: bool = False
     watching: Watching = field(default_factory=Watching)
     watch: Watch | None = None
+    elsewhere: Callable[[Record], bool] = lambda _: False
+    sets: Sequence[str] = ()
 
 
 class LakePositions:
@@ -127,13 +132,13 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
         msg = "a stream must have a streaming source; got none; add `source.stream`"
         raise UsageError(msg)
     last = last_stream(plan.out)
-    refuse_second(runner, plan, last)
     lake = open_lake(plan)
     with (
         told(plan, lambda: fate(lake, result.run_id)),
         _stopped_by_sigterm(),
         ExitStack() as beside,
     ):
+        beside.enter_context(only_stream(runner, plan, last, asked.elsewhere))
         options = Options(new_key=asked.new_key)
         known = kept_changes(plan)
         state, keys, recompute = batch.ready(lake, result, options, started)
@@ -162,7 +167,7 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
             left_over = _left_over(plan, runner, last) - {begin.path, ""}
             shares = begin.shares or runner.shares
             reading = _reading(plan, plan.stream, source, begun.known, shares, result.run_id)
-            job, record = _launched(plan, runner, reading, engine, begin, lake)
+            job, record = _launched(plan, runner, reading, engine, begin, lake, asked)
             for path in left_over:
                 runner.discard(path)
             if begin.note:
@@ -180,6 +185,7 @@ def stream(plan: Plan, runner: StreamRunner, asked: Asked) -> Result:
             follower = beside.enter_context(following(plan, say))
             standing = Standing(
                 plan=plan,
+                run_id=result.run_id,
                 began=started,
                 seq=state.seq,
                 done=state.done,
@@ -229,6 +235,7 @@ def _launched(
     engine: StreamEngine,
     begin: Begin,
     lake: Lake,
+    asked: Asked,
 ) -> tuple[StreamJob, Record]:
     """Build the pipeline and start it; its record is there before it is."""
     name = f"penstock-{plan.name}-{engine.run_id[:12]}"
@@ -242,6 +249,8 @@ def _launched(
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
+        sets=[text for text in asked.sets if text.startswith(_SOURCE)],
+        unfollowed=sorted(batch.FOLLOWERS & plan.sinks.keys()) if asked.detach else [],
         layout=LAYOUT,
     )
     root = runner.pipeline(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from beam_pipelines.cli import flags
 from beam_pipelines.cli.ends import say
-from beam_pipelines.cli.stream_runners import stream_runner
+from beam_pipelines.cli.stream_runners import outlived, stream_runner
 from runners import audit
 from runners.lean import collect_from_here, import_libraries, no_warnings
 from schemas.errors import UsageError
@@ -222,6 +222,8 @@ def _stream(plan: Plan, args: argparse.Namespace) -> Result:
         detach=args.detach,
         watching=watching,
         watch=None if args.json else watched,
+        elsewhere=outlived,
+        sets=args.sets,
     )
     collect_from_here()
     with stream_runner(plan, {"detach"} if args.detach else set()) as runner:

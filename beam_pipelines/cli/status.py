@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
-from runners.lean import collect_from_here, deferred_models, import_libraries
+from runners.lean import collect_from_here, deferred_models, import_libraries, no_warnings
 from schemas.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -49,25 +49,38 @@ def run(args: argparse.Namespace) -> int:
     with deferred_models():  # Arrow and DuckDB are slow to import
         from schemas.planning import check_pipeline  # noqa: PLC0415
 
-    plan, _ = check_pipeline(args.folder, args.sets)
-    plan = replace(plan, out=flags.out_of(args))
     import_libraries()
     from beam_pipelines.stream_record import last_stream  # noqa: PLC0415
     from beam_pipelines.stream_status import landed  # noqa: PLC0415
     from transforms.commit.lake import open_lake  # noqa: PLC0415
 
     collect_from_here()
-    record = last_stream(plan.out)
+    out = flags.out_of(args)
+    record = last_stream(out)
+    plan, _ = check_pipeline(args.folder, [*(record.sets if record else ()), *args.sets])
+    plan = replace(plan, out=out)
     there = (plan.out / "lake").is_dir()  # to open one makes it
     found = landed(plan, open_lake(plan) if there else None)
     mode = "batch" if plan.stream is None else "stream"
     told = {"pipeline": plan.name, "mode": mode} | _job(record, plan, args) | _lake(found)
+    if told["state"] not in ("NONE", "RUNNING"):  # what it landed before is no rate of now
+        told["rows_per_second"] = None
     told["notes"] = [*told["notes"], *found.notes, *_changed(plan, args)]
+    if record is not None and record.unfollowed:
+        told["notes"] += _left_behind(record.unfollowed, plan, found.seq)
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
     else:
         print(*_lines(told), sep="\n")
     return 0
+
+
+def _left_behind(sinks: list[str], plan: Plan, seq: int) -> Iterator[str]:
+    with no_warnings():
+        from beam_pipelines.following import left_behind  # noqa: PLC0415  Beam is slow to import
+
+    if said := left_behind(plan, sinks, seq):
+        yield said
 
 
 def _changed(plan: Plan, args: argparse.Namespace) -> Iterator[str]:
@@ -82,6 +95,8 @@ def _changed(plan: Plan, args: argparse.Namespace) -> Iterator[str]:
 
 def _job(record: Record | None, plan: Plan, args: argparse.Namespace) -> dict[str, Any]:
     """Return what is known of the job."""
+    from beam_pipelines.stream_lock import holder  # noqa: PLC0415  its package is slow to import
+
     told: dict[str, Any] = {
         "runner": None,
         "job": None,
@@ -108,6 +123,10 @@ def _job(record: Record | None, plan: Plan, args: argparse.Namespace) -> dict[st
             told |= _on_flink(record, plan, args.rest)
         except PenstockError as error:
             told["notes"] = [str(error)]
+    elif not record.ended:
+        runs = bool(holder(plan.out))
+        told["state"] = "RUNNING" if runs else "ENDED"
+        told["notes"] = [] if runs else ["its process died: the next run goes on where it landed"]
     return told
 
 

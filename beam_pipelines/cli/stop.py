@@ -6,11 +6,14 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
 from beam_pipelines.cli.stream_runners import refuse
 from runners.flink import CAN as FLINK_CAN
+from runners.lean import no_warnings
 from runners.prism import CAN as PRISM_CAN
 from schemas.errors import PenstockError, UsageError
 
@@ -94,12 +97,35 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(msg)
         noted(out, record, draining=True)
         told = {"job": record.name, "state": _ended(out, record, seconds), "savepoint": ""}
+    told["notes"] = list(_left_behind(record, out, args))
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
     else:
         where = f", savepoint {told['savepoint']}" if told["savepoint"] else ""
         print(f"job {told['job']}: {told['state'].lower()}{where}")
+        for note in told["notes"]:
+            print(f"note: {note}")
     return 0
+
+
+def _left_behind(record: Record, out: Path, args: argparse.Namespace) -> Iterator[str]:
+    """Yield what to do about sinks that did not follow while the stream was detached."""
+    if not (record.unfollowed and (out / "lake").is_dir()):
+        return
+    with no_warnings():
+        from beam_pipelines.following import left_behind  # noqa: PLC0415  Beam is slow to import
+    from schemas.planning import check_pipeline  # noqa: PLC0415
+    from transforms.commit.lake import open_lake  # noqa: PLC0415
+
+    try:
+        plan = replace(check_pipeline(args.folder)[0], out=out)
+        lake = open_lake(plan)
+        seq = lake.last_done().seq if lake.exists() else 0
+        said = left_behind(plan, record.unfollowed, seq)
+    except PenstockError as error:  # the stream has been stopped all the same
+        said = f"how far {' and '.join(record.unfollowed)} is, is not known: {error}"
+    if said:
+        yield said
 
 
 def _ended(out: Path, record: Record, seconds: float) -> str:
@@ -130,7 +156,15 @@ def _on_flink(
     state = job.state()
     if state in ENDED:
         print(f"job {job.jid} has ended before", file=sys.stderr)
-        return {"job": job.jid, "state": state, "savepoint": ""}
+        made = _savepoint_before(job, record, out)
+        if args.savepoint and not made:
+            msg = (
+                f"a savepoint must be made while a job runs; got none of job {job.jid}, which has "
+                f"ended ({state.lower()}); run it again: it goes on from its newest checkpoint, or "
+                "behind what is in the lake"
+            )
+            raise PenstockError(msg)
+        return {"job": job.jid, "state": state, "savepoint": made}
     if args.drain:
         record = noted(out, record, draining=True)
         job.wait_for_end(seconds)
@@ -138,11 +172,30 @@ def _on_flink(
         job.cancel()
         noted(out, record, job=job.jid, ended="cancelled")
         return {"job": job.jid, "state": job.state(), "savepoint": ""}
-    made = _savepoint(job, record, args, seconds)
+    request = _asked_to_stop(job, record, out, args)
+    _there(made := job.stopped(request, seconds))
     ended = "drained" if args.drain else "stopped"
     kept = "" if args.drain else made
     noted(out, record, job=job.jid, ended=ended, savepoint=kept)
     return {"job": job.jid, "state": ended.upper(), "savepoint": kept}
+
+
+def _savepoint_before(job: Job, record: Record, out: Path) -> str:
+    """Return the savepoint that a job ended with, empty if there is none to go on from.
+
+    It may have come after the stop that asked for it gave up: then it is noted now.
+    """
+    from beam_pipelines.stream_record import noted  # noqa: PLC0415
+
+    if record.savepoint or record.draining or not record.stop_request:
+        return record.savepoint
+    # The cluster keeps the answer to a request for some minutes, a job's history for longer.
+    request = record.stop_request
+    made = job.stopped(request, 0) if job.stops(request) else job.last_savepoint()
+    if made:
+        _there(made)
+        noted(out, record, job=job.jid, ended="stopped", savepoint=made)
+    return made
 
 
 def _job(record: Record, rest: str | None) -> Job:
@@ -162,21 +215,30 @@ def _job(record: Record, rest: str | None) -> Job:
     return job
 
 
-def _savepoint(job: Job, record: Record, args: argparse.Namespace, seconds: float) -> str:
-    """Stop a job with a savepoint, and see that it is there."""
-    from runners.flink.job import local_folder  # noqa: PLC0415
+def _asked_to_stop(job: Job, record: Record, out: Path, args: argparse.Namespace) -> str:
+    """Ask for a stop with a savepoint, unless that is under way; return the request's id."""
+    from beam_pipelines.stream_record import noted  # noqa: PLC0415
     from runners.flink.options import savepoints  # noqa: PLC0415
 
     folder = args.to or savepoints(record.options)
     if folder and "://" not in folder:
         msg = f"--to must be a URI; got {folder!r}; write file:///... or s3://..."
         raise UsageError(msg)
-    made = job.stop(folder, drain=args.drain, seconds=seconds)
-    there = local_folder(made)
+    if record.stop_request and job.stops(record.stop_request):
+        return record.stop_request
+    request = job.ask_to_stop(folder, drain=args.drain)
+    noted(out, record, job=job.jid, stop_request=request)
+    return request
+
+
+def _there(savepoint: str) -> None:
+    """See that a savepoint is where it can be looked for."""
+    from runners.flink.job import local_folder  # noqa: PLC0415
+
+    there = local_folder(savepoint)
     if there is not None and not (there / "_metadata").is_file():
         msg = (
             f"a savepoint must be there when Flink says so; got no {there}/_metadata; see that "
             "the cluster's machines share this folder, or give --to"
         )
         raise PenstockError(msg)
-    return made

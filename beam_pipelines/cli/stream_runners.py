@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from runners.flink import CAN as FLINK_CAN
 from runners.lean import no_warnings
 from runners.prism import CAN as PRISM_CAN
-from schemas.errors import UsageError
+from schemas.errors import PenstockError, UsageError
 
 if TYPE_CHECKING:
+    from beam_pipelines.stream_record import Record
     from beam_pipelines.stream_runner import StreamRunner
     from schemas.plan import Plan
 
@@ -65,3 +66,18 @@ def refuse(name: str, needs: Collection[str], can: Collection[str]) -> None:
         if need not in can:
             msg = f"--{need} must be something that the runner can do; got {name}; use flink"
             raise UsageError(msg)
+
+
+def outlived(record: Record) -> bool:
+    """Whether a stream runs without the process that started it, as far as a cluster answers."""
+    if record.runner != "flink":
+        return False
+    from runners.flink.job import ENDED, known  # noqa: PLC0415  batches need none of it
+    from runners.flink.options import options  # noqa: PLC0415
+    from runners.flink.rest import Rest  # noqa: PLC0415
+
+    try:
+        job = known(Rest(options(record.options).rest), record.job or record.name)
+        return job is not None and job.state() not in ENDED
+    except PenstockError:  # a cluster that is gone runs nothing
+        return False

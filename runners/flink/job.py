@@ -80,27 +80,35 @@ class Job:
             )
             raise FlinkError(msg)
 
-    def stop(self, folder: str, *, drain: bool, seconds: float) -> str:
-        """Stop it with a savepoint.
+    def ask_to_stop(self, folder: str, *, drain: bool) -> str:
+        """Ask that it be stopped with a savepoint; return the request's id, for `stopped`.
 
         Args:
             folder: URI of the folder that the savepoint is put into.
             drain: End all windows first, as if the source had come to its end: the state is then
                 of no use to go on from.
-            seconds: How long it may take.
+        """
+        body = {"targetDirectory": folder, "drain": drain}
+        return str(self.rest.post(f"/jobs/{self.jid}/stop", body)["request-id"])
+
+    def stopped(self, request: str, seconds: float) -> str:
+        """Wait until it has been stopped.
+
+        Args:
+            request: What `ask_to_stop` returned, in this process or an earlier one.
+            seconds: How long the savepoint may take.
 
         Returns:
             Where the savepoint is.
 
         Raises:
+            GoneError: The cluster does not know the request (any more).
             FlinkError: It was not made; the job goes on.
         """
-        path = f"/jobs/{self.jid}"
-        asked = self.rest.post(f"{path}/stop", {"targetDirectory": folder, "drain": drain})
         answer: dict[str, Any] = {}
 
         def made() -> bool:
-            answer.update(self.rest.get(f"{path}/savepoints/{asked['request-id']}"))
+            answer.update(self._asked(request))
             return answer["status"]["id"] == "COMPLETED"
 
         if not _waited(made, seconds):
@@ -121,6 +129,23 @@ class Job:
             )
             raise FlinkError(msg)
         return str(outcome["location"])
+
+    def stops(self, request: str) -> bool:
+        """Whether a request of `ask_to_stop` is under way, or was fulfilled."""
+        try:
+            answer = self._asked(request)
+        except GoneError:
+            return False
+        return answer["status"]["id"] != "COMPLETED" or "location" in answer["operation"]
+
+    def last_savepoint(self) -> str:
+        """Return where the last savepoint of it is, as its history has it; empty: none."""
+        made = self.checkpoints().get("latest", {}).get("savepoint") or {}
+        path = made.get("external_path", _NOWHERE)
+        return "" if path == _NOWHERE or made.get("discarded") else str(path)
+
+    def _asked(self, request: str) -> Any:
+        return self.rest.get(f"/jobs/{self.jid}/savepoints/{request}")
 
     def wait_for_end(self, seconds: float) -> None:
         """Wait until every task has all of the input that it will ever get.

@@ -161,6 +161,36 @@ def test_a_stream_stopped_with_a_savepoint_goes_on_from_it_and_lands_what_a_batc
     assert destinies(out) == counted(want)
 
 
+def test_a_savepoint_that_came_after_its_wait_is_found_by_the_next_stop_and_gone_on_from(
+    tmp_path: Path, topic: str, penstock: Penstock
+) -> None:
+    folder = folder_of(tmp_path, "another", more="")
+    out = Out(folder / "out")
+    here = ("--set", f"source.stream.kafka.topic={topic}", *NEVER_IDLE)
+    lines = sales(0, 400).splitlines()
+    send(topic, lines[:300])
+    job = penstock.detached(folder, *here)
+    assert wait_for(lambda: landed(out) == 300, PATIENCE)
+    status = penstock("status", folder)
+    assert (status["state"], status["lag"]["messages"]) == ("RUNNING", 0)
+    assert "penstock load" in status["notes"][-1]
+    beside = penstock.start("run", folder, "--stream", "--runner", "prism", *here)
+    assert f"one that runs on flink (job {job['id']})" in said(beside, code=2)["said"]
+
+    given_up = penstock.start("stop", folder, "--savepoint", "--wait", "0s")
+    assert "it may still come" in said(given_up, code=1)["said"]
+    assert wait_for(lambda: penstock.state(job["id"]) == "FINISHED", PATIENCE)
+    stopped = penstock("stop", folder, "--savepoint")
+    assert stopped["savepoint"]
+    assert "the warehouse is at commit 0 of" in stopped["notes"][-1]
+    send(topic, lines[300:])
+    assert penstock.detached(folder, "--resume", *here)["from"] == stopped["savepoint"]
+    assert wait_for(lambda: landed(out) == len(lines), PATIENCE)
+    penstock("stop", folder)
+    penstock("load", folder)
+    assert_tables(out, expected({"a": b"\n".join(lines)}))
+
+
 @pytest.mark.parametrize("noted", [True, False])
 def test_a_job_goes_on_when_its_driver_dies_and_the_next_one_from_its_checkpoint(
     tmp_path: Path, topic: str, penstock: Penstock, *, noted: bool

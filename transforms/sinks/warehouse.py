@@ -144,6 +144,20 @@ class Warehouse:
         )
         raise WarehouseError(msg)
 
+    def seq(self) -> int | None:
+        """Return the last commit in it, 0 if there is none; None: it cannot be read now."""
+        if not self.path.exists():
+            return 0
+        state = quoted_table(self._followed.name)
+        try:
+            with duckdb.connect(str(self.path), read_only=True) as c:
+                found = c.execute(f"SELECT max(seq) FROM {state}").fetchall()  # noqa: S608
+        except duckdb.CatalogException:
+            return 0
+        except duckdb.Error:
+            return None
+        return int(found[0][0] or 0)
+
     def _load(self, lake: Lake, anew: str, loose: Loose) -> Loaded:
         with transaction(self.path, self.patience_s) as c:
             present = tables_present(c)

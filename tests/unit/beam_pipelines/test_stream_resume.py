@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from beam_pipelines.stream_lock import holder
 from beam_pipelines.stream_record import Record, keep, last_stream, note_end, noted, state_of
-from beam_pipelines.stream_resume import Begin, refuse_second, where
+from beam_pipelines.stream_resume import Begin, only_stream, where
 from schemas.errors import UsageError
 from schemas.plan import Plan
 from schemas.planning import load_plan
@@ -164,16 +167,51 @@ def test_a_state_stays_that_of_a_stream_that_only_goes_another_pace(
     assert state_of(plan_of(tmp_path)) == state_of(plan_of(tmp_path, same))
 
 
+def begun(plan: Plan, last: Record | None, jobs: tuple[str, ...] = (), **more: Any) -> None:
+    with only_stream(Runner(jobs=jobs), plan, last, **more):
+        pass
+
+
 def test_a_second_stream_is_refused_while_the_first_one_runs(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     last = record(plan)
     for job in ("j", "n"):
         one = record(plan, job="") if job == "n" else last  # it died before it knew its job
         with pytest.raises(UsageError, match="one stream at a time"):
-            refuse_second(Runner(jobs=(job,)), plan, one)
-    refuse_second(Runner(), plan, last)
-    refuse_second(Runner(jobs=("j",)), plan, record(plan, ended="stopped"))
-    refuse_second(Runner(jobs=("j",)), plan, None)
+            begun(plan, one, (job,))
+    begun(plan, last)
+    begun(plan, record(plan, ended="stopped"), ("j",))
+    begun(plan, None, ("j",))
+
+
+def test_one_beside_a_job_of_another_runner_is_refused_and_how_to_stop_that_is_said(
+    tmp_path: Path,
+) -> None:
+    plan = replace(plan_of(tmp_path), runner="prism", out=tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=r"runs on flink \(job j\); .* --out \S*elsewhere$"):
+        begun(plan, record(plan), elsewhere=lambda last: last.job == "j")
+    begun(plan, record(plan), elsewhere=lambda last: last.job != "j")
+
+
+def test_one_beside_a_process_that_runs_one_is_refused_until_that_has_died(tmp_path: Path) -> None:
+    plan = replace(plan_of(tmp_path), runner="prism")
+    assert holder(plan.out) == ""
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom beam_pipelines.stream_lock import held\n"
+        "with held(Path(sys.argv[1])) as mine:\n  print(mine, flush=True)\n  time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(plan.out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "True\n"
+            assert holder(plan.out) == str(other.pid)
+            with pytest.raises(UsageError, match=f"one that process {other.pid} runs"):
+                begun(plan, None)
+        finally:
+            other.kill()
+    assert holder(plan.out) == ""
+    begun(plan, None)
 
 
 def test_a_record_is_read_as_it_was_kept_and_not_changed_by_a_stream_before_it(

@@ -24,7 +24,13 @@ def middle(tmp_path: Path) -> Middle:
 
 def standing(middle: Middle, ends: Any) -> Standing:
     return Standing(
-        plan=middle.plan, began=time.time(), seq=0, done={}, starts={"c/t/0": 0}, ends=ends
+        plan=middle.plan,
+        run_id="run",
+        began=time.time(),
+        seq=0,
+        done={},
+        starts={"c/t/0": 0},
+        ends=ends,
     )
 
 

@@ -11,7 +11,8 @@ from beam_pipelines import stream_view
 from beam_pipelines.stream_view import Lookout
 from tests.pipelines.shop import HOURLY, Out, make_folder, sales
 from tests.streams import Middle, commit, raw, spread, stream_plan
-from transforms.continuous.committer import Memory
+from transforms.commit.committer import Committer
+from transforms.continuous.committer import Memory, StreamCommitter
 from transforms.continuous.positions import DonePositions
 from transforms.continuous.rollup import ALWAYS
 
@@ -24,7 +25,7 @@ def middle(tmp_path: Path) -> Middle:
 
 
 def lookout(middle: Middle) -> Lookout:
-    return Lookout(middle.lake, middle.plan, seq=0, done={}, opened=0.0)
+    return Lookout(middle.lake, middle.plan, "run", seq=0, done={}, opened=0.0)
 
 
 def test_counts_positions_and_windows_are_those_of_the_commits(middle: Middle) -> None:
@@ -45,6 +46,20 @@ def test_counts_positions_and_windows_are_those_of_the_commits(middle: Middle) -
     rows = view.newest["sales_hourly"]
     assert rows[0].start_us == newest.timestamp() * 1e6
     assert not any(row.final for row in rows)
+
+
+def test_what_another_run_lands_beside_it_is_done_and_not_counted(middle: Middle) -> None:
+    seen = lookout(middle)
+    memory = commit(middle.committer(), Memory(), middle.ship(raw(LINES[:100])))
+    own = seen.look()
+    beside = StreamCommitter(Committer(middle.lake, middle.plan, run_id="batch"), middle.plan)
+    memory = commit(beside, memory, middle.ship(raw(LINES[100:300], first=100)))
+    view = seen.look()
+    assert (view.seq, view.commits, view.rows) == (own.seq, 1, own.rows)
+    assert (view.rates, view.newest) == (own.rates, own.newest)
+    assert view.done == DonePositions(middle.lake)()
+    commit(middle.committer(), memory, middle.ship(raw(LINES[300:], first=300)))
+    assert seen.look().rows.total() == len(LINES) - 200
 
 
 def test_final_windows_are_seen_beside_open_ones(middle: Middle) -> None:

@@ -33,6 +33,11 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
+def stop(cluster: Cluster, *, drain: bool, seconds: float) -> str:
+    job = Job(cluster.rest, "a")
+    return job.stopped(job.ask_to_stop("file:///k", drain=drain), seconds)
+
+
 def test_nobody_there_is_a_wrong_address_with_what_to_do() -> None:
     with pytest.raises(NoAnswerError, match='make up SERVERS="flink jobserver"') as error:
         Rest("http://127.0.0.1:9").get("/overview")
@@ -95,7 +100,7 @@ def test_a_stop_waits_for_its_savepoint_and_says_where_it_is(cluster: Cluster) -
     done = {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/s"}}
     cluster.answers[ASKED] = [{"status": {"id": "IN_PROGRESS"}}, done]
     cluster.answers["GET /jobs/a"] = {"state": "FINISHED"}
-    assert Job(cluster.rest, "a").stop("file:///k", drain=True, seconds=5) == "file:/s"
+    assert stop(cluster, drain=True, seconds=5) == "file:/s"
     assert cluster.asked[0] == (STOP, {"targetDirectory": "file:///k", "drain": True})
 
 
@@ -109,10 +114,10 @@ def test_a_savepoint_that_is_not_made_is_told_by_its_cause(cluster: Cluster) -> 
         "operation": {"failure-cause": {"class": "java.X", "stack-trace": trace}},
     }
     with pytest.raises(FlinkError, match=r"got java\.Y: no space left; look at"):
-        Job(cluster.rest, "a").stop("file:///k", drain=False, seconds=5)
+        stop(cluster, drain=False, seconds=5)
     cluster.answers[ASKED] = {"status": {"id": "IN_PROGRESS"}}
     with pytest.raises(FlinkError, match="a savepoint must be made within 0 s"):
-        Job(cluster.rest, "a").stop("file:///k", drain=False, seconds=0.3)
+        stop(cluster, drain=False, seconds=0.3)
 
 
 def test_what_a_worker_raised_comes_as_its_own_traceback() -> None:

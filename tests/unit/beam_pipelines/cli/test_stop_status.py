@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
+from beam_pipelines import stream_status
 from beam_pipelines.cli import main
+from beam_pipelines.stream_lock import held
 from beam_pipelines.stream_record import Record, keep, last_stream
+from schemas.plan import Plan
 from schemas.planning import load_plan
 from tests.flink_cluster import Cluster, played
 from tests.pipelines.shop import PIPELINE, make_folder, sales
+from transforms.sources.streams.vector import Place
 
 FACE = "  stream: {kafka: {topic: sales, brokers: '${NOT_SET}'}}\nsteps:\n"
 
@@ -141,6 +145,66 @@ def test_a_savepoint_that_is_not_on_the_disk_is_no_savepoint(
     found = last_stream(folder / "out")
     assert found is not None
     assert (found.ended, found.savepoint) == ("", "")
+
+
+def test_a_savepoint_that_comes_after_its_wait_is_kept_by_the_next_stop(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = folder / "out" / "checkpoints" / "savepoints" / "one"
+    made.mkdir(parents=True)
+    (made / "_metadata").touch()
+    with_savepoint(folder, cluster, made.as_uri())
+    completed = cluster.answers["GET /jobs/a/savepoints/r"]
+    cluster.answers["GET /jobs/a"] = {"state": "RUNNING"}
+    cluster.answers["GET /jobs/a/savepoints/r"] = {"status": {"id": "IN_PROGRESS"}}
+    for _ in range(2):  # the second one asks for no other
+        assert main(["stop", str(folder), "--savepoint", "--wait", "0s"]) == 1
+        assert "it may still come" in capsys.readouterr().err
+    assert [asked for asked, _ in cluster.asked].count("POST /jobs/a/stop") == 1
+    cluster.answers["GET /jobs/a"] = {"state": "FINISHED"}
+    cluster.answers["GET /jobs/a/savepoints/r"] = completed
+    for _ in range(2):
+        assert main(["stop", str(folder), "--savepoint", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["savepoint"] == made.as_uri()
+        found = last_stream(folder / "out")
+        assert found is not None
+        assert (found.ended, found.savepoint) == ("stopped", made.as_uri())
+
+
+def test_a_late_savepoint_is_found_in_the_jobs_history_when_its_request_is_forgotten(
+    folder: Path, cluster: Cluster
+) -> None:
+    made = folder / "one"
+    made.mkdir()
+    (made / "_metadata").touch()
+    recorded(folder, cluster, stop_request="r")
+    cluster.answers |= {
+        "GET /jobs/a": {"state": "FINISHED"},
+        "GET /jobs/a/savepoints/r": (404, {"errors": ["no such request"]}),
+        "GET /jobs/a/checkpoints": {"latest": {"savepoint": {"external_path": made.as_uri()}}},
+    }
+    assert main(["stop", str(folder)]) == 0
+    found = last_stream(folder / "out")
+    assert found is not None
+    assert (found.ended, found.savepoint) == ("stopped", made.as_uri())
+
+
+@pytest.mark.parametrize("request_id", ["", "r"])
+def test_a_savepoint_of_a_job_that_has_ended_without_one_is_refused(
+    folder: Path, cluster: Cluster, request_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(folder, cluster, stop_request=request_id)
+    cluster.answers |= {
+        "GET /jobs/a": {"state": "FAILED"},
+        "GET /jobs/a/savepoints/r": {
+            "status": {"id": "COMPLETED"},
+            "operation": {"failure-cause": {"stack-trace": "java.lang.X: no"}},
+        },
+        "GET /jobs/a/checkpoints": {"latest": {"savepoint": None}},
+    }
+    assert main(["stop", str(folder), "--savepoint"]) == 1
+    assert "got none of job a, which has ended (failed); run it again" in capsys.readouterr().err
+    assert main(["stop", str(folder)]) == 0
 
 
 @pytest.mark.parametrize(
@@ -290,3 +354,85 @@ def test_runner_options_are_set_shown_and_refused(
     ):
         assert main(argv) == 2
         assert said in capsys.readouterr().err
+
+
+def test_who_detached_a_stream_is_told_to_load_the_warehouse(
+    folder: Path, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "data" / "a.jsonl").write_bytes(sales(0, 5))
+    assert main(["run", str(folder), "--sinks", "lake"]) == 0
+    cluster.answers |= {
+        "GET /jobs/a": {"state": "FINISHED", "vertices": []},
+        "GET /jobs/a/checkpoints": {"counts": {"restored": 0}, "latest": {}},
+    }
+    said = "note: the warehouse is at commit 0 of 1: penstock load "
+    recorded(folder, cluster)
+    for verb in ("status", "stop"):  # one that was followed
+        assert main([verb, str(folder)]) == 0
+        assert said not in capsys.readouterr().out
+    recorded(folder, cluster, unfollowed=["warehouse"])
+    for verb in ("status", "stop"):
+        assert main([verb, str(folder)]) == 0
+        assert said in capsys.readouterr().out
+    assert main(["load", str(folder)]) == 0
+    capsys.readouterr()
+    for verb in ("status", "stop"):
+        assert main([verb, str(folder)]) == 0
+        assert said not in capsys.readouterr().out
+
+
+def test_status_is_of_the_source_that_the_stream_was_started_with(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = []
+
+    def asked(plan: Plan) -> dict[str, Place]:
+        assert plan.stream is not None
+        topics.append(plan.stream.kafka.topics)
+        return {}
+
+    monkeypatch.setattr(stream_status, "ends", asked)
+    recorded(folder, runner="prism", sets=["source.stream.kafka.topic=others"])
+    assert main(["status", str(folder)]) == 0
+    assert main(["status", str(folder), "--set", "source.stream.kafka.topic=mine"]) == 0
+    recorded(folder, runner="prism")
+    assert main(["status", str(folder)]) == 0
+    assert topics == [("others",), ("mine",), ("sales",)]
+
+
+def test_a_stream_on_prism_runs_as_long_as_its_process_and_only_then_has_a_rate(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stream_status, "rate", lambda *_: 902.0)
+    recorded(folder, runner="prism")
+    with held(folder / "out"):
+        assert main(["status", str(folder)]) == 0
+        out = capsys.readouterr().out
+    assert "shop: running on prism, job a\n" in out
+    assert "landing     902 messages/s\n" in out
+    assert main(["status", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "shop: ended on prism, job a\n" in out
+    assert "note: its process died" in out
+    assert "landing" not in out
+
+
+@pytest.mark.parametrize(
+    ("state", "rate"), [("RUNNING", 902.0), ("RESTARTING", None), ("CANCELED", None)]
+)
+def test_a_job_has_a_rate_while_it_runs(
+    folder: Path,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    state: str,
+    rate: float | None,
+) -> None:
+    monkeypatch.setattr(stream_status, "rate", lambda *_: 902.0)
+    recorded(folder, cluster)
+    cluster.answers |= {
+        "GET /jobs/a": {"state": state, "vertices": []},
+        "GET /jobs/a/checkpoints": {"counts": {"restored": 0}, "latest": {}},
+    }
+    assert main(["status", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows_per_second"] == rate
