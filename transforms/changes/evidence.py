@@ -28,8 +28,6 @@ from transforms.masking import shape
 from transforms.sources.blocks import Block
 
 _PLAIN: Final = r"^-?(?P<whole>[0-9]+)(?:\.(?P<after>[0-9]+))?$"
-
-
 _ENDLESS: Final = "numbers must be finite; got NaN or infinite ones"
 
 
