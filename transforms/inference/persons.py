@@ -118,6 +118,8 @@ _SOME, _SURE_TWO = 0.12, 0.7
 _FEW_FIRMS: Final = 0.05
 _DIGITS: Final = 0.5
 """Of texts that have some: then they are months (`Jan-24`) and the like."""
+_EASTERN: Final = "\u2e80"
+"""The first sign of Chinese, Japanese and Korean."""
 _ENOUGH, _REPEATED = 10, 5
 """Values that a role must have, and how often each may come."""
 _PLACES: Final = names("san santa santo saint sankt st sao fort port mount lake new los las el")
@@ -184,7 +186,9 @@ def first_names(texts: pa.Array | Sequence[str] | None) -> float:
     listed = texts[:2000].to_pylist() if isinstance(texts, pa.Array) else texts[:2000]
     some = [re.split(r"[\s,.;()'-]+", _plain(text))[:3] for text in listed]
     found = sum(1 for t in some if _is_named(t)) / len(some)
-    return max(found, share(pa.array(listed, pa.string()), f"{HAN}|{HANGUL}"))
+    eastern = [text for text in listed if text and max(text) >= _EASTERN]
+    signs = share(pa.array(eastern, pa.string()), f"{HAN}|{HANGUL}") * len(eastern) / len(listed)
+    return max(found, signs)
 
 
 def _is_named(spoken: Sequence[str]) -> bool:
