@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-import pyarrow as pa
-
 from schemas.contract import Column, Contract, Protection
 from schemas.protection import items, mask
 
@@ -108,8 +106,7 @@ def _own(column: Column) -> Trace | None:
 
 def _within(column: Column) -> bool:
     """Whether a mask takes some kinds out of a text and leaves the rest of it as it came."""
-    text = not pa.types.is_list(column.type)
-    return text and column.protect is Protection.MASK and bool(mask(column).within)
+    return column.protect is Protection.MASK and bool(mask(column).within)
 
 
 def _inside(column: Column) -> Iterator[Trace | None]:

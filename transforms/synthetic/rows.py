@@ -109,15 +109,16 @@ class _Rows:
     ) -> pa.Table:
         """Make rows with these numbers in the order of event time, at these times if given.
 
-        `beyond` a sample, the columns of a key are made by the contract alone.
+        `beyond` a sample, the columns of a key of several are made by the contract alone.
         """
         alike, wanted = self.alike, self.wanted
         if times is None and alike is not None:
             times = alike.event_times(numbers, rng)
         arrays = {} if alike is None else alike.columns(self.columns, numbers, first, rng, times)
         arrays |= self._referred(len(numbers), rng)
-        if beyond and alike is not None:
-            arrays = {n: v for n, v in arrays.items() if n not in self.contract.primary_key}
+        keys = self.contract.primary_key
+        if beyond and alike is not None and len(keys) > 1:
+            arrays = {name: values for name, values in arrays.items() if name not in keys}
         for column in self.columns:
             if column.name not in arrays:
                 arrays[column.name] = column_values(column, len(numbers), rng, wanted.span, first)
