@@ -70,10 +70,15 @@ def connection(source: Reached, folder: Path) -> dict[str, Any]:
     """Return how to connect, secrets read: never to be logged or kept.
 
     Raises:
-        UsageError: A reference or a file of `tls` names nothing that can be read.
+        UsageError: A reference or a file of `tls` names nothing that can be read, or brokers
+            hold a login.
     """
+    brokers = resolve(source.brokers)
+    if "@" in brokers:  # the client would quote it
+        msg = "brokers must hold no login; got a text with `@`; write user and password in sasl"
+        raise UsageError(msg)
     found: dict[str, Any] = {
-        "bootstrap.servers": resolve(source.brokers),
+        "bootstrap.servers": brokers,
         "client.id": "penstock",
         # What goes wrong is raised or waited for; the client's own lines would say it twice.
         "log_level": 2,

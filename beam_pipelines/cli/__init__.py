@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -113,7 +114,11 @@ def _verb(arguments: list[str], runner: str | None) -> int:
         return 0
     if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
         raise UsageError(_unknown(arguments[0]))
-    args = _parser(runner).parse_args(arguments or ["--help"])
+    parser = _parser(runner)
+    args, unknown = parser.parse_known_args(arguments or ["--help"])
+    if unknown:  # of `--set a.password=...` not the value
+        shown = (re.sub("=.*", "=...", word, flags=re.DOTALL) for word in unknown)
+        parser.error(f"unrecognized arguments: {' '.join(shown)}")
     try:
         return int(args.run(args))
     except MissingError as error:

@@ -133,6 +133,18 @@ def test_a_file_of_tls_that_is_none_is_named(tmp_path: Path, key: str) -> None:
         assert f"{said}: {got}" in str(caught.value)
 
 
+def test_a_login_within_an_address_by_reference_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BROKERS", "me:hunter2@b:9092")
+    monkeypatch.setenv("REGISTRY", "http://me:hunter2@b:8081")
+    with pytest.raises(UsageError, match="brokers must hold no login") as brokers:
+        connection(KafkaSource(brokers="${BROKERS}", topics=("t",)), tmp_path)
+    with pytest.raises(UsageError, match="url must hold no login") as registry:
+        SchemaRegistry(Registry(url="${REGISTRY}"), tmp_path).schema(1)
+    assert "hunter2" not in f"{brokers.value}{registry.value}"
+
+
 def test_what_the_client_does_not_take_is_told(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(BROKEN)
     source = KafkaSource(brokers="b:1", topics=("t",), tls=Tls(ca="ca.pem"))

@@ -160,6 +160,15 @@ def test_files_without_an_end_are_not_imported(
         assert f"must be UTF-8 text; got {name}: {what}; name one" in capsys.readouterr().err
 
 
+def test_a_value_of_a_flag_that_a_verb_has_not_is_not_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["validate", "F", "--set", "a.password=hunter2", "--more=hunter2\nhunter2"]) == 2
+    said = capsys.readouterr().err
+    assert "unrecognized arguments: --set a.password=... --more=..." in said
+    assert "hunter2" not in said
+
+
 def test_a_current_folder_that_was_removed_is_told(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
