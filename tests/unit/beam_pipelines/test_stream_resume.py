@@ -129,6 +129,15 @@ def test_a_state_that_does_not_fit_is_left_aside_and_resume_says_why(
     assert f"got {said};" in str(error.value)
 
 
+def test_resume_says_how_a_savepoint_is_found_that_came_after_its_wait(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    said = r"may have come after its wait \(penstock stop \S+ --savepoint finds it\)"
+    with pytest.raises(UsageError, match=said):
+        where(Runner(), plan, record(plan, stop_request="r"), "resume")
+    with pytest.raises(UsageError, match="got one that left neither"):
+        where(Runner(), plan, record(plan, stop_request="r", draining=True), "resume")
+
+
 def test_resume_without_any_stream_before_is_refused(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     for last in (None, record(plan)):
