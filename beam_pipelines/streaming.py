@@ -59,7 +59,7 @@ from transforms.sources.streams.vector import Place, Vector
 from transforms.sources.streams.watermark import Pace
 
 _REPLAY_US: Final = 5_000_000
-_SOURCE: Final = "source."
+_SOURCE: Final = "source.stream"
 
 Watch = Callable[[Standing], AbstractContextManager[None]]
 """Shows a stream while a block runs, from where it stands when it begins."""
