@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Final
 
 from pyiceberg.expressions import And, EqualTo, LessThanOrEqual
 
@@ -12,6 +13,12 @@ from beam_pipelines.batch import Result
 from beam_pipelines.noticed import none_kept
 from schemas.names import Destiny
 from transforms.commit.lake import Lake
+
+_LATE: Final = (
+    "{:,} rows were late: they are in the lake, and in no window that was final before they came. "
+    "If the source paused while it sent rows older than the clock (a replay), set "
+    "source.stream.idle higher, or to never"
+)
 
 
 def count_landed(lake: Lake, before: Mapping[str, int], result: Result, now: Balance) -> None:
@@ -38,6 +45,8 @@ def count_landed(lake: Lake, before: Mapping[str, int], result: Result, now: Bal
         name: {"rows": count, "added": count - before.get(name, 0)}
         for name, count in now.totals.items()
     }
+    if late := counts[Destiny.LATE.value]:
+        result.warnings.append(_LATE.format(late))
     if not counts.total():
         result.warnings.append("nothing new: no message landed")
     elif not counts[Destiny.KEPT.value]:

@@ -12,6 +12,7 @@ from schemas.stream_source import EARLIEST, LATEST, KafkaSource, Registry, Sasl,
 
 _AT: Final[NodePath] = ("source", "stream")
 _KAFKA: Final[NodePath] = (*_AT, "kafka")
+NEVER: Final = "never"
 _WHICH: Final = ("topic", "topics", "pattern")
 
 
@@ -22,9 +23,11 @@ def read_stream(problems: Noted) -> StreamFace | None:
     lengths = {
         f"{key}_us": problems.duration((*_AT, key))
         for key in ("disorder", "idle", "max_future")
-        if key in body
+        if key in body and not (key == "idle" and body[key] == NEVER)
     }
-    given = {key: length for key, length in lengths.items() if length is not None}
+    given: dict[str, Any] = {k: length for k, length in lengths.items() if length is not None}
+    if body.get("idle") == NEVER:
+        given["idle_us"] = None
     if problems.broken(*_AT):
         return None
     return StreamFace(kafka=kafka, **given)

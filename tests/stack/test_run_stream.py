@@ -159,6 +159,37 @@ def test_a_stream_without_an_end_goes_on_until_it_is_told_to_stop(
     assert_tables(out, expected({"a": b"\n".join(lines)}))
 
 
+@pytest.mark.parametrize("idle", ["1s", "never"])
+def test_a_replay_that_pauses_is_late_behind_the_pause_and_says_so_unless_nothing_is_ever_idle(
+    tmp_path: Path, topic: str, idle: str
+) -> None:
+    folder = folder_of(tmp_path, topic, more="")
+    out = Out(folder / "out")
+    lines = sales(0, 300).splitlines()
+    send(topic, lines[:150])
+    process = start(folder, "--set", f"source.stream.idle={idle}")
+    try:
+        assert wait_for(lambda: landed(out) == 150, 60)
+        if idle == "never":
+            time.sleep(8)
+        else:
+            assert wait_for(lambda: all(row["_final"] for row in out.rows(HOURLY)), 60)
+        send(topic, lines[150:])
+        assert wait_for(lambda: landed(out) == 300, 60)
+        process.send_signal(signal.SIGTERM)
+        said = ended(process)
+    finally:
+        process.kill()
+    told = [text for text in said["warnings"] if "source.stream.idle" in text]
+    late = destinies(out).get("late", 0)
+    if idle == "never":
+        assert (late, told) == (0, [])
+        assert_tables(out, expected({"a": b"\n".join(lines)}))
+    else:
+        assert late == said["rows"]["late"] > 0
+        assert told[0].startswith(f"{late:,} rows were late: they are in the lake")
+
+
 def test_a_stream_that_is_killed_goes_on_where_it_had_landed_and_nothing_lands_twice(
     tmp_path: Path, topic: str
 ) -> None:

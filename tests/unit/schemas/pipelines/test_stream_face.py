@@ -30,6 +30,16 @@ def test_everything_that_is_left_out_has_a_default(folder: Folder) -> None:
     assert load_plan(folder()).stream is None
 
 
+def test_a_partition_that_is_never_idle_is_written_as_never(folder: Folder) -> None:
+    text = "kafka: {brokers: b:9092, topic: t}\n    idle: never"
+    plan = load_plan(with_stream(folder, text))
+    assert plan.stream is not None
+    assert plan.stream.idle_us is None
+    assert json.loads(json.dumps(to_json(plan)))["stream"]["idle_us"] is None
+    with pytest.raises(SpecError, match=r"source\.stream\.disorder"):
+        load_plan(with_stream(folder, text.replace("idle", "disorder")))
+
+
 def test_everything_that_is_written_is_read(folder: Folder) -> None:
     text = """kafka:
       brokers: b:9092
