@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,8 @@ from schemas.plan import Plan
 from transforms.saved_state import UNMARKED
 
 FILE: Final = "stream.json"
+_SOURCE: Final = "source.stream"
+_USER: Final = re.compile(r"(?<=://)[^/\s]*@")
 _VERSIONS: Final = ("penstock", "apache-beam")
 _NOT_STATE: Final = ("group", "refresh_us", "on_gap", "tls", "sasl", "start")
 
@@ -35,8 +39,7 @@ class Record:
         savepoint: Where its savepoint is, if it was stopped with one.
         stop_request: What the cluster calls the last request to stop it with a savepoint, which
             may be fulfilled after whoever asked has given up.
-        sets: Overrides of the pipeline file that say what its source is, as they were given: of
-            secrets they hold references.
+        sets: Overrides of the pipeline file that say what its source is (`source_sets`).
         unfollowed: Sinks that nobody brings up to the lake while it runs, as it was detached.
         draining: Whether its source has been asked to end where it stands.
         ended: Empty while nobody has seen it end; else finished, stopped, cancelled or failed.
@@ -117,6 +120,14 @@ class Draining:
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave out what was seen."""
         return Draining, (self._out, self._run_id)
+
+
+def source_sets(sets: Iterable[str]) -> list[str]:
+    """Return the overrides that say what a stream's source is, without users in their URLs.
+
+    Other secrets are references in a pipeline file, and stay so.
+    """
+    return [_USER.sub("", text) for text in sets if text.startswith(_SOURCE)]
 
 
 def state_of(plan: Plan) -> str:

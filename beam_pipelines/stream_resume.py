@@ -115,6 +115,9 @@ def _state(runner: StreamRunner, plan: Plan, last: Record | None) -> tuple[Begin
     own = last.savepoint if _is_there(last.savepoint) else runner.restorable(last.job or last.name)
     # One that ended before its first checkpoint leaves what it went on from itself.
     path = own or (last.resumed if _is_there(last.resumed) else "")
+    if not path and last.stop_request and not (last.savepoint or last.draining):
+        found = f"penstock stop {place(plan)} --savepoint finds it"
+        return Begin(), f"one whose savepoint may have come after its wait ({found})"
     if not path:
         return Begin(), "one that left neither"
     lacks = ""

@@ -29,6 +29,7 @@ from beam_pipelines.stream_record import (
     last_stream,
     note_end,
     noted,
+    source_sets,
     state_of,
 )
 from beam_pipelines.stream_resume import AUTO, Begin, only_stream, where
@@ -59,7 +60,6 @@ from transforms.sources.streams.vector import Place, Vector
 from transforms.sources.streams.watermark import Pace
 
 _REPLAY_US: Final = 5_000_000
-_SOURCE: Final = "source."
 
 Watch = Callable[[Standing], AbstractContextManager[None]]
 """Shows a stream while a block runs, from where it stands when it begins."""
@@ -249,7 +249,7 @@ def _launched(
         key_id=engine.key.key_id if isinstance(engine.key, IdKey) else "",
         options=plan.options,
         resumed=begin.path,
-        sets=[text for text in asked.sets if text.startswith(_SOURCE)],
+        sets=source_sets(asked.sets),
         unfollowed=sorted(batch.FOLLOWERS & plan.sinks.keys()) if asked.detach else [],
         layout=LAYOUT,
     )

@@ -156,6 +156,8 @@ def _on_flink(
     state = job.state()
     if state in ENDED:
         print(f"job {job.jid} has ended before", file=sys.stderr)
+        if record.draining and state == "FINISHED" and not record.ended:
+            record = noted(out, record, job=job.jid, ended="drained")
         made = _savepoint_before(job, record, out)
         if args.savepoint and not made:
             msg = (
@@ -216,7 +218,7 @@ def _job(record: Record, rest: str | None) -> Job:
 
 
 def _asked_to_stop(job: Job, record: Record, out: Path, args: argparse.Namespace) -> str:
-    """Ask for a stop with a savepoint, unless that is under way; return the request's id."""
+    """Ask for a stop with a savepoint, unless one is under way; return the request's id."""
     from beam_pipelines.stream_record import noted  # noqa: PLC0415
     from runners.flink.options import savepoints  # noqa: PLC0415
 
@@ -224,7 +226,8 @@ def _asked_to_stop(job: Job, record: Record, out: Path, args: argparse.Namespace
     if folder and "://" not in folder:
         msg = f"--to must be a URI; got {folder!r}; write file:///... or s3://..."
         raise UsageError(msg)
-    if record.stop_request and job.stops(record.stop_request):
+    drains = args.drain or record.draining  # a savepoint asked for before is none of a drain
+    if not drains and record.stop_request and job.stops(record.stop_request):
         return record.stop_request
     request = job.ask_to_stop(folder, drain=args.drain)
     noted(out, record, job=job.jid, stop_request=request)

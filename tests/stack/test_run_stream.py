@@ -82,6 +82,34 @@ def counted(want: dict[str, Any]) -> dict[str, int]:
     return {name: n for name, n in want["counts"].items() if n and name != "read"}
 
 
+def status(folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "beam_pipelines", "status", str(folder), "--json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def test_a_second_stream_is_refused_until_the_process_of_the_first_one_has_died(
+    tmp_path: Path, topic: str
+) -> None:
+    folder = folder_of(tmp_path, topic, more="")
+    out = Out(folder / "out")
+    lines = sales(0, 300).splitlines()
+    send(topic, lines[:200])
+    first = start(folder)
+    try:
+        assert wait_for(lambda: landed(out) == 200, 90)
+        assert status(folder)["state"] == "RUNNING"
+        refused = ended(start(folder), code=2)["said"]
+        assert f"one stream at a time; got one that process {first.pid} runs" in refused
+    finally:
+        first.kill()
+        first.communicate()
+    assert status(folder)["state"] == "ENDED"
+    send(topic, lines[200:])
+    ended(start(folder, "--set", "source.stream.kafka.end=latest"))
+    assert_tables(out, expected({"a": b"\n".join(lines)}))
+
+
 def test_a_topic_lands_as_a_batch_of_its_messages_would_and_only_what_is_new_lands_again(
     tmp_path: Path, topic: str
 ) -> None:

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from beam_pipelines.stream_lock import holder
-from beam_pipelines.stream_record import Record, keep, last_stream, note_end, noted, state_of
+from beam_pipelines.stream_record import (
+    Record,
+    keep,
+    last_stream,
+    note_end,
+    noted,
+    source_sets,
+    state_of,
+)
 from beam_pipelines.stream_resume import Begin, only_stream, where
 from schemas.errors import UsageError
 from schemas.plan import Plan
@@ -129,6 +137,15 @@ def test_a_state_that_does_not_fit_is_left_aside_and_resume_says_why(
     assert f"got {said};" in str(error.value)
 
 
+def test_resume_says_how_a_savepoint_is_found_that_came_after_its_wait(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    said = r"may have come after its wait \(penstock stop \S+ --savepoint finds it\)"
+    with pytest.raises(UsageError, match=said):
+        where(Runner(), plan, record(plan, stop_request="r"), "resume")
+    with pytest.raises(UsageError, match="got one that left neither"):
+        where(Runner(), plan, record(plan, stop_request="r", draining=True), "resume")
+
+
 def test_resume_without_any_stream_before_is_refused(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     for last in (None, record(plan)):
@@ -232,6 +249,13 @@ def test_a_record_is_read_as_it_was_kept_and_not_changed_by_a_stream_before_it(
     assert last_stream(tmp_path / "out") == replace(second, layout=UNMARKED)
     (tmp_path / "out" / "stream.json").write_text("{")
     assert last_stream(tmp_path / "out") is None
+
+
+def test_what_is_kept_of_overrides_is_the_source_and_no_secret() -> None:
+    topic = "source.stream.kafka.topic=${TOPIC}"
+    registry = 'source.stream.kafka.registry={url: "https://%sh:1/a@b"}'
+    given = [topic, "runner.parallelism=2", "source.batch.files.path=x", registry % "u:p@"]
+    assert source_sets(given) == [topic, registry % ""]
 
 
 def test_how_a_stream_was_stopped_stays_when_its_follower_sees_the_end(tmp_path: Path) -> None:

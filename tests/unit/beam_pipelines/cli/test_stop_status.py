@@ -189,6 +189,17 @@ def test_a_late_savepoint_is_found_in_the_jobs_history_when_its_request_is_forgo
     assert (found.ended, found.savepoint) == ("stopped", made.as_uri())
 
 
+def test_a_drain_that_came_to_its_end_after_its_wait_is_noted_and_leaves_no_savepoint(
+    folder: Path, cluster: Cluster
+) -> None:
+    recorded(folder, cluster, stop_request="r", draining=True)
+    cluster.answers["GET /jobs/a"] = {"state": "FINISHED"}
+    assert main(["stop", str(folder), "--drain"]) == 0
+    found = last_stream(folder / "out")
+    assert found is not None
+    assert (found.ended, found.savepoint) == ("drained", "")
+
+
 @pytest.mark.parametrize("request_id", ["", "r"])
 def test_a_savepoint_of_a_job_that_has_ended_without_one_is_refused(
     folder: Path, cluster: Cluster, request_id: str, capsys: pytest.CaptureFixture[str]
