@@ -87,8 +87,8 @@ def export(plan: Plan, choice: Choice, path: Path, *, audit: Audit) -> int:
     refused = plan.operations("refused")
     at = lake.last_done().snapshots.get(refused)
     rows = opened_rows(lake, plan, at, choice)
+    audit(rows.num_rows)
     with writing(path), _new(path) as file:
-        audit(rows.num_rows)
         for some in rounds(rows):
             records = in_clear(lake, plan, some, at)
             for why, held in zip(some.to_pylist(), records.to_pylist(), strict=True):

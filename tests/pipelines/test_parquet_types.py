@@ -115,7 +115,7 @@ TYPES: dict[str, tuple[pa.Array, str, str, str]] = {
         rep(pa.map_(pa.string(), pa.int64()), [("a", 1), ("b", 2)]),
         "object",
         "map_values({})",
-        "[{0}.a, {0}.b]",
+        "[{0}.a::BIGINT, {0}.b::BIGINT]",
     ),
     "json": (extension(pa.json_(), rep(pa.string(), '{"a":1}')), "object", "{}.a::BIGINT", "{}.a"),
     "no_value": (pa.nulls(ROWS, pa.timestamp("ns")), "timestamp", INSTANT, INSTANT),

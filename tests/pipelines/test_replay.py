@@ -323,7 +323,7 @@ def test_a_record_that_is_put_back_in_another_form_changes_nothing(
 
     put([mended[0], mended[1] | changed, mended[2]])
     with pytest.raises(UsageError, match=re.escape(f"{file}{says}")):
-        put_back(load_plan(folder), file, by="me")
+        put_back(load_plan(folder), file, by="me", audit=print)
     assert Out(folder / "out").rows("operations.shop_mended") == []
     put(mended)
     (said,) = dlq("import", folder, str(file))

@@ -142,7 +142,7 @@ def test_whoever_lays_state_out_otherwise_raises_its_layout() -> None:
             "Removed": "source,destiny,step,rule,rows,first,last,packed,width",
             "Doubtful": "rows,packed,first_us,last_us",
             "Evidence": "positions,changes",
-            "Change": "kind,name,inside,mode,format,rows,source,position,proposal,shape,note",
+            "Change": "kind,name,inside,mode,format,rows,source,position,proposal,shape,note,few",
             "Property": "name,key,logical,physical,options,required,primary_key,enum,may_lack,warn,"
             "open,classification,protect,protect_options,reason,transform,description,epoch,notes,"
             "distinct,children,items,field",
