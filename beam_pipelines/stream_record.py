@@ -66,6 +66,11 @@ class Record:
     resumed: str = ""
     layout: int = UNMARKED  # of records that do not say
 
+    @property
+    def called(self) -> str:
+        """What its runner knows its job by: the id, or the name of one that was never noted."""
+        return self.job or self.name
+
 
 def last_stream(out: Path) -> Record | None:
     """Return the record of a run folder, None if there is none (that can be read)."""

@@ -71,10 +71,10 @@ def only_stream(
             raise UsageError(msg)
         if last is not None and not last.ended:
             here = last.runner == plan.runner
-            if runner.running(last.job or last.name) if here else elsewhere(last):
+            if runner.running(last.called) if here else elsewhere(last):
                 msg = (
                     f"a pipeline must have one stream at a time; got one that runs on "
-                    f"{last.runner} (job {last.job or last.name}); stop it first: penstock stop "
+                    f"{last.runner} (job {last.called}); stop it first: penstock stop "
                     f"{place(plan)}"
                 )
                 raise UsageError(msg)
@@ -112,7 +112,7 @@ def _state(runner: StreamRunner, plan: Plan, last: Record | None) -> tuple[Begin
         return Begin(), f"none that ran on {plan.runner}"
     if last.ended in _NOTHING_LEFT:
         return Begin(), f"one that {last.ended}"
-    own = last.savepoint if _is_there(last.savepoint) else runner.restorable(last.job or last.name)
+    own = last.savepoint if _is_there(last.savepoint) else runner.restorable(last.called)
     # One that ended before its first checkpoint leaves what it went on from itself.
     path = own or (last.resumed if _is_there(last.resumed) else "")
     if not path and last.stop_request and not (last.savepoint or last.draining):

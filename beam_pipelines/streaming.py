@@ -273,7 +273,7 @@ def _left_over(plan: Plan, runner: StreamRunner, last: Record | None) -> set[str
     """Return the checkpoints that the last stream had, and went on from."""
     if last is None or last.runner != plan.runner:
         return set()
-    return {last.resumed, runner.restorable(last.job or last.name)}
+    return {last.resumed, runner.restorable(last.called)}
 
 
 def _passed_over(lake: Lake, result: Result, source: KafkaStream, left: Vector) -> list[str]:

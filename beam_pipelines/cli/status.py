@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
+from beam_pipelines.cli.stream_runners import flink_job
 from runners.lean import collect_from_here, deferred_models, import_libraries, no_warnings
 from schemas.errors import PenstockError
 
@@ -113,7 +114,7 @@ def _job(record: Record | None, plan: Plan, args: argparse.Namespace) -> dict[st
         return told
     told |= {
         "runner": record.runner,
-        "job": record.job or record.name,
+        "job": record.called,
         "state": record.ended.upper() or "UNKNOWN",
         "started": datetime.fromtimestamp(record.started, UTC).isoformat(timespec="seconds"),
         "savepoint": record.savepoint or None,
@@ -131,14 +132,11 @@ def _job(record: Record | None, plan: Plan, args: argparse.Namespace) -> dict[st
 
 
 def _on_flink(record: Record, plan: Plan, rest: str | None) -> dict[str, Any]:
-    from runners.flink.job import END_MS, checkpoint, known  # noqa: PLC0415
-    from runners.flink.options import options  # noqa: PLC0415
-    from runners.flink.rest import Rest  # noqa: PLC0415
+    from runners.flink.job import END_MS, checkpoint  # noqa: PLC0415
 
-    cluster = Rest(options(record.options | ({"rest": rest} if rest else {})).rest)
-    job = known(cluster, record.job or record.name)
+    job, url = flink_job(record, rest)
     if job is None:
-        return {"notes": [f"the cluster at {cluster.url} does not know the job any more"]}
+        return {"notes": [f"the cluster at {url} does not know the job any more"]}
     state = job.state()
     told: dict[str, Any] = {"job": job.jid, "page": job.page}
     if not record.ended or state == "RUNNING":

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from beam_pipelines.cli import flags
-from beam_pipelines.cli.stream_runners import refuse
+from beam_pipelines.cli.stream_runners import flink_job, refuse
 from runners.flink import CAN as FLINK_CAN
 from runners.lean import no_warnings
 from runners.prism import CAN as PRISM_CAN
@@ -202,15 +202,10 @@ def _savepoint_before(job: Job, record: Record, out: Path) -> str:
 
 def _job(record: Record, rest: str | None) -> Job:
     """Find the job that a record names."""
-    from runners.flink.job import known  # noqa: PLC0415
-    from runners.flink.options import options  # noqa: PLC0415
-    from runners.flink.rest import Rest  # noqa: PLC0415
-
-    cluster = Rest(options(record.options | ({"rest": rest} if rest else {})).rest)
-    job = known(cluster, record.job or record.name)
+    job, url = flink_job(record, rest)
     if job is None:
         msg = (
-            f"the cluster at {cluster.url} must know the job; got none named {record.name}; name "
+            f"the cluster at {url} must know the job; got none named {record.name}; name "
             "another cluster with --flink-rest, or just run again: it goes on where it had landed"
         )
         raise UsageError(msg)

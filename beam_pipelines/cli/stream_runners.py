@@ -14,6 +14,7 @@ from schemas.errors import PenstockError, UsageError
 if TYPE_CHECKING:
     from beam_pipelines.stream_record import Record
     from beam_pipelines.stream_runner import StreamRunner
+    from runners.flink.job import Job
     from schemas.plan import Plan
 
 
@@ -72,12 +73,31 @@ def outlived(record: Record) -> bool:
     """Whether a stream runs without the process that started it, as far as a cluster answers."""
     if record.runner != "flink":
         return False
-    from runners.flink.job import ENDED, known  # noqa: PLC0415  batches need none of it
-    from runners.flink.options import options  # noqa: PLC0415
-    from runners.flink.rest import Rest  # noqa: PLC0415
+    from runners.flink.job import ENDED  # noqa: PLC0415  batches need none of it
 
     try:
-        job = known(Rest(options(record.options).rest), record.job or record.name)
+        job, _ = flink_job(record)
         return job is not None and job.state() not in ENDED
     except PenstockError:  # a cluster that is gone runs nothing
         return False
+
+
+def flink_job(record: Record, rest: str | None = None) -> tuple[Job | None, str]:
+    """Find the job of a stream on Flink.
+
+    Args:
+        record: Of the stream.
+        rest: HOST:PORT of the cluster, if not the one that it was started on.
+
+    Returns:
+        The job, None if the cluster does not know it; and the cluster's URL.
+
+    Raises:
+        FlinkError: The cluster does not answer.
+    """
+    from runners.flink.job import known  # noqa: PLC0415
+    from runners.flink.options import options  # noqa: PLC0415
+    from runners.flink.rest import Rest  # noqa: PLC0415
+
+    cluster = Rest(options(record.options | ({"rest": rest} if rest else {})).rest)
+    return known(cluster, record.called), cluster.url
